@@ -86,7 +86,10 @@ class HubSource(Section):
 
 
 class Source(Section):
-    """Where problems come from: exactly one of `lab`, `hub`, `path`, `register`."""
+    """Where problems come from: one of `lab`, `hub`, `path`, `register`.
+
+    `path` beside `register` reads the file in place of the download.
+    """
 
     lab: LabSource | None = Field(None, description="The lab's problem generator.")
     hub: HubSource | None = Field(None, description="A dataset of the Hugging Face hub.")
@@ -94,20 +97,35 @@ class Source(Section):
     register_: str | None = Field(
         None, alias="register", description="A name from data/sources.yaml."
     )
-    problem: str = Field("problem", description="Column of the problem's text.")
-    answer: str = Field("answer", description="Column of the reference answer.")
-    id: str | None = Field("id", description="Column of the id; null numbers the rows.")
-    level: str | None = Field(None, description="Column of the difficulty, if there is one.")
-    extract: Literal["plain", "boxed", "hashes", "first"] = Field(
-        "plain",
-        description="How the reference is found in its column: as it stands, in the last "
-        "\\boxed{}, behind ####, or as the first of a list.",
+    problem: str | None = Field(
+        None, description="Column of the problem's text; null: the register's, or `problem`."
+    )
+    answer: str | None = Field(
+        None, description="Column of the reference answer; null: the register's, or `answer`."
+    )
+    id: str | None = Field(
+        None,
+        description="Column of the id; null: the register's, or `id` if there is one, or the "
+        "row's number.",
+    )
+    level: str | None = Field(
+        None, description="Column of the difficulty; null: the register's, or `level`, if any."
+    )
+    extract: Literal["plain", "boxed", "hashes", "first"] | None = Field(
+        None,
+        description="How the reference is found in its column: as it stands (plain), in the last "
+        "\\boxed{}, behind ####, or as the first of a list; null: the register's, or plain.",
+    )
+    where: dict[str, str | bool | int] | None = Field(
+        None, description="Keep the rows whose columns have these values; null: the register's."
     )
     limit: Count | None = Field(None, description="Take this many problems; null takes all.")
     shuffle: int | None = Field(
         None, description="Seed of a shuffle before `limit`; null takes them in order."
     )
-    levels: list[str] | None = Field(None, description="Keep these levels, balanced by `limit`.")
+    levels: list[str | int] | None = Field(
+        None, min_length=1, description="Keep these levels, balanced by `limit`."
+    )
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), populate_by_name=True
@@ -116,7 +134,7 @@ class Source(Section):
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         given = [k for k in ("lab", "hub", "path", "register_") if getattr(self, k) is not None]
-        if len(given) != 1:
+        if len(given) != 1 and given != ["path", "register_"]:
             names = ", ".join(given).replace("register_", "register") or "none"
             raise ValueError(f"give exactly one of lab, hub, path, register; given: {names}")
         return self
@@ -158,17 +176,17 @@ class BenchmarkConfig(Section):
 # --- stages -----------------------------------------------------------------------------------
 
 
-class RolloutsConfig(Section):
-    """Sampling from the frozen base (METHOD.md: K = 20, temperature 0.6, top-p 0.95)."""
-
-    samples: Annotated[int, Field(ge=2)] = Field(20, description="K, completions a problem.")
-    temperature: Annotated[float, Field(gt=0, le=2)] = Field(0.6, description="Of sampling.")
+class SamplingConfig(Section):
+    temperature: Annotated[float, Field(ge=0, le=2)] = Field(0.6, description="Of sampling.")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(0.95, description="Nucleus of sampling.")
     max_tokens: Count = Field(4096, description="Most tokens of a completion.")
     seed: int = Field(42, ge=0, description="Seed of sampling.")
-    engine: Literal["vllm", "transformers"] = Field(
-        "vllm", description="What generates; transformers where no vLLM wheel exists."
-    )
+
+
+class RolloutsConfig(SamplingConfig):
+    """Sampling from the frozen base (the paper: K = 20, temperature 0.6, top-p 0.95)."""
+
+    samples: Annotated[int, Field(ge=2)] = Field(20, description="K, completions a problem.")
     problems_per_shard: Count = Field(500, description="Problems a job; each job starts an engine.")
     samples_per_shard: Count = Field(
         20, description="Samples a job. Raising `samples` by whole shards keeps what was drawn."
@@ -286,25 +304,40 @@ class TrainingConfig(Section):
     )
     seed: int = Field(42, ge=0, description="Seed of adapter initialisation and order.")
 
+    @model_validator(mode="after")
+    def _checkpoints_fit(self) -> Self:
+        if self.checkpoints > self.steps:
+            raise ValueError(f"checkpoints: {self.checkpoints} is more than the {self.steps} steps")
+        return self
 
-class ValidationConfig(Section):
+    @property
+    def steps(self) -> int:
+        """Optimiser steps: the last one may have fewer sequences."""
+        return -(-self.sequences // self.sequences_per_step)
+
+    @property
+    def checkpoint_steps(self) -> list[int]:
+        """Steps after which a checkpoint is written; the last is the end of training."""
+        numbers = range(1, self.checkpoints + 1)
+        return [max(1, round(self.steps * number / self.checkpoints)) for number in numbers]
+
+
+class ValidationConfig(SamplingConfig):
+    """The checkpoint with the best pass@1 on the validation problems is the arm's adapter."""
+
     samples: Count = Field(4, description="Completions a validation problem and checkpoint.")
-    temperature: Annotated[float, Field(ge=0, le=2)] = Field(0.6, description="Of sampling.")
-    top_p: Annotated[float, Field(gt=0, le=1)] = Field(0.95, description="Nucleus of sampling.")
-    max_tokens: Count = Field(4096, description="Most tokens of a completion.")
     seed: int = Field(43, ge=0, description="Seed of sampling.")
-    min_boxed: Share = Field(
+    min_parseable: Share = Field(
         0.5,
         description="A checkpoint whose share of parseable answers falls below this share of "
         "the base's has collapsed and is not chosen.",
     )
 
 
-class EvaluationConfig(Section):
+class EvaluationConfig(SamplingConfig):
+    """The protocol of every benchmark and arm; a benchmark may overlay it, an arm may not."""
+
     samples: Count = Field(1, description="Completions a problem, unless the benchmark says more.")
-    temperature: Annotated[float, Field(ge=0, le=2)] = Field(0.6, description="Of sampling.")
-    top_p: Annotated[float, Field(gt=0, le=1)] = Field(0.95, description="Nucleus of sampling.")
-    max_tokens: Count = Field(4096, description="Most tokens of a completion.")
     seed: int = Field(44, ge=0, description="Seed of sampling.")
     samples_per_shard: Count = Field(
         64, description="Samples a job. Raising samples by whole shards keeps what was drawn."
@@ -358,7 +391,9 @@ class Resources(Section):
     gpu: Annotated[int, Field(ge=0)] = Field(0, description="GPUs.")
     batch_tokens: Count = Field(16384, description="Tokens in a batch of the scorer or trainer.")
     kv_cache_mb: Count = Field(1000, description="CPU engines: memory for the KV cache.")
-    gpu_memory: Share = Field(0.9, description="GPU engines: share of the GPU's memory taken.")
+    gpu_memory_percent: Annotated[int, Field(ge=1, le=100)] = Field(
+        90, description="GPU engines: share of the GPU's memory taken."
+    )
     tensor_parallel: Count = Field(1, description="vLLM's tensor parallel size.")
 
 
@@ -373,12 +408,19 @@ class ResourcesConfig(Section):
         Resources(mem_mb=2000, runtime=20), description="Problems, selection, metrics, report."
     )
 
+    def of(self, stage: str) -> dict[str, int]:
+        """What a stage's jobs ask for beside their threads."""
+        return getattr(self, stage).model_dump(exclude={"threads"})
+
 
 class Config(Section):
     """A whole run."""
 
     run: Name = Field(description="Its folder under results/.")
     model: ModelConfig
+    engine: Literal["vllm", "transformers"] = Field(
+        "vllm", description="What generates; transformers where no vLLM wheel exists (slow)."
+    )
     prompt: PromptConfig = PromptConfig()
     problems: ProblemsConfig
     benchmarks: dict[Name, BenchmarkConfig] = Field(min_length=1)
@@ -406,6 +448,8 @@ class Config(Section):
         if len(bases) != 1:
             raise ValueError(f"arms: exactly one arm of kind base is needed, found {len(bases)}")
         for name, arm in self.arms.items():
+            if "checkpoints" in arm.training:
+                raise ValueError(f"arms.{name}.training.checkpoints: is the same for all arms")
             for section in ("rollouts", "selection", "training"):
                 self._arm_section(name, arm, section)
         for key in ("rollouts", "validation", "evaluation"):
