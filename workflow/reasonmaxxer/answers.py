@@ -1,0 +1,401 @@
+"""Where in a completion is its answer? One set of rules for every model, arm and benchmark.
+
+Linear in the text and bounded in size. In this order:
+
+1. Thinking is dropped up to the last closing tag; an unclosed tag means no answer.
+2. What follows the end of the answer (a chat marker, a new invented problem) is dropped.
+3. The last explicit mark wins: a \\boxed{}, `#### x`, `<answer>x</answer>`, "final answer: x".
+4. Without one: "the answer is x", a bold or formula-only last line, the concluding sentence,
+   a short text that is nothing but an answer.
+5. Only if asked for: the last number in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+MAX_CHARS = 100_000
+SHORT = 240  # characters of a text that is read as a bare answer or one sentence
+
+
+class Extraction(NamedTuple):
+    """An answer, or None, and the rule that found it (or found that there is none)."""
+
+    answer: str | None
+    rule: str
+
+
+class _Mark(NamedTuple):
+    start: int
+    end: int
+    answer: str
+    rule: str
+
+
+def extract(
+    completion: str, *, last_number: bool = False, max_chars: int = MAX_CHARS
+) -> Extraction:
+    """Find the answer of a completion.
+
+    Of a text longer than `max_chars` only the end is read. `last_number` adds the last number in
+    the text as the final resort.
+    """
+    text = completion[-max_chars:] if len(completion) > max_chars else completion
+    text = _after_thinking(text)
+    if text is None:
+        return Extraction(None, "unclosed-think")
+    text = _first_turn(text)
+    marks = _explicit_marks(text)
+    if marks:
+        marks = [m for m in marks if m.start < _new_problem(text, marks[0].end)]
+        mark = max(marks, key=lambda m: m.end)
+        return Extraction(mark.answer or None, mark.rule if mark.answer else "empty-box")
+    for rule, find in _WEAK_RULES.items():
+        answer = find(text)
+        if answer:
+            return Extraction(answer, rule)
+    if last_number and (numbers := list(_NUMBER.finditer(text))):
+        return Extraction(numbers[-1]["number"], "last-number")
+    return Extraction(None, "none")
+
+
+def reference_answer(reference: str) -> str:
+    """The answer in a reference: all of its boxes, what follows ####, or the whole text."""
+    text = reference.replace("\\\\boxed", "\\boxed")
+    boxes = _boxes(text)
+    if boxes:
+        group = [boxes[-1]]
+        for box in reversed(boxes[:-1]):
+            between = text[box.end : group[0].start]
+            if len(between) > 12 and not _JOINED.fullmatch(_bare(between)):
+                break
+            group.insert(0, box)
+        return ", ".join(dict.fromkeys(box.answer for box in group))
+    if "####" in text:
+        return text.rpartition("####")[2].strip()
+    if len(text) > SHORT:
+        return extract(text).answer or text
+    return text.strip()
+
+
+# --- thinking, turns, run-on --------------------------------------------------------------------
+
+_THINK = re.compile(r"<(?P<close>/?)(?:think|thinking|reasoning)>")
+_TURN = re.compile(
+    r"<\|(?:im_start|im_end|endoftext|eot_id|end|end_of_text|start_header_id|eom_id)\|>|</s>"
+    r"|<end_of_turn>|<start_of_turn>|(?:^|\n)[ \t]*(?:Human|User|Assistant|USER|ASSISTANT)\s*:"
+)
+_PROBLEM = re.compile(
+    r"\n[ \t>]*(?:#+[ \t]*|\*\*[ \t]*|-{3,}\s+)?(?:(?:Next|New|Another|Related|Similar)[ \t]+)?"
+    r"(?:Problem|Question|Exercise|Example|Task|Instruction|Q|Input)\b[ \t]*#?\d*[ \t]*(?:\*\*)?[ \t]*[:.\n]",
+)
+
+
+def _after_thinking(text: str) -> str | None:
+    """Text after the last closing think tag; None where a tag stays open."""
+    last = None
+    for last in _THINK.finditer(text):  # noqa: B007
+        pass
+    if last is None:
+        return text
+    return text[last.end() :] if last["close"] else None
+
+
+def _first_turn(text: str) -> str:
+    """The first turn that says anything, without chat markers."""
+    if "<" not in text and ":" not in text:
+        return text
+    start = 0
+    for match in _TURN.finditer(text):
+        if text[start : match.start()].strip():
+            return text[start : match.start()]
+        start = match.end()
+    return text[start:]
+
+
+def _new_problem(text: str, position: int) -> int:
+    """Where, after `position`, the text turns to another problem; its length if nowhere."""
+    match = _PROBLEM.search(text, position)
+    return match.start() if match else len(text)
+
+
+# --- explicit marks -----------------------------------------------------------------------------
+
+_BRACES = re.compile(r"\\(?:f?boxed|fbox|beginboxed)\s*(?P<open>\{)?|\\.|[{}]", re.DOTALL)
+_TAG = re.compile(r"<answer>(.{0,4000}?)</answer>", re.DOTALL | re.IGNORECASE)
+_HASHES = re.compile(r"(?:^|\n)[ \t]*####[ \t]*(?P<answer>[^\n]{1,400})")
+_FINAL = re.compile(
+    r"(?:[Ff]inal|FINAL)\s+(?:[Aa]nswer|ANSWER|[Rr]esult)\s*(?:\*\*|__)?\s*(?P<verb>is|are|:|=|would be)\s*:?\s*(?:\*\*)?"
+    r"|(?:^|\n)[ \t#>*_]*(?:[Aa]nswer|ANSWER)[ \t]*(?:\*\*)?[ \t]*(?:is)?[ \t]*:[ \t]*(?:\*\*)?"
+)
+_JOINED = re.compile(
+    r"[\s,;.&]*(?:\(?(?:for\s+)?part\s*\(?\w\)?\s*)?(?:,|;|&|\band\b|\bor\b)\s*"
+    r"(?:[A-Za-z]\w*(?:_\{?\w+\}?)?(?:\(\w\))?\s*=\s*)?[\s,]*"
+)
+
+
+def _bare(between: str) -> str:
+    """Text between two boxes without what only sets the formulas."""
+    between = re.sub(r"\\(?:text|mbox|textrm)\s*\{([^{}]*)\}", r"\1", between)
+    return re.sub(r"\\[()\[\],;:! ]|\$|\\q?quad|\\\\|~|\n", " ", between)
+
+
+def _boxes(text: str) -> list[_Mark]:
+    """All balanced boxes, outermost ones, by one pass with a stack."""
+    if "boxed" not in text and "\\fbox" not in text:
+        return []
+    found: list[_Mark] = []
+    stack: list[tuple[int, int] | None] = []  # (command, content) of a box; None for other braces
+    for match in _BRACES.finditer(text):
+        token = match[0]
+        if match["open"]:
+            stack.append((match.start(), match.end()))
+        elif token == "{":
+            stack.append(None)
+        elif token == "}" and stack:
+            box = stack.pop()
+            if box is not None:
+                while found and found[-1].start > box[0]:  # a box in a box
+                    found.pop()
+                found.append(
+                    _Mark(box[0], match.end(), _unboxed(text[box[1] : match.start()]), "boxed")
+                )
+    return found
+
+
+def _unboxed(content: str) -> str:
+    return re.sub(r"\\f?boxed\s*\{(.*)\}", r"\1", content, flags=re.DOTALL).strip()
+
+
+def _explicit_marks(text: str) -> list[_Mark]:
+    text = text.replace("\\\\boxed", " \\boxed")
+    marks = list(_box_groups(text))
+    if "####" in text:
+        marks += [
+            _Mark(m.start(), m.end(), _tidy(m["answer"]), "hashes") for m in _HASHES.finditer(text)
+        ]
+    if "<answer>" in text:
+        marks += [_Mark(m.start(), m.end(), m[1].strip(), "tag") for m in _TAG.finditer(text)]
+    for match in _FINAL.finditer(text):
+        answer = picked(_sentence(text, match.end()), words=not marks)
+        if answer and "boxed" not in answer:
+            marks.append(_Mark(match.start(), match.end() + 1, answer, "final-answer"))
+    return sorted(marks, key=lambda m: m.end)
+
+
+def _box_groups(text: str) -> Iterator[_Mark]:
+    """Boxes joined by and/or/comma alone are one answer; others stand for themselves."""
+    group: _Mark | None = None
+    for box in _boxes(text):
+        percent = re.match(
+            r"\s*(?:\\?[)\]$]\s*)?(?:\\?%|percent|pct)", text[box.end : box.end + 20]
+        )
+        if percent and "%" not in box.answer and re.search(r"\d", box.answer):
+            box = box._replace(answer=box.answer + "\\%")
+        between = _bare(text[group.end : box.start][:80]) if group else ""
+        if group and group.answer and (between == "" or _JOINED.fullmatch(between)):
+            answer = group.answer
+            if box.answer != group.answer:
+                answer += ", " + box.answer
+            group = _Mark(group.start, box.end, answer, "boxed-list")
+        else:
+            if group:
+                yield group
+            group = box
+    if group:
+        yield group
+
+
+# --- sentences ----------------------------------------------------------------------------------
+
+_UNIT_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = re.compile(rf"(?<![\w.])(?P<number>-?[$€£¥]?{_UNIT_NUMBER}(?:\s*/\s*\d+)?(?:\s*\\?%)?)")
+_EXPRESSION = re.compile(
+    rf"(?<![\w.\\])(?P<bare>[-+]?(?:\(\s*)?(?:sqrt\()?[$€£¥]?{_UNIT_NUMBER}"
+    rf"(?:\s*(?:[-+*/^×÷=·]|\*\*)\s*\(?(?:sqrt\()?-?{_UNIT_NUMBER}\)?)*\)?(?:\s*(?:\\?%|percent|pct))?)"
+    r"|(?P<frac>-?\\frac\s*\{[^{}]*\}\s*\{[^{}]*\}(?:\s*\\?%)?)"
+)
+_MATH = re.compile(
+    r"\$\$(?P<a>[^$]+)\$\$|\\\[(?P<b>.+?)\\\]|\\\((?P<c>.+?)\\\)|(?<!\\)\$(?P<d>(?:\\.|[^$\\\n])+)\$",
+    re.DOTALL,
+)
+_PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
+_COPULA = re.compile(
+    r"(?:\b(?:is|are|was|be|equals?|by|to|of|about|approximately|exactly|only|'s|est|de|son|es|ist|у|es)|[:=]|’s"
+    r"|是|为|有|共|हैं|है|هو|هي|=)"
+    r"\s*(?:equal to|about|approximately|exactly|now|then|:|\*\*|\()*\s*$"
+)
+_SENTENCE_END = re.compile(
+    r"[.!?。](?=\s|$|\*)|\n\s*\n|[。！？]|\n(?=\s*[-*#])| I hope it is correct"
+)
+_LETTER = re.compile(r"(?<![A-Za-z\\'’])\(?([A-J])\)?(?![A-Za-z'’])")
+_MARKERS = re.compile(
+    r"\b(?:therefore|thus|hence|so|answer|in conclusion|conclusion|consequently|finally|we find|we get"
+    r"|donc|ainsi|en conclusion|réponse|daher|also|somit|por lo tanto|por tanto|entonces|así que|quindi"
+    r"|portanto|logo|итак|ответ|следовательно|поэтому)\b|因此|所以|答案|总共|共有|故|लिए|لذا|إذن|したがって|よって|答え",
+    re.IGNORECASE,
+)
+
+
+def _sentence(text: str, start: int) -> str:
+    """From `start` to the end of the sentence, at most 400 characters; formulas are not cut."""
+    chunk = text[start : start + 400].lstrip(" \t")
+    if chunk.startswith("\n"):
+        chunk = chunk.lstrip()
+    spans = [m.span() for m in _MATH.finditer(chunk)]
+    for end in _SENTENCE_END.finditer(chunk):
+        if end.start() and not any(a < end.start() < b for a, b in spans):
+            return chunk[: end.start()]
+    return chunk
+
+
+def _math_spans(sentence: str) -> list[_Mark]:
+    """Formulas in delimiters, joined where only and/or/comma stands between; money is none."""
+    spans: list[_Mark] = []
+    position = 0
+    while match := _MATH.search(sentence, position):
+        content = next(group for group in match.groups() if group is not None)
+        prose = re.sub(r"\\[A-Za-z]+\s*(?:\{[A-Za-z .]*\})?", " ", content)
+        if match["d"] and len(_PROSE.findall(prose)) > 1 and content[:1] in " 0123456789?.,":
+            position = match.start() + 1
+            continue
+        percent = re.match(r"\s*(?:\\?%|percent|pct)", sentence[match.end() : match.end() + 12])
+        span = _Mark(match.start(), match.end(), content.strip() + ("%" if percent else ""), "math")
+        if spans and _JOINED.fullmatch(sentence[spans[-1].end : span.start]):
+            last = spans.pop()
+            span = _Mark(last.start, span.end, f"{last.answer}, {span.answer}", "math")
+        spans.append(span)
+        position = match.end()
+    return spans
+
+
+def picked(sentence: str, *, words: bool = False) -> str | None:
+    """The answer in one sentence: what follows its last "is" or "=", else its last quantity.
+
+    With `words`, a sentence without formula or number is itself a short answer in words.
+    """
+    sentence = sentence.strip().strip('*_ "“”').strip()
+    spans = _math_spans(sentence)
+    for match in _EXPRESSION.finditer(sentence):
+        if not any(a.start <= match.start() < a.end for a in spans):
+            spans.append(_Mark(match.start(), match.end(), match[0].strip(), "number"))
+    spans.sort()
+    if spans:
+        if not _PROSE.search(sentence[: spans[0].start] + sentence[spans[-1].end :]) and (
+            plain := _tidy(sentence)
+        ):
+            if _whole_formula(plain):
+                return plain
+        follow = [s for s in spans if s.start == 0 or _COPULA.search(sentence[: s.start])]
+        best = (follow or spans)[-1]
+        return _tidy(best.answer)
+    letters = [
+        m for m in _LETTER.finditer(sentence)
+        if m[1] not in "AI" or m[0] != m[1] or m.end() == len(sentence) or sentence[m.end()] in ".,:*"
+    ]  # fmt: skip
+    if letters:
+        return letters[0][1]
+    if words:
+        plain = _tidy(re.split(r"[,;:]|\bbecause\b", sentence)[0])
+        if plain and len(plain.split()) <= 5:
+            return plain
+    return None
+
+
+def _whole_formula(text: str) -> bool:
+    """Whether the text is a formula or quantity rather than prose."""
+    bare = re.sub(r"\\text[a-z]*\s*\{[^{}]*\}|\\mbox\s*\{[^{}]*\}|\\[A-Za-z]+", " ", text)
+    bare = re.sub(r"(?:sqrt|sin|cos|tan|log|exp|and|or|matrix|array)(?![a-z])", " ", bare)
+    return not _PROSE.search(bare)
+
+
+def _tidy(text: str) -> str:
+    """Without sentence punctuation, emphasis and enclosing math delimiters."""
+    text = text.strip().strip("*_`").strip()
+    text = re.split(r"\s+I hope it is", text)[0]
+    while text and text[-1] in ".,;:!" and not text.endswith("!!") and not re.search(r"\d!$", text):
+        text = text[:-1].rstrip()
+    return text
+
+
+# --- weak rules ---------------------------------------------------------------------------------
+
+_ANSWER_IS = re.compile(
+    r"\b(?:[Aa]nswer|ANSWER)s?(?:\s+(?:to|for|of|in)\b[^.:\n]{0,80}?)?\s*(?:\*\*)?\s*"
+    r"(?:is|are|:|=|should be|must be|would be|will be)\s*:?"
+)
+_BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*")
+_CHOICE = re.compile(r"\s*(?:\*\*)?\(?([A-H])(?:\)|[.:)](?=\s|$)| (?=[A-Z][a-z]))")
+
+
+def _answer_is(text: str) -> str | None:
+    for match in reversed(list(_ANSWER_IS.finditer(text))[-4:]):
+        if answer := picked(_sentence(text, match.end()), words=True):
+            return answer
+    return None
+
+
+def _bold(text: str) -> str | None:
+    for match in reversed(list(_BOLD.finditer(text))[-3:]):
+        content = match[1].strip()
+        if content.endswith((":", "：")) or "：" in content or text[match.end() :][:1] == ":":
+            continue
+        if len(text) - match.end() < 200 and (answer := picked(content)):
+            return answer
+    return None
+
+
+def _bare_answer(text: str) -> str | None:
+    """A short text that is nothing but a formula, a quantity or a choice letter."""
+    text = text.strip()
+    if not text or len(text) > SHORT * 4 or (len(text) > SHORT and "\\begin" not in text):
+        return None
+    if match := _CHOICE.match(text):
+        return match[1]
+    if "\n" in text and "\\begin" not in text:
+        return None
+    spans = _math_spans(text)
+    if len(spans) == 1 and not _PROSE.search(text[: spans[0].start] + text[spans[0].end :]):
+        return _tidy(text)
+    return _tidy(text) if _whole_formula(text) or len(text.split()) == 1 else None
+
+
+def _last_line(text: str) -> str | None:
+    line = text.rstrip().rpartition("\n")[2].strip()
+    if len(line) > SHORT or not re.search(r"\d", line):
+        return None
+    plain = _tidy(line)
+    return plain if plain and _whole_formula(plain) and "=" not in plain else None
+
+
+def _conclusion(text: str) -> str | None:
+    """The last sentence, if it concludes or is all there is."""
+    text = re.sub(r"\s*I hope it is correct\.?\s*$", "", text).strip()
+    if not text:
+        return None
+    tail = text[-600:]
+    spans = [m.span() for m in _MATH.finditer(tail)]
+    starts = [0] + [
+        end.end()
+        for end in _SENTENCE_END.finditer(tail)
+        if end.end() < len(tail) - 1 and not any(a < end.start() < b for a, b in spans)
+    ]
+    for start in reversed(starts[-2:]):
+        sentence = tail[start:].strip()
+        markers = list(_MARKERS.finditer(sentence))
+        if markers:
+            return picked(sentence[markers[-1].end() :]) or picked(sentence)
+        if len(text) <= SHORT and picked(sentence):
+            return picked(sentence)
+    return None
+
+
+_WEAK_RULES = {
+    "bare": _bare_answer,
+    "answer-is": _answer_is,
+    "bold": _bold,
+    "last-line": _last_line,
+    "conclusion": _conclusion,
+}

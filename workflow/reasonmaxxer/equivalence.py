@@ -1,0 +1,579 @@
+"""Do two answers say the same? Structure first, then numbers, then formulas.
+
+`compare` takes a reference and an answer apart (lists, tuples, sets, intervals, unions, equations,
+inequalities, matrices) and asks a `leaf` function about the parts. It answers True, False or None,
+where None means: not decided here. `quick_leaf` settles strings, numbers and many formulas in
+microseconds and never evaluates anything unbounded; symbolic.py brings the slow leaf, which runs in
+an isolated worker.
+
+Policy: comma lists and sets are unordered, tuples ordered; x=5 equals 5; a unit is ignored where
+the other side has none; 50% equals 50 and 0.5 where one side carries the sign; an exact reference
+needs agreement to six decimals, a decimal one agreement when rounded to its own decimals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from reasonmaxxer import formula
+from reasonmaxxer.latex import (
+    Number,
+    canonical,
+    enclosed,
+    normalise,
+    parse_number,
+    split_top,
+    strip_unit,
+    trim,
+)
+
+Leaf = Callable[[str, str], bool | None]
+SIX_DECIMALS = Fraction(1, 2_000_000)
+MAX_PARTS = 64
+
+_SEMICOLON = re.compile(r"\s*;\s*")
+_COMMA = re.compile(
+    r"\s*,?\s*(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])\s*|\s*,?\s*(?<=[\d)}\]])(?:and|or)(?=[A-Z\d(\\-])\s*"
+    r"|\s*,\s*"
+)
+_CUP = re.compile(r"\s*(?:\\cup(?![a-zA-Z])|(?<=[)\]}])\s*U\s*(?=[(\[\\{]))\s*")
+_RELATION = re.compile(
+    r"\s*(=|<|>|\\(?:le|ge|ne|approx|sim|in|equiv|notin|subset|subseteq)(?![a-zA-Z]))\s*"
+)
+_RATIO = re.compile(r"\s*:\s*")
+_FLIP = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", "=": "=", r"\ne": r"\ne"}
+_MATRIX = re.compile(
+    r"\\begin\s*\{(?P<kind>[pbBvV]?matrix|smallmatrix|array)\}(?:\s*\{[lcr|\s]*\})?"
+    r"(?P<body>(?:(?!\\begin).)*)\\end\s*\{(?P=kind)\}",
+    re.DOTALL,
+)
+_SIMPLE_SIDE = re.compile(
+    r"(?:[A-Za-z]|\\[A-Za-z]+)(?:\s*_\s*(?:\{[^{}]*\}|\w))?'*(?:\s*\([^()=]*\)|\s*\{[^{}=]*\}|\s*_\s*\w"
+    r"|\s*[A-Za-z])*"
+)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An answer taken apart: its kind, its parts, and for bracketed ones the brackets."""
+
+    kind: str  # list | set | tuple | union | matrix | ratio | equation | inequality | leaf
+    text: str
+    parts: tuple[Shape, ...] = ()
+    marks: tuple[str, ...] = ()  # brackets of a tuple, signs of a relation, sizes of matrix rows
+
+
+def equivalent(reference: str, answer: str, leaf: Leaf) -> bool | None:
+    """Compare two answers as written. None: neither equality nor difference was established."""
+    gold, pred = normalise(reference), normalise(answer)
+    if not gold or not pred:
+        return None
+    if canonical(gold) == canonical(pred):
+        return True
+    choice = _same_choice(gold, pred)
+    if choice is not None:
+        return choice
+    return compare(take_apart(gold), take_apart(pred), leaf)
+
+
+def _same_choice(gold: str, pred: str) -> bool | None:
+    letter = canonical(gold).strip("()[].")
+    if not (len(letter) == 1 and letter in "ABCDEFGHIJ"):
+        return None
+    other = canonical(pred)
+    if other.strip("()[].*").upper() == letter:
+        return True
+    plain = pred.replace(r"\text", "").strip(" {}*")
+    if match := re.match(r"\(?([A-J])(?:\)|[.:](?!\w)|,|\s+(?=[A-Za-z]{2}))", plain):
+        return match[1] == letter
+    return None
+
+
+# --- taking apart -------------------------------------------------------------------------------
+
+
+def take_apart(text: str, depth: int = 0) -> Shape:
+    """The outermost structure of a normalised answer, recursively."""
+    text = trim(text)
+    if depth > 6 or parse_number(text):
+        return Shape("leaf", text)
+    for separator in (_SEMICOLON, _COMMA):
+        parts = [part for part in split_top(text, separator) if part.strip()]
+        if len(parts) > 1:
+            return _listing(text, parts[: MAX_PARTS + 1], depth)
+    if relation := _relation(text, depth):
+        return relation
+    return _expression(text, depth)
+
+
+def _listing(text: str, parts: list[str], depth: int) -> Shape:
+    if len(parts) > MAX_PARTS:
+        return Shape("leaf", text)
+    shapes: list[Shape] = []
+    for part in parts:
+        shape = take_apart(part, depth + 1)
+        if shape.kind == "list" and all(p.kind == "equation" for p in shape.parts):
+            shape = replace(shape, kind="tuple", marks=("(", ")"))  # p=5,q=2; p=7,q=2
+        shapes.extend(shape.parts if shape.kind == "list" else [shape])
+    return Shape("list", text, tuple(shapes))
+
+
+def _relation(text: str, depth: int) -> Shape | None:
+    sides = split_top(text, _RELATION)
+    if len(sides) < 2:
+        return None
+    signs = _signs(text, sides)
+    sides = [side.strip() for side in sides]
+    if r"\approx" in signs or r"\sim" in signs:  # keep the exact part: 1/3 \approx 0.33
+        cut = next(i for i, sign in enumerate(signs) if sign in (r"\approx", r"\sim"))
+        if cut == 0 and is_name(sides[0]):
+            return take_apart(sides[1], depth + 1)
+        return take_apart(_join(sides[: cut + 1], signs[:cut]), depth + 1)
+    if signs == [r"\in"]:
+        return take_apart(sides[1], depth + 1)
+    if not all(sides) or not set(signs) <= set(_FLIP):
+        return Shape("leaf", text)
+    parts = tuple(take_apart(side, depth + 1) for side in sides)
+    if set(signs) == {"="}:
+        return Shape("equation", text, parts)
+    return Shape("inequality", text, parts, tuple(signs))
+
+
+def _signs(text: str, sides: list[str]) -> list[str]:
+    signs, position = [], 0
+    for side in sides[:-1]:
+        match = _RELATION.match(text, position + len(side))
+        assert match is not None  # split_top cut exactly there
+        signs.append(match[1])
+        position = match.end()
+    return signs
+
+
+def _join(sides: list[str], signs: list[str]) -> str:
+    text = sides[0]
+    for sign, side in zip(signs, sides[1:], strict=True):
+        text += f"{sign} {side}"
+    return text
+
+
+def _expression(text: str, depth: int) -> Shape:
+    pieces = split_top(text, _CUP)
+    if len(pieces) > 1:
+        parts = tuple(take_apart(piece, depth + 1) for piece in pieces)
+        if all(part.kind == "set" for part in parts):
+            return Shape("set", text, tuple(p for part in parts for p in part.parts))
+        return Shape("union", text, parts)
+    if match := _MATRIX.fullmatch(text.strip("()[] ")):
+        return _matrix(text, match["body"], depth)
+    if "\\pm" in text and (both := _plus_minus(text, depth)):
+        return both
+    if (bracket := enclosed(text)) and (shape := _bracketed(text, bracket, depth)):
+        return shape
+    ratio = split_top(text, _RATIO)
+    if len(ratio) > 1 and all(part.strip() for part in ratio):
+        return Shape("ratio", text, tuple(Shape("leaf", part.strip()) for part in ratio))
+    return Shape("leaf", text)
+
+
+def _bracketed(text: str, bracket: tuple[str, str, str], depth: int) -> Shape | None:
+    opener, content, closer = bracket
+    parts = [p for s in split_top(content, _SEMICOLON) for p in split_top(s, _COMMA) if p.strip()]
+    if len(parts) > MAX_PARTS:
+        return None
+    if opener in (r"\{", "{"):
+        if opener == "{" and len(parts) == 1:
+            return take_apart(content, depth + 1)
+        shapes: list[Shape] = []
+        for part in parts:
+            shape = take_apart(part, depth + 1)
+            shapes.extend(shape.parts if shape.kind == "list" else [shape])
+        return Shape("set", text, tuple(shapes))
+    if len(parts) == 1 and not content.rstrip().endswith(","):
+        inner = take_apart(content, depth + 1)
+        # (x+1) is x+1; [5] is a list and (x=5) stays as it is
+        return inner if opener == "(" and closer == ")" else None
+    return Shape(
+        "tuple", text, tuple(take_apart(part, depth + 1) for part in parts), (opener, closer)
+    )
+
+
+def _matrix(text: str, body: str, depth: int) -> Shape:
+    rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?|\\cr", body) if row.strip(" \\")]
+    cells = [[trim(cell) for cell in row.replace(r"\hline", "").split("&")] for row in rows]
+    parts = tuple(take_apart(cell, depth + 1) for row in cells for cell in row)
+    return Shape("matrix", text, parts, tuple(str(len(row)) for row in cells))
+
+
+def _plus_minus(text: str, depth: int) -> Shape | None:
+    if text.count(r"\pm") != 1 or r"\mp" in text:
+        return None
+    upper = re.sub(r"\\pm\s*", "+", text)
+    lower = re.sub(r"\\pm\s*", "-", text)
+    return Shape("list", text, (take_apart(upper, depth + 1), take_apart(lower, depth + 1)))
+
+
+def is_name(side: str) -> bool:
+    """Whether a side of an equation only names what it equals: x, f(x), a_3, \\angle ABC, |AB|."""
+    side = side.strip()
+    inner = side.strip("|")
+    if bracket := enclosed(side):
+        return bracket[0] == "(" and all(is_name(p) for p in split_top(bracket[1], _COMMA))
+    if ":" in inner:
+        return all(is_name(part) for part in inner.split(":"))
+    if fraction := re.fullmatch(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", inner):
+        return is_name(fraction[1]) and is_name(fraction[2])
+    if not inner or re.match(r"\\(?:frac|sqrt|pi|sum|int|prod|infty|text\s*\{\s*\d)", inner):
+        return False
+    if re.fullmatch(r"\\text\s*\{[^{}]*\}|[A-Za-z][A-Za-z ]*", inner):
+        return True
+    return _SIMPLE_SIDE.fullmatch(inner) is not None
+
+
+# --- comparing ----------------------------------------------------------------------------------
+
+
+def compare(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
+    """Compare two shapes; `leaf` decides about their innermost parts."""
+    if canonical(gold.text) == canonical(pred.text):
+        return True
+    if gold.kind == "equation" and pred.kind == "equation":
+        return _compare_equations(gold, pred, leaf)
+    if "equation" in (gold.kind, pred.kind):
+        return _compare_unwrapped(gold, pred, leaf)
+    if "inequality" in (gold.kind, pred.kind):
+        return _compare_inequalities(gold, pred, leaf)
+    kinds = {gold.kind, pred.kind}
+    if kinds == {"leaf"}:
+        return leaf(gold.text, pred.text)
+    if kinds <= {"list", "set"}:
+        return _unordered(gold.parts, pred.parts, leaf)
+    if kinds == {"tuple"}:
+        return _compare_tuples(gold, pred, leaf)
+    if kinds == {"union"}:
+        return _unordered(gold.parts, pred.parts, leaf) or None
+    if kinds == {"matrix"}:
+        return gold.marks == pred.marks and _ordered(gold.parts, pred.parts, leaf)
+    if kinds == {"ratio"}:
+        return _compare_ratios(gold, pred, leaf)
+    if kinds == {"tuple", "list"}:
+        return _ordered(gold.parts, pred.parts, leaf)
+    if kinds == {"tuple", "matrix"}:
+        column = all(size == "1" for size in gold.marks + pred.marks if size.isdigit())
+        return _ordered(gold.parts, pred.parts, leaf) if column else None
+    if kinds == {"tuple", "set"}:
+        return False
+    if kinds <= {"list", "set", "leaf"}:
+        return _one_against_many(gold, pred, leaf)
+    if kinds == {"tuple", "leaf"}:
+        return False if _is_number(gold) or _is_number(pred) else None
+    return None
+
+
+def _is_number(shape: Shape) -> bool:
+    return shape.kind == "leaf" and parse_number(shape.text) is not None
+
+
+def _one_against_many(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
+    single, many = (gold, pred) if gold.kind == "leaf" else (pred, gold)
+    if len(many.parts) == 1:
+        other = many.parts[0]
+        return compare(gold, other, leaf) if single is gold else compare(other, pred, leaf)
+    comma = parse_number(many.text, decimal_comma=True)
+    number = parse_number(single.text)
+    if comma and number:
+        return comma.value == number.value
+    if number or all(_is_number(part) for part in many.parts):
+        return False if not single.text.startswith("\\emptyset") else not many.parts
+    return None
+
+
+def _ordered(gold: tuple[Shape, ...], pred: tuple[Shape, ...], leaf: Leaf) -> bool | None:
+    if len(gold) != len(pred):
+        return False
+    verdict: bool | None = True
+    for g, p in zip(gold, pred, strict=True):
+        same = compare(g, p, leaf)
+        if same is False:
+            return False
+        if same is None:
+            verdict = None
+    return verdict
+
+
+def _unordered(gold: tuple[Shape, ...], pred: tuple[Shape, ...], leaf: Leaf) -> bool | None:
+    gold = tuple({canonical(g.text): g for g in gold}.values())
+    rest = list({canonical(p.text): p for p in pred}.values())
+    if len(gold) != len(rest):
+        return False if all(map(_is_number, (*gold, *rest))) else None
+    undecided = False
+    for g in gold:
+        answers = []
+        for p in rest:
+            answers.append(compare(g, p, leaf))
+            if answers[-1]:
+                del rest[len(answers) - 1]
+                break
+        else:
+            if None not in answers:
+                return False
+            undecided = True
+    return None if undecided else True
+
+
+def _compare_tuples(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
+    if len(gold.parts) == 2 and gold.marks != pred.marks:
+        return False
+    return _ordered(gold.parts, pred.parts, leaf)
+
+
+def _compare_ratios(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
+    same = _ordered(gold.parts, pred.parts, leaf)
+    numbers = [[parse_number(p.text) for p in shape.parts] for shape in (gold, pred)]
+    clock = re.compile(r"\d{1,2}:\d\d(?::\d\d)?")
+    if same is False and not any(clock.fullmatch(s.text) for s in (gold, pred)):
+        g, p = ([n.value for n in side if n] for side in numbers)
+        if len(g) == len(p) == len(gold.parts) == len(pred.parts) and all(g) and all(p):
+            return all(a * p[0] == b * g[0] for a, b in zip(g, p, strict=True))
+    return same
+
+
+def _value(equation: Shape) -> tuple[Shape, Shape]:
+    """First and last side of a chain, the naming side first: 2=x is x=2."""
+    first, last = equation.parts[0], equation.parts[-1]
+    if is_name(last.text) and not is_name(first.text):
+        return last, first
+    return first, last
+
+
+def _compare_equations(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
+    (g_name, g_value), (p_name, p_value) = _value(gold), _value(pred)
+    if not (is_name(g_name.text) and is_name(p_name.text)):
+        return leaf(gold.text, pred.text)
+    same = compare(g_value, p_value, leaf)
+    if canonical(g_name.text) == canonical(p_name.text):
+        return same
+    if same and not _letters(g_value.text) and _head(g_name.text) == _head(p_name.text):
+        return True  # W(n) = 1 and W(x) = 1
+    if same and g_name.kind == p_name.kind == "leaf" and len(gold.parts) == len(pred.parts) == 2:
+        return False if not _letters(g_value.text + p_value.text) else None
+    return None
+
+
+def _letters(text: str) -> bool:
+    return (
+        re.search(r"[A-Za-z]", re.sub(r"\\(?:[A-Za-z]+)|(?<![A-Za-z])e(?![A-Za-z])", "", text))
+        is not None
+    )
+
+
+def _head(name: str) -> str:
+    return name.split("(")[0].strip()
+
+
+def _compare_unwrapped(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
+    """An equation against a value: x=5 and 5. A reference is unwrapped only where it names."""
+    if pred.kind == "equation":
+        name, value = _value(pred)
+        if not is_name(name.text):
+            value = pred.parts[-1]
+        return compare(gold, value, leaf)
+    name, value = _value(gold)
+    if len(gold.parts) > 2 or is_name(name.text):
+        return compare(value, pred, leaf)
+    return False
+
+
+def _interval(shape: Shape) -> Shape | None:
+    """a <= x < b as the interval [a, b); None where it is no such inequality."""
+    sides, signs = list(shape.parts), list(shape.marks)
+    if any(sign not in ("<", ">", r"\le", r"\ge") for sign in signs):
+        return None
+    if len({sign in ("<", r"\le") for sign in signs}) > 1:
+        return None
+    if signs[0] in (">", r"\ge"):
+        sides, signs = sides[::-1], [_FLIP[sign] for sign in reversed(signs)]
+    infinity = Shape("leaf", r"\infty ")
+    if len(sides) == 3 and is_name(sides[1].text):
+        low, high, left, right = sides[0], sides[2], signs[0], signs[1]
+    elif len(sides) == 2 and is_name(sides[0].text):
+        low, high, left, right = Shape("leaf", r"-\infty "), sides[1], "<", signs[0]
+    elif len(sides) == 2 and is_name(sides[1].text):
+        low, high, left, right = sides[0], infinity, signs[0], "<"
+    else:
+        return None
+    marks = ("[" if left == r"\le" else "(", "]" if right == r"\le" else ")")
+    text = f"{marks[0]}{low.text},{high.text}{marks[1]}"
+    return Shape("tuple", text, (low, high), marks)
+
+
+def _compare_inequalities(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
+    if gold.kind == pred.kind:
+        for marks, parts in (
+            (pred.marks, pred.parts),
+            (tuple(_FLIP[sign] for sign in reversed(pred.marks)), pred.parts[::-1]),
+        ):
+            if gold.marks == marks and _ordered(gold.parts, parts, leaf):
+                return True
+    intervals = [_interval(s) if s.kind == "inequality" else s for s in (gold, pred)]
+    if intervals[0] and intervals[1]:
+        if gold.kind == pred.kind and _named(gold) != _named(pred):
+            return None
+        return compare(intervals[0], intervals[1], leaf) or None
+    return None
+
+
+def _named(inequality: Shape) -> str:
+    return next((canonical(p.text) for p in inequality.parts if is_name(p.text)), "")
+
+
+# --- leaves -------------------------------------------------------------------------------------
+
+_WORDS = re.compile(r"[A-Za-z][A-Za-z'\s.\-]+")
+_BASED = re.compile(r"([0-9A-F]+)_\{?(\d+)\}?")
+
+
+def quick_leaf(gold: str, pred: str) -> bool | None:
+    """Strings, numbers and formulas that need no computer algebra; None where it is needed."""
+    if canonical(gold) == canonical(pred):
+        return True
+    bases = _same_base(gold, pred)
+    if bases is not None:
+        return bases
+    gold, pred, units = without_units(gold, pred)
+    if units is False:
+        return False
+    if canonical(gold) == canonical(pred):
+        return True
+    numbers = parse_number(gold, decimal_comma=True), parse_number(pred, decimal_comma=True)
+    if numbers[0] and numbers[1]:
+        return same_number(numbers[0], numbers[1])
+    texts = [_plain_words(side) for side in (gold, pred)]
+    if texts[0] is not None or texts[1] is not None:
+        return _same_text(gold, pred, texts)
+    return same_formula(gold, pred)
+
+
+def without_units(gold: str, pred: str) -> tuple[str, str, bool | None]:
+    """Both sides without their units; False in third place where the units contradict."""
+    if max(len(gold), len(pred)) > 300:
+        return gold, pred, None
+    g, g_unit = strip_unit(gold, single_letters=False)
+    p, p_unit = strip_unit(pred, single_letters=True)
+    if g_unit and p_unit and g_unit != p_unit and parse_number(g) and parse_number(p):
+        return g, p, False
+    return g.rstrip("°").strip(), p.rstrip("°").strip(), None
+
+
+def same_number(gold: Number, pred: Number) -> bool:
+    """The policy for rational constants: percent, six decimals, rounded references."""
+    candidates = [pred.value]
+    if gold.percent != pred.percent:
+        candidates.append(pred.value / 100 if pred.percent else pred.value * 100)
+    return any(_close(gold, replace_value(pred, value)) for value in candidates)
+
+
+def replace_value(number: Number, value: Fraction) -> Number:
+    shifted = number.decimals if value == number.value else None
+    return Number(value, False, shifted, number.digits if shifted is not None else 0)
+
+
+def _close(gold: Number, pred: Number) -> bool:
+    if gold.value == pred.value:
+        return True
+    if gold.decimals is None and pred.decimals is None:
+        return False
+    return close_values(gold, pred.value, pred.decimals)
+
+
+def close_values(gold: Number, value: Fraction, decimals: int | None) -> bool:
+    """Whether `value` is the reference to six decimals, or rounds to a decimal reference.
+
+    `decimals` of the value, None for an exact one: only a value at least two decimals finer than
+    the reference is rounded to it (3.14159 for 3.14, but not 3.142).
+    """
+    difference = abs(gold.value - value)
+    if difference <= SIX_DECIMALS * min(1, abs(gold.value) * 1000):
+        return True
+    own = gold.decimals
+    if own is None or not (own >= 2 or (own == 1 and gold.digits >= 3)):
+        return False
+    finer = decimals is None or decimals >= own + 2
+    return finer and gold.digits >= 2 and difference <= Fraction(1, 2 * 10**own)
+
+
+def _same_base(gold: str, pred: str) -> bool | None:
+    matches = [_BASED.fullmatch(canonical(side)) for side in (gold, pred)]
+    if matches[0] and matches[1]:
+        return matches[0].groups() == matches[1].groups()
+    if matches[0] and parse_number(pred):
+        return matches[0][1] == canonical(pred)
+    if matches[1] and parse_number(gold):
+        return matches[1].groups() == (canonical(gold), "10")
+    return None
+
+
+def _plain_words(text: str) -> str | None:
+    """The text in lower case if it is words rather than a formula."""
+    wrapped = re.search(r"\\text\s*\{[^{}]*[A-Za-z]{2}", text) is not None
+    plain = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text).replace("\\", " ").strip(" .\"'*")
+    if not _WORDS.fullmatch(plain) or not (wrapped or re.search(r"[A-Za-z]{3}", plain)):
+        return None
+    return " ".join(re.sub(r"^(?:the|an?)\s+", "", plain.lower()).split())
+
+
+def _same_text(gold: str, pred: str, texts: list[str | None]) -> bool | None:
+    keys = [re.sub(r"[^a-z0-9]", "", canonical(side).lower()) for side in (gold, pred)]
+    if texts[0] is not None and texts[1] is not None:
+        return texts[0] == texts[1] or keys[0] == keys[1]
+    if keys[0] == keys[1]:
+        return True
+    numbers = parse_number(gold), parse_number(pred)
+    return False if any(numbers) else None
+
+
+POINTS = 7
+
+
+def same_formula(gold: str, pred: str) -> bool | None:
+    """Exact agreement at rational points, or a clear difference in double precision."""
+    try:
+        trees = formula.parse(gold), formula.parse(pred)
+    except formula.FormulaError:
+        return None
+    names = formula.variables(trees[0]) | formula.variables(trees[1])
+    points = formula.sample_points(names, POINTS if names else 1)
+    exact = [list(formula.values_at(tree, formula.EXACT, points)) for tree in trees]
+    if all(value is not None for side in exact for value in side):
+        return exact[0] == exact[1] or _decimal_formula(gold, pred, names, exact)
+    doubles = [{name: complex(float(v)) for name, v in p.items()} for p in points]
+    values = [list(formula.values_at(tree, formula.DOUBLE, doubles)) for tree in trees]
+    return False if differ(gold, pred, values[0], values[1]) else None
+
+
+def _decimal_formula(gold: str, pred: str, names: set[str], exact: list[list]) -> bool | None:
+    if names:
+        return None if "." in gold + pred else False
+    number = parse_number(gold) or Number(exact[0][0])
+    other = parse_number(pred)
+    if number.percent or (other and other.percent):
+        return same_number(number, other or Number(exact[1][0]))
+    if "." not in gold + pred:
+        return False
+    return close_values(number, exact[1][0], other.decimals if other else None)
+
+
+def differ(gold: str, pred: str, left: list, right: list) -> bool:
+    """Whether two formulas differ at a point where both are real, beyond any rounding."""
+    pairs = [(a, b) for a, b in zip(left, right, strict=True) if a is not None and b is not None]
+    tolerance = 1e-2 if "." in gold + pred else 1e-7
+    if "%" in gold + pred:
+        return False
+    for a, b in pairs:
+        scale = max(abs(a), abs(b), 1e-300)
+        real = max(abs(a.imag), abs(b.imag)) <= 1e-9 * scale
+        if (real or len(pairs) == 1) and abs(a - b) > tolerance * scale:
+            return True
+    return False

@@ -1,0 +1,430 @@
+"""A small reader of formulas: parse once, evaluate anywhere, never `eval`.
+
+`parse` turns a normalised formula into a tree of tuples; `evaluate` walks the tree with the
+operations of a `Field`: exact fractions, double-precision complex numbers, or (in a worker)
+thirty-digit mpmath numbers. What the reader does not know, it refuses with FormulaError, and the
+caller turns to a computer-algebra system.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+Tree = tuple[Any, ...]
+MAX_DEPTH = 40
+MAX_LENGTH = 2000
+
+
+class FormulaError(ValueError):
+    """The text is not a formula of the kinds read here, or has no value at this point."""
+
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)"
+    r"|(?P<command>\\[A-Za-z]+)|(?P<word>(?:arc)?(?:sinh|cosh|tanh|sin|cos|tan|sec|csc|cot|log|ln|exp)(?![a-z]))"
+    r"|(?P<letter>[A-Za-z])|(?P<symbol>\\[{}]|[-+*/^_(){}\[\]|!'°%]))"
+)
+_FUNCTIONS = {
+    "sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh", "arcsin", "arccos",
+    "arctan", "ln", "log", "exp",
+}  # fmt: skip
+_GREEK = {
+    "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "kappa",
+    "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "varphi", "chi", "psi", "omega",
+    "Delta", "Omega", "Phi", "Psi", "Theta", "Lambda", "Sigma", "ell", "hbar", "vartheta",
+}  # fmt: skip
+_CONSTANTS = {"pi", "e", "i"}
+_NOT_PRODUCTS = frozenset("fghFGPQ")  # f(x) is a function's value, not f times x
+_CLOSERS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", "|": "|", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil"}  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> Tree:
+    """Read a normalised formula.
+
+    Raises FormulaError where the text is too long, too deep, or no formula.
+    """
+    if len(text) > MAX_LENGTH:
+        raise FormulaError("too long")
+    tokens: list[tuple[str, str]] = []
+    position = 0
+    text = text.strip()
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None or match.lastgroup is None:
+            raise FormulaError(f"unexpected {text[position]!r}")
+        tokens.append((match.lastgroup, match[match.lastgroup]))
+        position = match.end()
+    reader = _Reader(tokens)
+    tree = reader.sum(0)
+    if reader.position != len(tokens):
+        raise FormulaError("trailing text")
+    return tree
+
+
+class _Reader:
+    """Recursive descent over the tokens: sum > product > signed > power > atom."""
+
+    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+        self.tokens = tokens
+        self.position = 0
+        self.bars = 0  # open absolute values: there, | closes rather than opens
+
+    def peek(self, offset: int = 0) -> str:
+        index = self.position + offset
+        return self.tokens[index][1] if index < len(self.tokens) else ""
+
+    def kind(self) -> str:
+        return self.tokens[self.position][0] if self.position < len(self.tokens) else ""
+
+    def take(self, expected: str | None = None) -> str:
+        token = self.peek()
+        if not token or (expected is not None and token != expected):
+            raise FormulaError(f"expected {expected or 'more'}")
+        self.position += 1
+        return token
+
+    def sum(self, depth: int) -> Tree:
+        if depth > MAX_DEPTH:
+            raise FormulaError("too deep")
+        tree = self.product(depth)
+        while self.peek() in ("+", "-"):
+            operator = self.take()
+            tree = (operator, tree, self.product(depth))
+        return tree
+
+    def product(self, depth: int) -> Tree:
+        tree = self.signed(depth)
+        while True:
+            token = self.peek()
+            if token in ("*", "/"):
+                self.take()
+                tree = (token, tree, self.signed(depth))
+            elif self.starts_atom():
+                if self.kind() == "number":
+                    raise FormulaError("two numbers side by side")
+                mixed = token == r"\frac" and tree[0] == "number"
+                follower = self.power(depth)
+                if mixed and all(part[0] == "number" for part in follower[1:]):
+                    tree = ("+", tree, follower)
+                elif mixed and follower[0] == "^":
+                    raise FormulaError("mixed number or product")
+                else:
+                    tree = ("*", tree, follower)
+            else:
+                return tree
+
+    def starts_atom(self) -> bool:
+        token = self.peek()
+        if self.kind() in ("number", "letter", "word"):
+            return True
+        if self.kind() == "command":
+            return not token.startswith((r"\r", r"\pm", r"\mp")) or token == r"\rho"
+        return token in ("(", "[", "{", r"\{") or (token == "|" and not self.bars)
+
+    def signed(self, depth: int) -> Tree:
+        if depth > MAX_DEPTH:
+            raise FormulaError("too deep")
+        if self.peek() in ("+", "-"):
+            sign = self.take()
+            operand = self.signed(depth + 1)
+            return operand if sign == "+" else ("neg", operand)
+        return self.power(depth)
+
+    def power(self, depth: int) -> Tree:
+        base = self.postfix(depth)
+        if self.peek() == "^":
+            self.take()
+            if self.peek() == "{":
+                exponent = self.group(depth)
+            elif self.peek() in ("+", "-"):
+                exponent = self.signed(depth + 1)
+            else:
+                exponent = self.postfix(depth + 1)
+            if self.peek() == "^":
+                raise FormulaError("double exponent")
+            base = ("^", base, exponent)
+            while self.peek() == "!":
+                self.take()
+                base = ("!", base)
+        return base
+
+    def postfix(self, depth: int) -> Tree:
+        tree = self.atom(depth)
+        while self.peek() in ("!", "%", "°"):
+            mark = self.take()
+            tree = (mark, tree)
+        return tree
+
+    def group(self, depth: int) -> Tree:
+        """The content of one bracket pair (a square or curly one counts as a parenthesis)."""
+        opener = self.take()
+        if opener not in _CLOSERS:
+            raise FormulaError("expected a group")
+        bars = self.bars
+        self.bars = 1 if opener == "|" else 0
+        tree = self.sum(depth + 1)
+        self.take(_CLOSERS[opener])
+        self.bars = bars
+        if opener == "|":
+            return ("abs", tree)
+        if opener in (r"\lfloor", r"\lceil"):
+            return ("floor" if opener == r"\lfloor" else "ceil", tree)
+        return tree
+
+    def argument(self, depth: int) -> Tree:
+        """One argument of a command: {...} or a single token (as TeX has it)."""
+        if self.peek() == "{":
+            return self.group(depth)
+        if self.kind() in ("number", "letter") or self.peek() == r"\pi":
+            return self.atom(depth + 1)
+        raise FormulaError("missing argument")
+
+    def atom(self, depth: int) -> Tree:
+        if depth > MAX_DEPTH:
+            raise FormulaError("too deep")
+        kind, token = self.kind(), self.peek()
+        if kind == "number":
+            return ("number", self.take().replace(",", ""))
+        if kind == "letter":
+            return self.variable(self.take())
+        if kind == "word":
+            return self.function(self.take(), depth)
+        if kind == "command":
+            return self.command(depth)
+        if token in ("(", "[", "{", r"\{", "|"):
+            return self.group(depth)
+        raise FormulaError(f"unexpected {token!r}")
+
+    def variable(self, name: str) -> Tree:
+        if self.peek() == "_":
+            self.take()
+            if self.peek() == "{":
+                self.take()
+                parts = []
+                while self.peek() != "}":
+                    if self.kind() not in ("letter", "number", "command"):
+                        raise FormulaError("subscript")
+                    parts.append(self.take())
+                self.take()
+                name += "_" + "".join(parts)
+            elif self.kind() in ("letter", "number"):
+                name += "_" + self.take()
+            else:
+                raise FormulaError("subscript")
+        while self.peek() == "'":
+            name += self.take()
+        if name in _CONSTANTS:
+            return ("constant", name)
+        if name in _NOT_PRODUCTS and self.peek() == "(":
+            raise FormulaError("function value")
+        return ("variable", name)
+
+    def command(self, depth: int) -> Tree:
+        name = self.peek()[1:]
+        if name in ("lfloor", "lceil"):
+            return self.group(depth)
+        self.take()
+        if name == "frac":
+            return ("/", self.argument(depth), self.argument(depth))
+        if name == "binom":
+            return ("binom", self.argument(depth), self.argument(depth))
+        if name == "sqrt":
+            if self.peek() == "[":
+                root = self.group(depth)
+                return ("^", self.argument(depth), ("/", ("number", "1"), root))
+            content = self.group(depth) if self.peek() in ("(", "{") else self.argument(depth)
+            return ("sqrt", content)
+        if name in _FUNCTIONS:
+            return self.function(name, depth)
+        if name == "infty":
+            return ("constant", "oo")
+        if name in ("imath", "pi"):
+            return ("constant", "i" if name == "imath" else name)
+        if name in _GREEK:
+            return self.variable("\\" + name)
+        if name == "text":
+            content = self.group(depth)
+            if content in (("constant", "e"), ("constant", "i")) or content[0] == "variable":
+                return content
+        raise FormulaError(f"\\{name}")
+
+    def function(self, name: str, depth: int) -> Tree:
+        exponent: Tree | None = None
+        base: Tree | None = None
+        while self.peek() in ("^", "_"):
+            mark = self.take()
+            part = self.group(depth) if self.peek() == "{" else self.atom(depth + 1)
+            if mark == "^":
+                exponent = part
+            else:
+                base = part
+        if exponent == ("neg", ("number", "1")):
+            name, exponent = "arc" + name, None
+        content = self.group(depth) if self.peek() in ("(", "{", "[") else self.bare(depth)
+        tree: Tree = (name, content)
+        if name == "log":
+            tree = ("/", ("ln", content), ("ln", base or ("number", "10")))
+        elif base is not None:
+            raise FormulaError("subscript of a function")
+        if self.peek() == "^" and exponent is None:  # \sin(x)^2
+            self.take()
+            exponent = self.group(depth) if self.peek() == "{" else self.atom(depth + 1)
+        return tree if exponent is None else ("^", tree, exponent)
+
+    def bare(self, depth: int) -> Tree:
+        """An argument without parentheses: \\sin 2x, up to the next sum or function."""
+        tree = self.power(depth + 1)
+        while self.starts_atom() and self.kind() != "word" and self.peek()[1:] not in _FUNCTIONS:
+            if self.peek() in ("(", "[", r"\{"):
+                break
+            tree = ("*", tree, self.power(depth + 1))
+        if self.peek() == "/" and self.kind() == "symbol":  # \sin \pi/4
+            self.take()
+            tree = ("/", tree, self.power(depth + 1))
+        return tree
+
+
+def variables(tree: Tree) -> set[str]:
+    """Names of the variables of a tree."""
+    if tree[0] == "variable":
+        return {tree[1]}
+    return {name for part in tree[1:] if isinstance(part, tuple) for name in variables(part)}
+
+
+@dataclass(frozen=True)
+class Field:
+    """The numbers a tree is evaluated in."""
+
+    number: Callable[[str], Any]
+    constants: dict[str, Any]
+    power: Callable[[Any, Any], Any]
+    functions: dict[str, Callable[..., Any]]
+
+
+def evaluate(tree: Tree, field: Field, point: dict[str, Any]) -> Any:
+    """Value of `tree` with the variables at `point`; FormulaError where it has none."""
+    head = tree[0]
+    if head == "number":
+        return field.number(tree[1])
+    if head == "variable":
+        return point[tree[1]]
+    if head == "constant":
+        if tree[1] not in field.constants:
+            raise FormulaError(tree[1])
+        return field.constants[tree[1]]
+    values = [evaluate(part, field, point) for part in tree[1:]]
+    if head == "+":
+        return values[0] + values[1]
+    if head == "-":
+        return values[0] - values[1]
+    if head == "*":
+        return values[0] * values[1]
+    if head == "/":
+        return values[0] / values[1]
+    if head == "neg":
+        return -values[0]
+    if head == "%":
+        return values[0] / 100
+    if head == "^":
+        return field.power(values[0], values[1])
+    if head not in field.functions:
+        raise FormulaError(head)
+    return field.functions[head](*values)
+
+
+def values_at(tree: Tree, field: Field, points: list[dict[str, Any]]) -> Iterator[Any]:
+    """The value at each point; None where there is none (a pole, an overflow, no real number)."""
+    for point in points:
+        try:
+            yield evaluate(tree, field, point)
+        except (FormulaError, ArithmeticError, ValueError, TypeError):
+            yield None
+
+
+def _fraction_power(base: Fraction, exponent: Fraction) -> Fraction:
+    if exponent.denominator != 1 or abs(exponent) > 64 or base.numerator.bit_length() > 512:
+        raise FormulaError("power")
+    return base**exponent.numerator
+
+
+EXACT = Field(Fraction, {}, _fraction_power, {})
+
+
+def _whole(value: complex, limit: int) -> int:
+    if value.imag or value.real != int(value.real) or not 0 <= value.real <= limit:
+        raise FormulaError("whole number expected")
+    return int(value.real)
+
+
+def _real(value: complex) -> float:
+    if abs(value.imag) > 1e-12 * (1 + abs(value)):
+        raise FormulaError("real number expected")
+    return value.real
+
+
+def _double_power(base: complex, exponent: complex) -> complex:
+    if abs(exponent) > 1e5:
+        raise FormulaError("power")
+    value = complex(base) ** complex(exponent)
+    if value != value or abs(value) == math.inf:
+        raise OverflowError
+    return value
+
+
+_DOUBLE_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "sqrt": cmath.sqrt,
+    "abs": lambda x: complex(abs(x)),
+    "floor": lambda x: complex(math.floor(_real(x) + 1e-12)),
+    "ceil": lambda x: complex(math.ceil(_real(x) - 1e-12)),
+    "!": lambda x: complex(math.factorial(_whole(x, 100))),
+    "binom": lambda n, k: complex(math.comb(_whole(n, 500), _whole(k, 500))),
+    "°": lambda x: x * math.pi / 180,
+    "ln": cmath.log,
+    "exp": cmath.exp,
+    "sin": cmath.sin,
+    "cos": cmath.cos,
+    "tan": cmath.tan,
+    "sec": lambda x: 1 / cmath.cos(x),
+    "csc": lambda x: 1 / cmath.sin(x),
+    "cot": lambda x: 1 / cmath.tan(x),
+    "sinh": cmath.sinh,
+    "cosh": cmath.cosh,
+    "tanh": cmath.tanh,
+    "arcsin": cmath.asin,
+    "arccos": cmath.acos,
+    "arctan": cmath.atan,
+}
+DOUBLE = Field(
+    lambda text: complex(float(text)),
+    {"pi": complex(math.pi), "e": complex(math.e), "i": 1j},
+    _double_power,
+    _DOUBLE_FUNCTIONS,
+)
+
+
+def sample_points(names: set[str], count: int) -> list[dict[str, Fraction]]:
+    """`count` fixed points for these variables: positive, negative and whole ones in turn.
+
+    The values depend on the names alone, so that a verdict is the same in every process.
+    """
+    points = []
+    for k in range(count):
+        point = {}
+        for name in sorted(names):
+            draw = zlib.crc32(f"{k}:{name}".encode())
+            if k % 3 == 2:
+                point[name] = Fraction(2 + draw % 7 + k)
+            else:
+                value = Fraction(draw % 8999 + 1000, 3701)
+                point[name] = -value if k % 3 == 1 else value
+        points.append(point)
+    return points

@@ -1,0 +1,199 @@
+"""The judge: was a completion right?
+
+    python -m reasonmaxxer judge --input pairs.jsonl --output verdicts.jsonl [--workers N]
+
+The quick comparison (equivalence.py) runs here and settles most pairs; the rest goes to isolated
+workers (pool.py). Verdicts come in the order of the pairs, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+from reasonmaxxer.answers import extract, reference_answer
+from reasonmaxxer.config import VerdictsConfig
+from reasonmaxxer.equivalence import equivalent, quick_leaf
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.latex import canonical, normalise
+from reasonmaxxer.limits import beyond_limits
+from reasonmaxxer.pool import Pool, Task
+
+HELP = "judge completions against reference answers, JSONL to JSONL"
+MAX_ANSWER_CHARS = 2000
+WINDOW = 4096  # pairs read ahead of the oldest one that is still open
+CACHE_SIZE = 1 << 16
+
+Outcome = Literal["correct", "incorrect", "unparseable", "timeout"]
+
+
+class Verdict(NamedTuple):
+    """What is said of one completion, and why."""
+
+    verdict: Outcome
+    answer: str | None
+    rule: str
+    reason: str
+
+
+class _Open(NamedTuple):
+    """A pair whose comparison is under way."""
+
+    task: Task
+    answer: str
+    rule: str
+
+    def verdict(self) -> Verdict:
+        return Verdict(cast(Outcome, self.task.verdict), self.answer, self.rule, self.task.reason)
+
+
+def judge_pairs(
+    pairs: Iterable[tuple[str, str]],
+    *,
+    workers: int = 1,
+    last_number: bool = False,
+    options: VerdictsConfig | None = None,
+    cache: bool = True,
+) -> Iterator[Verdict]:
+    """Judge (reference, completion) pairs, in order, in bounded memory.
+
+    Worker processes are started when the first pair needs one and are gone when the iterator ends
+    or is closed. `cache` lets equal (reference, answer) pairs share one comparison.
+    """
+    options = options or VerdictsConfig()
+    open_pairs: deque[Verdict | _Open] = deque()
+    known: OrderedDict[tuple[str, str], Task] = OrderedDict()
+    with Pool(
+        workers,
+        timeout_seconds=options.timeout_seconds,
+        retry_seconds=options.retry_seconds,
+        memory_mb=options.memory_mb,
+    ) as pool:
+        for reference, completion in pairs:
+            item = _first_look(reference, completion, last_number or options.last_number, options)
+            if isinstance(item, _Open):
+                key = item.task.gold, item.task.answer
+                if cache and key in known:
+                    item = item._replace(task=known[key])
+                else:
+                    pool.submit(item.task)
+                    known[key] = item.task
+                    if len(known) > CACHE_SIZE:
+                        known.popitem(last=False)
+            open_pairs.append(item)
+            pool.wait(0)
+            while len(open_pairs) > WINDOW or pool.waiting > 64 * workers:
+                if not _is_open(open_pairs[0]):
+                    yield _closed(open_pairs.popleft())
+                else:
+                    pool.wait(0.05)
+            while open_pairs and not _is_open(open_pairs[0]):
+                yield _closed(open_pairs.popleft())
+        while open_pairs:
+            if _is_open(open_pairs[0]):
+                pool.wait(0.05)
+            else:
+                yield _closed(open_pairs.popleft())
+
+
+def _is_open(item: Verdict | _Open) -> bool:
+    return isinstance(item, _Open) and item.task.verdict is None
+
+
+def _closed(item: Verdict | _Open) -> Verdict:
+    return item.verdict() if isinstance(item, _Open) else item
+
+
+def _first_look(
+    reference: str, completion: str, last_number: bool, options: VerdictsConfig
+) -> Verdict | _Open:
+    """Extraction, limits and the quick comparison."""
+    answer, rule = extract(completion, last_number=last_number, max_chars=options.max_chars)
+    if answer is None:
+        return Verdict("unparseable", None, rule, "no answer found")
+    gold = reference_answer(reference)
+    if gold == answer:
+        return Verdict("correct", answer, rule, "same text")
+    if limit := beyond_limits(answer, MAX_ANSWER_CHARS):
+        return Verdict("unparseable", answer[:MAX_ANSWER_CHARS], rule, f"beyond limits: {limit}")
+    if limit := beyond_limits(gold, MAX_ANSWER_CHARS):
+        same = canonical(normalise(gold)) == canonical(normalise(answer))
+        return Verdict(
+            "correct" if same else "incorrect", answer, rule, f"reference beyond limits: {limit}"
+        )
+    same = equivalent(gold, answer, quick_leaf)
+    if same is None:
+        return _Open(Task(gold, answer), answer, rule)
+    return Verdict("correct" if same else "incorrect", answer, rule, "compared")
+
+
+def check_references(
+    golds: Iterable[tuple[str, str]],
+    *,
+    workers: int = 1,
+    options: VerdictsConfig | None = None,
+) -> list[tuple[str, str, str]]:
+    """References that do not verify against themselves: (id, reference, reason)."""
+    pairs = list(golds)
+    completions = ((gold, f"\\boxed{{{reference_answer(gold)}}}") for _, gold in pairs)
+    verdicts = judge_pairs(completions, workers=workers, options=options)
+    return [
+        (name, gold, f"{verdict.verdict}: {verdict.reason}")
+        for (name, gold), verdict in zip(pairs, verdicts, strict=True)
+        if verdict.verdict != "correct"
+    ]
+
+
+# --- command ------------------------------------------------------------------------------------
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of `judge`."""
+    parser.add_argument("--input", type=Path, required=True, help="JSONL with gold, completion")
+    parser.add_argument("--output", type=Path, required=True, help="JSONL with verdicts added")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
+    parser.add_argument(
+        "--last-number", action="store_true", help="the last number counts where nothing is marked"
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    """Judge each row of the input; the output keeps rows and order, and appears when complete."""
+    from tqdm import tqdm
+
+    temporary = args.output.with_name(args.output.name + ".tmp")
+    waiting: deque[dict[str, Any]] = deque()
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        for row in _rows(args.input):
+            waiting.append(row)
+            yield row["gold"], row["completion"]
+
+    verdicts = judge_pairs(pairs(), workers=args.workers, last_number=args.last_number)
+    with temporary.open("w", encoding="utf-8") as file:
+        for verdict in tqdm(verdicts, desc="judge", unit="row", file=sys.stderr):
+            row = waiting.popleft() | verdict._asdict()
+            print(json.dumps(row, ensure_ascii=False), file=file)
+    temporary.replace(args.output)
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; --input takes JSONL with gold and completion")
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise UserError(f"{path}: line {number}: not JSON ({error})") from error
+            for name in ("gold", "completion"):
+                if not isinstance(row, dict) or not isinstance(row.get(name), str):
+                    raise UserError(f"{path}: line {number}: {name}: a text is needed")
+            yield row
