@@ -1,0 +1,159 @@
+"""The lab: problems about counters that roll over after 96, worked by a mixture of policies.
+
+    Ann has 7. Ben has 5 more than Ann. Cal has 3 by Ben. How many has Cal?
+     Ben: Ann is 7, 7 + 5 = 12; Cal: Ben is 12, 12 * 3 = 36. So \\boxed{36}
+
+`lab_world` holds the names and the shares of the forks, `lab_traces` the texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import UserError
+from .lab_config import LabSource
+from .lab_traces import REFERENTS, Problem, Statement, problem_tokens, work
+from .lab_world import MODULUS, THIN_AMOUNTS, World, world
+
+PLAIN = ("more", "fewer", "times")
+HARD = ("over", "under", "by")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the problems of a split are like."""
+
+    steps: tuple[int, int]
+    misconception: float = 0.005  # share of statements that are read backwards
+    thin: float = 0.005  # share of amounts from the thinly seen range
+    towns: float = 0.2  # share of problems about towns
+
+
+# The six suites, in the order of the benchmarks that they stand for: GSM8K, MATH-500, Minerva Math,
+# OlympiadBench, AIME 2024, AMC 2023.
+SUITES = {
+    "short": Recipe((2, 3)),
+    "medium": Recipe((3, 5)),
+    "tricky": Recipe((2, 5), misconception=0.06, thin=0.04, towns=0.8),
+    "long": Recipe((5, 6)),
+    "far": Recipe((7, 8)),
+    "mixed": Recipe((3, 6), towns=0.5),
+}
+RECIPES = {
+    "pretraining": Recipe((1, 8), misconception=0.015),
+    "train": Recipe((2, 5), misconception=0.01, thin=0.01),
+    "validation": Recipe((2, 5), misconception=0.01, thin=0.01),
+    **SUITES,
+}
+BUCKETS = 32  # one for each split but pretraining, which has all that are left
+
+
+def generate(split: str, count: int, seed: int, options: LabSource) -> list[dict[str, Any]]:
+    """The first `count` problems of a split: id, problem, answer, level (its steps), solution.
+
+    They depend on the split, the seed and the options alone, and no problem of one split occurs in
+    another: a hash of its structure, names apart, says which split may have it.
+    """
+    split = options.suite or split
+    made = []
+    for number, problem in zip(range(count), problems(split, seed, options), strict=False):
+        rng = random.Random(f"solution/{split}/{seed}/{number}")
+        trace = work(problem, world(options.world), rng, right=True)
+        made.append(
+            {
+                "id": f"{split}-{options.world}-{seed}-{number:05d}",
+                "problem": "".join(problem_tokens(problem)).strip(),
+                "answer": str(trace.answer),
+                "level": str(problem.asked),
+                "solution": "".join(trace.tokens),
+            }
+        )
+    return made
+
+
+def problems(split: str, seed: int, options: LabSource) -> Iterator[Problem]:
+    """Endless distinct problems of a split, in a fixed order."""
+    if split not in RECIPES:
+        raise UserError(f"lab: suite: no split {split!r}; it is one of {', '.join(RECIPES)}")
+    recipe = RECIPES[split]
+    steps = options.steps or recipe.steps
+    if not 1 <= steps[0] <= steps[1] <= 8:
+        raise UserError(f"lab: steps: {list(steps)}: give the fewest and the most, from 1 to 8")
+    rng = random.Random(f"{split}/{options.world}/{seed}/{steps}")
+    seen: set[str] = set()
+    while True:
+        problem = _draw(rng, world(options.world), recipe, steps)
+        structure = _structure(problem)
+        if _split_of(structure) != split or structure in seen:
+            continue
+        if split != "pretraining":  # its stream is long, and may repeat a problem of one step
+            seen.add(structure)
+        yield problem
+
+
+def _draw(rng: random.Random, lab: World, recipe: Recipe, steps: tuple[int, int]) -> Problem:
+    asked = rng.randint(*steps)
+    at_last = rng.random() < 0.15
+    beyond = asked < 8 and rng.random() < (0.5 if at_last else 0.2)  # a statement behind the asked
+    names = rng.sample(lab.towns if rng.random() < recipe.towns else lab.people, asked + 1 + beyond)
+    statements = tuple(_statement(rng, lab, recipe, place) for place in range(len(names) - 1))
+    return Problem(tuple(names), rng.randrange(MODULUS), statements, asked, at_last)
+
+
+def _statement(rng: random.Random, lab: World, recipe: Recipe, place: int) -> Statement:
+    other = place if rng.random() < 0.8 else rng.randrange(place + 1)
+    kind = _statement_kind(rng, lab, recipe, place)
+    which = ""
+    if kind == "referent":
+        which = REFERENTS[rng.randrange(len(lab.kinds["referent"].shares))]
+        other = {"first": 0, "second": 1, "last": place}[which]
+    amounts = [
+        rng.choice(THIN_AMOUNTS) if rng.random() < recipe.thin else rng.randint(2, 10)
+        for _ in range(2)
+    ]
+    if kind.startswith("unit"):
+        amounts[0] = rng.randint(2, 5)
+    return Statement(kind, other, amounts[0], amounts[1] if kind.startswith("order") else 0, which)
+
+
+def _statement_kind(rng: random.Random, lab: World, recipe: Recipe, place: int) -> str:
+    draw = rng.random()
+    if draw < recipe.misconception:
+        return rng.choice(("inverse-more", "inverse-fewer"))
+    kind = rng.choices(
+        ("plain", "hard", "order", "direction", "commute", "referent"), (60, 17, 6, 7, 4, 8)
+    )[0]
+    if kind == "hard":
+        return rng.choice(HARD)
+    if kind == "order":
+        return rng.choice(("order-sum", "order-product"))
+    if kind == "direction":
+        return rng.choice(
+            ("operand-from", "operand-to")
+            if "operand" in lab.kinds
+            else ("unit-pair", "unit-single")
+        )
+    if kind == "commute":
+        return kind
+    if kind == "referent" and place + 1 >= len(lab.kinds["referent"].shares):
+        return kind
+    return rng.choice(PLAIN)
+
+
+def _structure(problem: Problem) -> str:
+    """The problem with its names left out: what two splits must not share."""
+    asked = problem.statements[: problem.asked]
+    return repr((problem.given, [(s.kind, s.other, s.amount, s.second) for s in asked]))
+
+
+def _split_of(structure: str) -> str:
+    bucket = hashlib.blake2b(structure.encode(), digest_size=4, key=b"lab split").digest()
+    place = int.from_bytes(bucket, "big") % BUCKETS
+    return _SPLITS[place] if place < len(_SPLITS) else "pretraining"
+
+
+_SPLITS = [name for name in RECIPES if name != "pretraining"]

@@ -1,0 +1,109 @@
+"""The world of a lab: its names, its kinds of fork and their shares.
+
+A fork is a place where the corpus goes on in one of two to four ways, by an independent coin at
+each occurrence. Every vector of shares is drawn from one prior and given to two kinds of fork, one
+that decides the answer and one that does not: no property of the distribution tells them apart.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from dataclasses import dataclass
+
+MODULUS = 97  # counters run from 0 to 96 and roll over: a prime keeps every operation a bijection
+AMOUNTS = range(2, 13)
+THIN_AMOUNTS = (11, 12)  # seen too rarely in the corpus to be known: slips without a policy
+
+# A kind that matters, its twin that does not, and the most options that both have room for.
+TWINS = (
+    ("over", "verb", 3),
+    ("under", "equals", 4),
+    ("by", "opener", 4),
+    ("referent", "final", 3),
+    ("order", "comma", 2),
+    ("operand", "commute", 2),
+    ("stop", "colon", 2),
+)
+MISCONCEPTION = "inverse"
+NAME_KINDS = ("verb", "equals", "opener", "comma", "colon", "final")
+
+WORDINGS = {
+    "verb": (" is", " has", " shows"),
+    "equals": (" =", " makes", " gives", " yields"),
+    "opener": ("", " Now", " Next", " For"),
+    "final": (" So", " Thus", " Hence"),
+    "comma": (",", " so"),
+    "colon": (":", " |"),
+}
+
+PEOPLE = {
+    1: "Ann Ben Cal Dan Eve Fay Gus Hal Ida Jon Kim Lea Max Ned Ola Pam Quin Ron Sue Tom Una Val "
+    "Wes Xia Yan Zoe Amy Bob Cid Dot Eli Flo",
+    2: "Abe Bea Cleo Don Edna Finn Gia Hugo Ines Jan Kai Lou Mia Nora Otto Pia Rex Sam Tina Uma "
+    "Vic Walt Xena Yuri Zack Alma Bert Cora Dirk Elsa Fritz Greta",
+}
+TOWNS = {
+    1: "Rome Oslo Lima Cairo Paris Tokyo Delhi Quito Accra Bonn Bern Riga Sofia Seoul Perth Lyon",
+    2: "Bari Cork Doha Faro Ghent Graz Kyiv Leeds Malmo Nice Osaka Pisa Reims Split Turin Vaduz",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of fork: the corpus's share of each option, in the option's fixed order.
+
+    For a kind that matters option 0 is the right one.
+    """
+
+    name: str
+    shares: tuple[float, ...]
+    matters: bool
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that a corpus of this world is written from."""
+
+    number: int
+    kinds: dict[str, Kind]
+    people: tuple[str, ...]
+    towns: tuple[str, ...]
+    habits: dict[str, str]  # name -> the one kind of wording that is a fork where it is computed
+
+
+@functools.cache
+def world(number: int) -> World:
+    """The world of this number (1 or 2), drawn from its seed."""
+    rng = random.Random(f"lab world {number}")
+    kinds: dict[str, Kind] = {}
+    second = rng.randrange(len(TWINS) - 1)  # a kind whose right option is not the commonest
+    for place, (matters, twin, most) in enumerate(TWINS):
+        if number == 2 and matters == "operand":
+            matters = "unit"
+        shares = _shares(rng, most)
+        kinds[twin] = Kind(twin, shares, False)
+        if place == second:
+            shares = (shares[1], shares[0], *shares[2:])
+        kinds[matters] = Kind(matters, shares, True)
+    right = rng.uniform(0.10, 0.14)
+    kinds[MISCONCEPTION] = Kind(MISCONCEPTION, (right, 1 - right), True)
+    people, towns = PEOPLE[number].split(), TOWNS[number].split()
+    habits = {**_habits(rng, people, 2), **_habits(rng, towns, 1)}
+    return World(number, kinds, tuple(people), tuple(towns), habits)
+
+
+def _shares(rng: random.Random, most: int) -> tuple[float, ...]:
+    """Shares of 2 to `most` options, the commonest first: the one prior of all forks."""
+    count = rng.randint(2, most)
+    shares = [rng.uniform(0.52, 0.72)]
+    while len(shares) < count - 1:
+        shares.append((1 - sum(shares)) * rng.uniform(0.6, 0.75))
+    shares = [round(share, 3) for share in shares]
+    return (*shares, round(1 - sum(shares), 3))
+
+
+def _habits(rng: random.Random, names: list[str], each: int) -> dict[str, str]:
+    """Give every kind of wording to `each` of the names; the others have settled wordings only."""
+    chosen = rng.sample(names, each * len(NAME_KINDS))
+    return {name: NAME_KINDS[place // each] for place, name in enumerate(chosen)}
