@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-left_out=(torch torchvision torchaudio torchcodec setuptools pip
+left_out=(torch torchvision torchaudio torchcodec pip
   llm llama-cpp-python sqlite-utils sqlite-fts4 condense-json click-default-group puremagic python-ulid)
 
 lock() { # platform  output
@@ -31,4 +31,6 @@ cpu_only=$(printf -- '--no-emit-package %s ' cuda-bindings cuda-pathfinder cuda-
   nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton)
 # shellcheck disable=SC2086
 lock cpu $cpu_only
-lock cuda --constraint cpu.txt
+grep -E "^(torch|transformers|trl|peft|accelerate|datasets|huggingface-hub|pandas|pyarrow|sympy|math-verify|latex2sympy2-extended|mpmath|antlr4|pydantic|scipy|snakemake|numpy)[a-z0-9-]*==" cpu.txt >shared.tmp
+lock cuda --constraint shared.tmp
+rm shared.tmp

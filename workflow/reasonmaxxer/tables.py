@@ -243,6 +243,12 @@ def provenance_of(path: str | os.PathLike[str], name: str) -> dict[str, Any]:
         return json.loads(file.schema_arrow.metadata[PROVENANCE_KEY])
 
 
+def recorded(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The same of a table of any kind, the file otherwise unchecked; empty if there is none."""
+    metadata = _guarded(path, "any", lambda: pq.read_schema(path)).metadata or {}
+    return json.loads(metadata.get(PROVENANCE_KEY, "{}"))
+
+
 def num_rows(path: str | os.PathLike[str], name: str) -> int:
     with _open(path, name) as file:
         return file.metadata.num_rows

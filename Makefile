@@ -1,0 +1,44 @@
+# make report: the environment and the default run. make test: the environment and every test
+# that needs neither root nor other software. make help lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+LOCK ?= envs/cpu.txt
+CORES ?= all
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help env report test test-system test-recovery plan check lint lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+env: $(VENV)/installed ## the pinned environment in .venv (GPU: make env LOCK=envs/cuda.txt)
+
+$(VENV)/installed: $(LOCK) envs/install.sh pyproject.toml
+	bash envs/install.sh $(VENV) $(LOCK) $(PYTHON)
+	touch $@
+
+report: env ## the default run, ends at results/report.html
+	snakemake --cores $(CORES) results/report.html
+
+plan: env ## what a run would do, and why
+	snakemake --cores $(CORES) --dry-run --quiet rules results/report.html
+
+test: env lint ## every test that needs neither root nor other software
+	pytest tests/unit tests/workflow
+
+test-system: env ## browser, Slurm, whole-run tests (installs Debian packages; needs root)
+	pytest tests/system
+
+lint: env ## format, lint, types
+	ruff format --check workflow tests
+	ruff check workflow tests
+	mypy
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint
+
+lock: ## resolve envs/*.txt again (needs uv)
+	bash envs/lock.sh
+
+clean: ## remove what runs have made
+	find results -mindepth 1 ! -name README.md -delete

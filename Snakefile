@@ -1,0 +1,26 @@
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# A preset is a whole run of its own: the default run must not show through it.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/model.smk"
+include: "workflow/rules/problems.smk"
+include: "workflow/rules/rollouts.smk"
+include: "workflow/rules/verdicts.smk"
+include: "workflow/rules/entropies.smk"
+include: "workflow/rules/selection.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report.html",

@@ -1,0 +1,63 @@
+"""What counts as a change of code."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from reasonmaxxer import codehash
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    folder = tmp_path / "reasonmaxxer"
+    shutil.copytree(codehash.PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(codehash, "PACKAGE", folder)
+
+    def edit(module: str, old: str, new: str) -> None:
+        path = folder / f"{module}.py"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+    def digest(stage: str) -> str:
+        for function in (codehash._source, codehash._exists, codehash._imports):
+            function.cache_clear()
+        codehash._significant.cache_clear()
+        return codehash.code_hash(stage)
+
+    yield edit, digest
+    for function in (codehash._source, codehash._exists, codehash._imports):
+        function.cache_clear()
+    codehash._significant.cache_clear()
+
+
+def test_comments_docstrings_and_blank_lines_do_not_count(package):
+    edit, digest = package
+    before = digest("rollouts")
+    edit("engine", '"""Generation: vLLM', '"""Generating: vLLM')
+    edit("engine", "SEED_SPACING = 1 << 20", "\n\nSEED_SPACING = 1 << 20  # a remark")
+    assert digest("rollouts") == before
+
+
+def test_code_counts_in_every_stage_that_imports_it(package):
+    edit, digest = package
+    before = {stage: digest(stage) for stage in ("rollouts", "adapter", "selection", "report")}
+    edit("engine", "SEED_SPACING = 1 << 20", "SEED_SPACING = 1 << 21")
+    after = {stage: digest(stage) for stage in before}
+    changed = {stage for stage in before if before[stage] != after[stage]}
+    assert changed == {"rollouts", "adapter"}
+
+
+def test_a_new_config_key_changes_no_code_hash(package):
+    edit, digest = package
+    before = digest("rollouts")
+    edit("config", "class ModelConfig(Section):", "class ModelConfig(Section):\n    x: int = 0\n")
+    assert digest("rollouts") == before
+
+
+def test_a_better_verifier_makes_nobody_sample_again():
+    assert "judge" in codehash.closure("evaluation")
+    assert "judge" in codehash.closure("verdicts")
+    assert "judge" not in codehash.closure("rollouts")
+    assert "judge" not in codehash.closure("problems")
+    assert "judge" not in codehash.closure("entropies")

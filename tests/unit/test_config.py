@@ -1,0 +1,151 @@
+"""The config: what a user may write, and what a mistake is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from reasonmaxxer import plan, schema
+from reasonmaxxer.config import Config, TrainingConfig, load, overlay, validate
+from reasonmaxxer.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def minimal(**changes):
+    source = {"lab": {}, "limit": 10}
+    config = {
+        "run": "t",
+        "model": {"path": "m", "max_length": 512},
+        "problems": {"train": [source], "validation": [source]},
+        "benchmarks": {"short": {"source": source}},
+        "rollouts": {"max_tokens": 64},
+        "validation": {"max_tokens": 64},
+        "evaluation": {"max_tokens": 64},
+        "arms": {"base": {"kind": "base"}, "ours": {}},
+    }
+    return overlay(config, changes)
+
+
+def test_the_minimal_config_is_valid():
+    config = validate(minimal())
+    assert config.base_arm == "base"
+    assert config.trained_arms == ["ours"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rollout": {}}, "rollout: unknown key; did you mean 'rollouts'?"),
+        ({"selection": {"taus": 1.0}}, "selection.taus: unknown key; did you mean 'tau'?"),
+        ({"rollouts": {"samples": 1}}, "rollouts.samples: Input should be greater than"),
+        ({"rollouts": {"temperature": "hot"}}, "rollouts.temperature: Input should be a valid"),
+        ({"training": {"learning_rate": 0}}, "training.learning_rate"),
+        ({"training": {"checkpoints": 9, "sequences": 8}}, "9 is more than the 1 steps"),
+        ({"selection": {"tau": 1.0, "share": 0.1}}, "exactly one of tau (nats) and share"),
+        ({"selection": {"tau": 1.0, "window": [0.6, 0.4]}}, "window: the first value"),
+        ({"arms": {"other": {"kind": "base"}}}, "exactly one arm of kind base is needed, found 2"),
+        ({"arms": {"ours": {"training": {"rate": 1}}}}, "arms.ours.training: rate: unknown key"),
+        ({"arms": {"ours": {"training": {"checkpoints": 2}}}}, "is the same for all arms"),
+        ({"arms": {"x": {"kind": "checkpoint"}}}, "model goes with kind checkpoint"),
+        ({"arms": {"base": {"selection": {"tau": 1}}}}, "is not trained: no overlays"),
+        ({"arms": {"Bad Name": {}}}, "String should match pattern"),
+        ({"evaluation": {"max_tokens": 512}}, "evaluation.max_tokens: 512 leaves no room"),
+        (
+            {"benchmarks": {"short": {"source": {"lab": {}, "path": "x"}}}},
+            "exactly one of lab, hub",
+        ),
+        ({"model": {"path": None}}, "model.path"),
+        ({"run": "../escape"}, "run: String should match pattern"),
+        ({"report": {"price_per_hour": -1}}, "report.price_per_hour"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(changes, message):
+    with pytest.raises(UserError) as caught:
+        validate(minimal(**changes))
+    assert message in str(caught.value)
+
+
+def test_a_section_travels_as_json():
+    section = TrainingConfig(rank=8)
+    assert TrainingConfig.from_json(section.as_json()) == section
+    with pytest.raises(UserError, match="rnk: unknown key; did you mean 'rank'"):
+        TrainingConfig.from_json('{"rnk": 8}')
+
+
+def test_later_files_are_laid_over_earlier_ones(tmp_path):
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(minimal()))
+    (tmp_path / "b.yaml").write_text("rollouts: {samples: 7}\n")
+    config = load([tmp_path / "a.yaml", tmp_path / "b.yaml"])
+    assert (config.rollouts.samples, config.rollouts.max_tokens) == (7, 64)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [", "not valid YAML"), ("- 1", "a config is a mapping"), (None, "no such config file")],
+)
+def test_an_unreadable_config_file_is_named(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        load([path])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prompt": {"template": "nowhere.txt"}}, "prompt.template: nowhere.txt: no such file"),
+        ({"problems": {"train": [{"lab": {}}]}}, "give the number of problems"),
+        ({"benchmarks": {"validation": {"source": {"lab": {}}}}}, "the name is taken"),
+        ({"problems": {"train": [{"path": "no.jsonl", "limit": 5}]}}, "train[0].path: no.jsonl"),
+    ],
+)
+def test_what_cannot_run_is_found_before_it_does(changes, message):
+    with pytest.raises(UserError) as caught:
+        plan.check(validate(minimal(**changes)))
+    assert message in str(caught.value)
+
+
+def test_an_arm_lays_its_values_over_the_section():
+    changes = {
+        "selection": {"tau": 1.0},
+        "arms": {"q": {"selection": {"gate": "entropy-quantile", "share": 0.05}}},
+    }
+    section = validate(minimal(**changes)).section_of("q", "selection")
+    assert (section.share, section.tau) == (0.05, None)
+
+
+def test_checkpoints_are_evenly_spaced_and_end_with_training():
+    config = TrainingConfig(sequences=1000, sequences_per_step=8, checkpoints=4)
+    assert config.steps == 125
+    assert config.checkpoint_steps == [31, 62, 94, 125]
+
+
+def test_generated_files_do_not_drift():
+    schema_file = ROOT / "workflow/schemas/config.schema.json"
+    assert schema_file.read_text() == schema.json_schema(), "run: python -m reasonmaxxer schema"
+    readme = ROOT / "config/README.md"
+    assert readme.read_text() == schema.key_table(), "run: python -m reasonmaxxer schema"
+
+
+def test_every_key_is_described():
+    described = json.loads(schema.json_schema())
+    sections = {"Config": described, **described["$defs"]}
+    bare = [
+        f"{name}.{key}"
+        for name, section in sections.items()
+        for key, field in section.get("properties", {}).items()
+        if not field.get("description") and not ("$ref" in field or "default" in field)
+    ]
+    assert not [key for key in bare if not key.startswith("Config.")]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_shipped_config_is_valid(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    content = yaml.safe_load(path.read_text())
+    if "run" in content:
+        plan.check(Config.model_validate(content))
+    else:  # an overlay
+        validate(overlay(minimal(), content))

@@ -1,0 +1,81 @@
+"""The command line: `python -m reasonmaxxer COMMAND --help`.
+
+Every stage of the workflow is a command with explicit paths, so that it runs without Snakemake.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from .errors import UserError
+
+# Command -> module; a module offers HELP, add_arguments(parser) and main(args). Only the module
+# of the command that is called is imported, since some need seconds to load.
+STAGES = {
+    "problems": "problems",
+    "clean": "clean",
+    "audit": "audit",
+    "rollouts": "rollouts",
+    "verdicts": "verdicts",
+    "entropies": "entropies",
+    "selection": "selection",
+    "training": "training",
+    "adapter": "adapter",
+    "evaluation": "evaluation",
+    "metrics": "metrics",
+    "report": "report",
+}
+TOOLS = {
+    "check": "check",
+    "init": "init",
+    "prompt": "preview",
+    "judge": "judge",
+    "show": "show",
+    "export": "export",
+    "schema": "schema",
+    "convert": "convert",
+    "pretrain": "pretrain",
+    "lab-audit": "lab_audit",
+}
+COMMANDS = {**STAGES, **TOOLS}
+
+OVERVIEW = f"""\
+commands:
+  stages of the workflow, in order: {", ".join(STAGES)}
+  tools: {", ".join(TOOLS)}
+
+The workflow itself is run by Snakemake:  snakemake --cores all results/report.html
+"""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command; a user's error is printed without traceback, status 2."""
+    arguments = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog="reasonmaxxer",
+        description="Reasoning gains from a base model's own decision points, without RL.",
+        epilog=OVERVIEW,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
+    command = parser.parse_args(arguments[:1]).command
+    module = importlib.import_module(f"{__package__}.{COMMANDS[command]}")
+    own = argparse.ArgumentParser(
+        prog=f"reasonmaxxer {command}",
+        description=f"{module.HELP[0].upper()}{module.HELP[1:]}.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    module.add_arguments(own)
+    try:
+        module.main(own.parse_args(arguments[1:]))
+    except UserError as error:
+        print(f"reasonmaxxer {command}: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""Stage `adapter`: the checkpoint with the best pass@1 on validation, as a PEFT folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from . import tables
+from .config import ModelConfig, PromptConfig, TrainingConfig, ValidationConfig, VerdictsConfig
+from .engine import open_engine
+from .errors import UserError
+from .evaluation import judged, reference_answers
+from .model import lora_config
+from .provenance import provenance
+from .rollouts import (
+    GenerationJob,
+    add_generation_arguments,
+    completions,
+    hardware,
+    load_prompts,
+)
+from .statistics import share_interval
+
+HELP = "choose an arm's checkpoint on the validation problems and pack it for PEFT and vLLM"
+
+
+def choose(
+    verdicts: dict[int, list[list[str]]], min_parseable: float
+) -> tuple[int, list[dict[str, Any]]]:
+    """The chosen checkpoint's number, and a row for each with its figures.
+
+    Args:
+        verdicts: checkpoint -> problem -> the verdicts of its samples; checkpoint 0 is the base.
+        min_parseable: a checkpoint whose share of parseable answers is below this share of the
+            base's has collapsed. Of equally good checkpoints the earliest is taken.
+
+    Raises:
+        UserError: every checkpoint has collapsed.
+    """
+    rows = [_figures(number, problems) for number, problems in sorted(verdicts.items())]
+    base, *checkpoints = rows
+    for row in rows:
+        row["collapsed"] = row["parseable"] < min_parseable * base["parseable"]
+    sound = [row for row in checkpoints if not row["collapsed"]]
+    if not sound:
+        raise UserError(
+            f"training: every checkpoint has collapsed: the share of parseable answers on "
+            f"validation fell from {base['parseable']:.2f} to at most "
+            f"{max(row['parseable'] for row in checkpoints):.2f}; lower training.learning_rate, "
+            f"raise training.anchor_weight, or set training.probability_floor"
+        )
+    best = max(sound, key=lambda row: (row["pass_rate"], -row["checkpoint"]))
+    return best["checkpoint"], rows
+
+
+def _figures(number: int, problems: list[list[str]]) -> dict[str, Any]:
+    samples = [verdict for problem in problems for verdict in problem]
+    rates = [sum(v == "correct" for v in problem) / len(problem) for problem in problems]
+    interval = share_interval(np.array(rates), len(problems[0]))
+    return {
+        "checkpoint": number,
+        "pass_rate": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "parseable": sum(v not in ("unparseable", "timeout") for v in samples) / len(samples),
+    }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_generation_arguments(parser)
+    parser.add_argument("--arm", required=True, help="the arm's name, for the model card")
+    parser.add_argument("--checkpoints", required=True, nargs="+", type=Path, help="in order")
+    parser.add_argument("--base", required=True, nargs="+", type=Path, help="base on validation")
+    parser.add_argument("--training", required=True, help="config section `training`, as JSON")
+    parser.add_argument("--validation", required=True, help="config section `validation`, as JSON")
+    parser.add_argument("--verdicts", required=True, help="config section `verdicts`, as JSON")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the adapter")
+    parser.add_argument("--table", required=True, type=Path, help="table `validation` to write")
+    parser.add_argument("--choice", required=True, type=Path, help="JSON of the choice to write")
+
+
+def main(args: argparse.Namespace) -> None:
+    model = ModelConfig.from_json(args.model_config)
+    training = TrainingConfig.from_json(args.training)
+    validation = ValidationConfig.from_json(args.validation)
+    job = GenerationJob.from_json(args.config)
+    made_by = provenance("adapter", job.model_dump(mode="json"), args.checkpoints, job.seed)
+    verdicts: dict[int, list[list[str]]] = {}
+    with tables.open_writer(args.table, "validation", made_by) as writer:
+        for number, rows in _validated(args, model, training, job):
+            writer.write([{"checkpoint": number, **row} for row in rows])
+            verdicts[number] = _by_problem(rows)
+    chosen, figures = choose(verdicts, validation.min_parseable)
+    for row, step in zip(figures, [0, *training.checkpoint_steps], strict=True):
+        row["step"] = step
+    record = {"chosen": chosen, "checkpoints": figures}
+    _pack(args.out, args.checkpoints[chosen - 1], model, training)
+    tables.write_text(args.out / "README.md", _card(args.arm, model, training, record))
+    tables.write_text(args.choice, json.dumps(record, indent=1))
+
+
+def _validated(
+    args: argparse.Namespace, model: ModelConfig, training: TrainingConfig, job: GenerationJob
+) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Judged validation rows of the base (already there) and of each checkpoint."""
+    yield 0, [row for path in args.base for row in tables.rows(path, "evaluation")]
+    prompt = PromptConfig.from_json(args.prompt)
+    verdicts = VerdictsConfig.from_json(args.verdicts)
+    prompts = load_prompts(args.problems, model, prompt, job)
+    answers = reference_answers(args.problems)
+    engine = None
+    for number, checkpoint in enumerate(args.checkpoints, start=1):
+        with tempfile.TemporaryDirectory() as folder:
+            _pack(Path(folder), checkpoint, model, training)
+            if engine is None:
+                engine = open_engine(job.engine, model, hardware(args), Path(folder))
+            else:
+                engine.use(Path(folder))
+            handfuls = completions(engine, prompts, job.sampling(prompt))
+            rows = [row for handful in handfuls for row in handful]
+        yield number, list(judged(rows, answers, verdicts, args.threads))
+
+
+def _by_problem(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["problem_id"], []).append(row["verdict"])
+    return list(found.values())
+
+
+def _pack(folder: Path, checkpoint: Path, model: ModelConfig, training: TrainingConfig) -> None:
+    """A folder that PEFT and `vllm serve --lora-modules` load unchanged."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tables.replacing(folder / "adapter_model.safetensors") as partial:
+        shutil.copyfile(checkpoint, partial)
+    tables.write_text(
+        folder / "adapter_config.json", json.dumps(peft_config(model, training), indent=1)
+    )
+
+
+def peft_config(model: ModelConfig, training: TrainingConfig) -> dict[str, Any]:
+    """adapter_config.json, as PEFT itself writes it."""
+    config = lora_config(training, model.path).to_dict()
+    config["revision"] = model.revision
+    return {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
+
+
+_CARD = Template("""\
+---
+base_model: $base
+library_name: peft
+tags: [reasonmaxxer, lora]
+---
+# $arm: a ReasonMaxxer adapter for $base
+
+LoRA of rank $rank (alpha $alpha) on $targets, trained offline on the base model's own rollouts at
+its high-entropy decision points, everything else anchored to the base (arXiv 2605.06241).
+
+Chosen on the validation problems: checkpoint $chosen of $count (step $step).
+
+| step | validation pass@1 | 95% interval | parseable |
+|---|---|---|---|
+$rows
+
+Serve it: `vllm serve $base --enable-lora --max-lora-rank $rank --lora-modules $arm=<this folder>`
+""")
+
+
+def _card(arm: str, model: ModelConfig, training: TrainingConfig, record: dict[str, Any]) -> str:
+    rows = record["checkpoints"]
+    lines = [
+        f"| {row['step'] or 'base'} | {row['pass_rate']:.3f} | {row['low']:.3f} to "
+        f"{row['high']:.3f} | {row['parseable']:.3f} |"
+        for row in rows
+    ]
+    return _CARD.substitute(
+        arm=arm,
+        base=model.path,
+        rank=training.rank,
+        alpha=training.alpha,
+        targets=", ".join(training.targets),
+        chosen=record["chosen"],
+        count=len(rows) - 1,
+        step=rows[record["chosen"]]["step"],
+        rows="\n".join(lines),
+    )

@@ -1,0 +1,325 @@
+"""The run as files: which arm needs which file, and what each job's share of the work is.
+
+Light, since the Snakefile calls it while the graph is built: no torch, no tables.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .config import BenchmarkConfig, Config, ModelConfig, PromptConfig, SamplingConfig
+from .errors import UserError
+
+# What an arm without overlays shares with all others of its kind lies under this name.
+SHARED = "main"
+VALIDATION = "validation"
+MODEL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+
+
+def check(config: Config) -> None:
+    """What can be seen wrong before anything runs. Raises `UserError`."""
+    if VALIDATION in config.benchmarks:
+        raise UserError("config: benchmarks.validation: the name is taken by problems.validation")
+    for place, prompt in _prompts(config):
+        if prompt.template != "chat" and not Path(prompt.template).is_file():
+            raise UserError(
+                f"config: {place}.template: {prompt.template}: no such file; templates of the "
+                f"project lie in config/prompts/"
+            )
+    for place, source in _sources(config):
+        if source.path is not None and not Path(source.path).is_file():
+            raise UserError(f"config: {place}.path: {source.path}: no such file")
+    for source in config.problems.train:
+        if source.limit is None:
+            raise UserError(
+                "config: problems.train: limit: give the number of problems: shards of rollouts "
+                "are planned before the data is read"
+            )
+
+
+def _prompts(config: Config) -> Iterable[tuple[str, PromptConfig]]:
+    yield "prompt", config.prompt
+    for name, benchmark in config.benchmarks.items():
+        if benchmark.prompt is not None:
+            yield f"benchmarks.{name}.prompt", benchmark.prompt
+
+
+def _sources(config: Config) -> Iterable[tuple[str, Any]]:
+    for index, source in enumerate(config.problems.train):
+        yield f"problems.train[{index}]", source
+    for index, source in enumerate(config.problems.validation):
+        yield f"problems.validation[{index}]", source
+    for name, benchmark in config.benchmarks.items():
+        yield f"benchmarks.{name}.source", benchmark.source
+
+
+# --- problems ---------------------------------------------------------------------------------
+
+
+def sources_of(config: Config, split: str) -> list[Any]:
+    """The sources of `train`, `validation` or a benchmark."""
+    if split in config.benchmarks:
+        return [config.benchmarks[split].source]
+    return list(getattr(config.problems, split))
+
+
+def sources_json(config: Config, split: str) -> str:
+    sources = sources_of(config, split.removesuffix("-pool"))
+    return json.dumps([source.model_dump(mode="json", by_alias=True) for source in sources])
+
+
+def source_files(config: Config, split: str) -> list[str]:
+    """Local files that a split is read from."""
+    return [source.path for source in sources_of(config, split) if source.path is not None]
+
+
+# --- rollouts and what is derived from them ---------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A block of problems x a block of samples; the last block of either may be smaller."""
+
+    first_problem: int
+    problems: int
+    first_sample: int
+    samples: int
+
+    @property
+    def name(self) -> str:
+        return (
+            f"p{self.first_problem}-{self.first_problem + self.problems - 1}"
+            f".s{self.first_sample}-{self.first_sample + self.samples - 1}"
+        )
+
+    @classmethod
+    def parse(cls, name: str) -> Shard:
+        (first_p, last_p), (first_s, last_s) = (
+            map(int, part[1:].split("-")) for part in name.split(".")
+        )
+        return cls(first_p, last_p - first_p + 1, first_s, last_s - first_s + 1)
+
+
+def blocks(total: int, size: int) -> list[tuple[int, int]]:
+    """(start, length) of consecutive blocks of at most `size`."""
+    return [(start, min(size, total - start)) for start in range(0, total, size)]
+
+
+def rollout_shards(config: Config, arm: str | None = None) -> list[str]:
+    """Names of the shards that hold an arm's rollouts (None: those of the run's own section)."""
+    rollouts = section_of(config, arm, "rollouts")
+    problems = sum(source.limit for source in config.problems.train)
+    return [
+        Shard(first_problem, count, first_sample, samples).name
+        for first_problem, count in blocks(problems, rollouts.problems_per_shard)
+        for first_sample, samples in blocks(rollouts.samples, rollouts.samples_per_shard)
+    ]
+
+
+def rollouts_origin(config: Config, arm: str | None) -> str:
+    """The folder of the arm's rollouts: shared, unless the arm samples in its own way.
+
+    The number of samples is not part of it: an arm with another K has more or fewer shards of
+    the same folder.
+    """
+    return _origin(config, arm, _sampling_key)
+
+
+def selection_origin(config: Config, arm: str) -> str:
+    """The name of the arm's selection: shared with arms that select the same."""
+    return _origin(config, arm, _selection_key)
+
+
+def _origin(config: Config, arm: str | None, key: Callable[[Config, str | None], Any]) -> str:
+    own = key(config, arm)
+    if own == key(config, None):
+        return SHARED
+    return next(name for name in config.trained_arms if key(config, name) == own)
+
+
+def _sampling_key(config: Config, arm: str | None) -> dict[str, Any]:
+    return section_of(config, arm, "rollouts").model_dump(exclude={"samples"})
+
+
+def _selection_key(config: Config, arm: str | None) -> tuple[Any, Any]:
+    return section_of(config, arm, "rollouts"), section_of(config, arm, "selection")
+
+
+def section_of(config: Config, arm: str | None, name: str) -> Any:
+    """A section as an arm has it; for None or `main`, the run's own."""
+    if arm is None or arm == SHARED:
+        return getattr(config, name)
+    return config.section_of(arm, name)
+
+
+# --- jobs -------------------------------------------------------------------------------------
+
+
+def generation_job(config: Config, sampling: SamplingConfig, share: dict[str, int]) -> str:
+    """What a generation job is told, as one string: its own share only, never the whole."""
+    job = sampling.model_dump(include=set(SamplingConfig.model_fields))
+    return json.dumps({**job, **share, "engine": config.engine}, sort_keys=True)
+
+
+def rollouts_job(config: Config, origin: str, shard: str) -> str:
+    return generation_job(
+        config, section_of(config, origin, "rollouts"), asdict(Shard.parse(shard))
+    )
+
+
+def protocol(config: Config, benchmark: str) -> tuple[SamplingConfig, int]:
+    """How a benchmark (or the validation problems) is sampled, and how often a problem."""
+    if benchmark == VALIDATION:
+        return config.validation, config.validation.samples
+    own = config.benchmarks[benchmark]
+    values = config.evaluation.model_dump(include=set(SamplingConfig.model_fields))
+    for key in ("temperature", "top_p", "max_tokens"):
+        if getattr(own, key) is not None:
+            values[key] = getattr(own, key)
+    return SamplingConfig(**values), own.samples or config.evaluation.samples
+
+
+def evaluation_shards(config: Config, benchmark: str) -> list[str]:
+    """Sample blocks of a benchmark's evaluation."""
+    samples = protocol(config, benchmark)[1]
+    return [
+        f"s{first}-{first + count - 1}"
+        for first, count in blocks(samples, config.evaluation.samples_per_shard)
+    ]
+
+
+def evaluation_job(config: Config, benchmark: str, shard: str) -> str:
+    first, last = map(int, shard[1:].split("-"))
+    samples = {"first_sample": first, "samples": last - first + 1}
+    return generation_job(config, protocol(config, benchmark)[0], samples)
+
+
+def validation_job(config: Config) -> str:
+    share = {"first_sample": 0, "samples": config.validation.samples}
+    return generation_job(config, config.validation, share)
+
+
+def prompt_of(config: Config, split: str) -> PromptConfig:
+    """The prompt of a benchmark; training and validation problems take the run's own."""
+    own: BenchmarkConfig | None = config.benchmarks.get(split)
+    return own.prompt if own is not None and own.prompt is not None else config.prompt
+
+
+def prompt_files(config: Config, split: str) -> list[str]:
+    template = prompt_of(config, split).template
+    return [] if template == "chat" else [template]
+
+
+def verdicts_of(config: Config, benchmark: str) -> str:
+    """The verifier's section; a benchmark may allow the last number in the text."""
+    own = config.benchmarks.get(benchmark)
+    update = {"last_number": True} if own is not None and own.last_number else {}
+    return config.verdicts.model_copy(update=update).as_json()
+
+
+def model_of(config: Config, arm: str) -> ModelConfig:
+    return config.arms[arm].model or config.model
+
+
+def model_files(path: str, model: ModelConfig) -> list[str]:
+    """Files of a model folder that jobs depend on; none for a model of the hub."""
+    if model.gguf is not None and path == model.path:
+        return [f"{path}/{name}" for name in MODEL_FILES]
+    folder = Path(path)
+    if not folder.is_dir():
+        return []
+    names = {*MODEL_FILES, *(file.name for file in folder.glob("*.safetensors*"))}
+    return sorted(f"{path}/{name}" for name in names if (folder / name).exists())
+
+
+def recorded_code(outputs: Iterable[str], now: str) -> str:
+    """The code hash in the first table of a job's outputs, or `now` where there is none."""
+    from .tables import recorded
+
+    table = next((Path(output) for output in outputs if output.endswith(".parquet")), None)
+    if table is None or not table.exists():
+        return now
+    found = str(recorded(table).get("code", now))
+    if found != now:
+        print(f"keep: {table} stays, though the code behind it has changed", file=sys.stderr)
+    return found
+
+
+def manifest(config: Config, run: str) -> dict[str, Any]:
+    """Where the metrics stage finds what, with the titles and settings it reports."""
+    trained = set(config.trained_arms)
+    shards = rollout_shards(config)
+    return {
+        "run": config.run,
+        "model": {"path": config.model.path, "revision": config.model.revision},
+        "price_per_hour": config.report.price_per_hour,
+        "arms": {
+            name: {
+                "title": arm.title,
+                "kind": arm.kind,
+                "seed": config.section_of(name, "training").seed if name in trained else None,
+                "evaluation": {
+                    benchmark: [
+                        f"{run}/evaluation/{name}/{benchmark}/{shard}.parquet"
+                        for shard in evaluation_shards(config, benchmark)
+                    ]
+                    for benchmark in config.benchmarks
+                },
+                **_trained_files(config, run, name, name in trained),
+            }
+            for name, arm in config.arms.items()
+        },
+        "benchmarks": {
+            name: {
+                "title": benchmark.title,
+                "samples": protocol(config, name)[1],
+                **protocol(config, name)[0].model_dump(),
+                "prompt": prompt_of(config, name).template,
+            }
+            for name, benchmark in config.benchmarks.items()
+        },
+        "problems": {
+            split: f"{run}/problems/{split}.parquet"
+            for split in ("train", VALIDATION, *config.benchmarks)
+        },
+        **{
+            stage: [f"{run}/{stage}/{SHARED}/{shard}.parquet" for shard in shards]
+            for stage in ("rollouts", "verdicts", "entropies")
+        },
+    }
+
+
+def _trained_files(config: Config, run: str, arm: str, trained: bool) -> dict[str, str | None]:
+    if not trained:
+        keys = ("selection", "selection_summary", "training", "validation", "choice")
+        return dict.fromkeys(keys)
+    origin = selection_origin(config, arm)
+    return {
+        "selection": f"{run}/selection/{origin}.parquet",
+        "selection_summary": f"{run}/selection/{origin}.json",
+        "training": f"{run}/training/{arm}/log.parquet",
+        "validation": f"{run}/adapters/{arm}/validation.parquet",
+        "choice": f"{run}/adapters/{arm}/choice.json",
+    }
+
+
+def manifest_files(manifest: dict[str, Any]) -> list[str]:
+    """Every file the manifest names."""
+    arms = manifest["arms"].values()
+    files = [path for arm in arms for shards in arm["evaluation"].values() for path in shards]
+    keys = ("selection", "selection_summary", "training", "validation", "choice")
+    files += [arm[key] for arm in arms for key in keys if arm[key] is not None]
+    for stage in ("rollouts", "verdicts", "entropies"):
+        files += manifest[stage]
+    return sorted({*files, *manifest["problems"].values()})

@@ -1,0 +1,92 @@
+"""What the rules share: the checked config, where files lie, and what a stage depends on."""
+
+import json
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+sys.path.insert(0, f"{workflow.basedir}/workflow")
+
+from snakemake.exceptions import WorkflowError
+
+from reasonmaxxer import plan
+from reasonmaxxer.codehash import code_hash
+from reasonmaxxer.config import validate
+from reasonmaxxer.errors import UserError
+
+try:
+    CONFIG = validate(config)
+    plan.check(CONFIG)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+RUN = f"results/{CONFIG.run}"
+
+# Jobs find the package without an installation, and run in the Python that runs Snakemake.
+shell.prefix(
+    "set -euo pipefail; "
+    f"export PYTHONPATH={workflow.basedir}/workflow PATH={Path(sys.executable).parent}:$PATH; "
+)
+
+
+wildcard_constraints:
+    arm="|".join(map(re.escape, CONFIG.arms)),
+    origin="[^/]+",
+    split="[^/]+",
+    benchmark="[^/]+",
+    shard="[^/]+",
+
+
+# A stage's name is a target, whose jobs have names of their own: `-R <stage>` means the jobs.
+JOBS = {
+    "problems": ["load_problems", "clean_pool", "audit_problems"],
+    "rollouts": ["sample_rollouts"],
+    "verdicts": ["judge_rollouts"],
+    "entropies": ["score_rollouts"],
+    "selection": ["select_positions"],
+    "training": ["train_adapter"],
+    "adapter": ["choose_checkpoint"],
+    "evaluation": ["evaluate_arm", "judge_arm"],
+    "metrics": ["compute_metrics"],
+    "report": ["render_report"],
+}
+if workflow.dag_settings is not None:
+    workflow.dag_settings.forcerun = {
+        job for name in workflow.dag_settings.forcerun for job in JOBS.get(name, [name])
+    }
+
+
+@cache
+def code(stage):
+    """Hash of all our code behind a stage; a rule's param, since Snakemake sees rules only."""
+    return code_hash(stage)
+
+
+def kept_code(stage, keep=None):
+    """The same, unless the config keeps the stage: then the hash that made the output is valid."""
+    if (keep or stage) not in CONFIG.keep:
+        return code(stage)
+    return lambda wildcards, output: plan.recorded_code(output, code(stage))
+
+
+def asked(stage):
+    """Resources of a stage's jobs, from the config: untracked, as they change no result."""
+    return CONFIG.resources.of(stage)
+
+
+def section(name):
+    """A section of the config as one string: Snakemake compares params as a set of reprs."""
+    return getattr(CONFIG, name).as_json()
+
+
+@cache
+def model_files(path=CONFIG.model.path):
+    """The model's files, where it is a folder; a hub model is pinned by its revision."""
+    return plan.model_files(path, CONFIG.model)
+
+
+def evaluation_files(arm, benchmark):
+    """An arm's tables for a benchmark or the validation problems, one a block of samples."""
+    folder = f"{RUN}/evaluation/{arm}/{benchmark}"
+    return [f"{folder}/{shard}.parquet" for shard in plan.evaluation_shards(CONFIG, benchmark)]

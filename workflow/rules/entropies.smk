@@ -1,0 +1,28 @@
+rule entropies:
+    input:
+        all_shard_files("entropies"),
+
+
+rule score_rollouts:
+    input:
+        model_files(),
+        rollouts=f"{RUN}/rollouts/{{origin}}/{{shard}}.parquet",
+    output:
+        f"{RUN}/entropies/{{origin}}/{{shard}}.parquet",
+    params:
+        model=section("model"),
+        config=section("entropies"),
+        scratch=f"{RUN}/scratch/entropies/{{origin}}.{{shard}}",
+        code=kept_code("entropies"),
+    log:
+        f"{RUN}/logs/score_rollouts/{{origin}}.{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/score_rollouts/{{origin}}.{{shard}}.tsv"
+    threads: CONFIG.resources.entropies.threads
+    retries: 1
+    resources:
+        **asked("entropies"),
+    shell:
+        "python -m reasonmaxxer entropies --rollouts {input.rollouts}"
+        " --model-config {params.model:q} --config {params.config:q} --scratch {params.scratch}"
+        " --batch-tokens {resources.batch_tokens} --threads {threads} --out {output} > {log} 2>&1"

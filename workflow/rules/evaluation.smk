@@ -1,0 +1,71 @@
+rule evaluation:
+    input:
+        [
+            file
+            for arm in CONFIG.arms
+            for benchmark in CONFIG.benchmarks
+            for file in evaluation_files(arm, benchmark)
+        ],
+
+
+def adapter_of(wildcards):
+    """The adapter's files where the arm is a trained one: the other arms run as they are."""
+    if wildcards.arm not in CONFIG.trained_arms:
+        return []
+    folder = f"{RUN}/adapters/{wildcards.arm}"
+    return [f"{folder}/adapter_model.safetensors", f"{folder}/adapter_config.json"]
+
+
+rule evaluate_arm:
+    input:
+        lambda wildcards: model_files(plan.model_of(CONFIG, wildcards.arm).path),
+        lambda wildcards: plan.prompt_files(CONFIG, wildcards.benchmark),
+        problems=f"{RUN}/problems/{{benchmark}}.parquet",
+        audit=ancient(f"{RUN}/problems/audit.json"),
+        adapter=adapter_of,
+    output:
+        f"{RUN}/completions/{{arm}}/{{benchmark}}/{{shard}}.parquet",
+    params:
+        model=lambda wildcards: plan.model_of(CONFIG, wildcards.arm).as_json(),
+        prompt=lambda wildcards: plan.prompt_of(CONFIG, wildcards.benchmark).as_json(),
+        job=lambda wildcards: plan.evaluation_job(CONFIG, wildcards.benchmark, wildcards.shard),
+        adapter=lambda wildcards, input: (
+            f"--adapter {Path(input.adapter[0]).parent}" if input.adapter else ""
+        ),
+        code=kept_code("rollouts", keep="evaluation"),
+    log:
+        f"{RUN}/logs/evaluate_arm/{{arm}}.{{benchmark}}.{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/evaluate_arm/{{arm}}.{{benchmark}}.{{shard}}.tsv"
+    threads: CONFIG.resources.generation.threads
+    retries: 1
+    resources:
+        **asked("generation"),
+    shell:
+        "python -m reasonmaxxer rollouts --problems {input.problems} {params.adapter}"
+        " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
+        " --threads {threads} --kv-cache-mb {resources.kv_cache_mb}"
+        " --gpu-memory-percent {resources.gpu_memory_percent}"
+        " --tensor-parallel {resources.tensor_parallel} --out {output} > {log} 2>&1"
+
+
+rule judge_arm:
+    input:
+        completions=f"{RUN}/completions/{{arm}}/{{benchmark}}/{{shard}}.parquet",
+        problems=f"{RUN}/problems/{{benchmark}}.parquet",
+    output:
+        f"{RUN}/evaluation/{{arm}}/{{benchmark}}/{{shard}}.parquet",
+    params:
+        verdicts=lambda wildcards: plan.verdicts_of(CONFIG, wildcards.benchmark),
+        code=kept_code("evaluation"),
+    log:
+        f"{RUN}/logs/judge_arm/{{arm}}.{{benchmark}}.{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/judge_arm/{{arm}}.{{benchmark}}.{{shard}}.tsv"
+    threads: CONFIG.resources.verdicts.threads
+    resources:
+        **asked("verdicts"),
+    shell:
+        "python -m reasonmaxxer evaluation --completions {input.completions}"
+        " --problems {input.problems} --config {params.verdicts:q} --workers {threads}"
+        " --out {output} > {log} 2>&1"

@@ -1,0 +1,79 @@
+PAGE = f"{workflow.basedir}/workflow/reasonmaxxer/page"
+
+
+rule metrics:
+    input:
+        f"{RUN}/metrics.json",
+
+
+rule compute_metrics:
+    input:
+        model_files(),
+        plan.manifest_files(plan.manifest(CONFIG, RUN)),
+    output:
+        metrics=f"{RUN}/metrics.json",
+        table=f"{RUN}/metrics.parquet",
+        figures=f"{RUN}/figures.json",
+    params:
+        manifest=json.dumps(plan.manifest(CONFIG, RUN), sort_keys=True),
+        code=code("metrics"),
+    log:
+        f"{RUN}/logs/compute_metrics.log",
+    benchmark:
+        f"{RUN}/benchmarks/compute_metrics.tsv"
+    threads: CONFIG.resources.light.threads
+    resources:
+        **asked("light"),
+    shell:
+        "python -m reasonmaxxer metrics --manifest {params.manifest:q} --out {output.metrics}"
+        " --table {output.table} --figures {output.figures} > {log} 2>&1"
+
+
+rule report:
+    input:
+        "results/report.html",
+
+
+rule render_report:
+    input:
+        metrics=f"{RUN}/metrics.json",
+        figures=f"{RUN}/figures.json",
+        page=sorted(str(file) for file in Path(PAGE).rglob("*") if file.is_file()),
+    output:
+        f"{RUN}/report.html",
+    params:
+        config=section("report"),
+        page=PAGE,
+        timings=f"{RUN}/benchmarks",
+        code=code("report"),
+    log:
+        f"{RUN}/logs/render_report.log",
+    benchmark:
+        f"{RUN}/benchmarks/render_report.tsv"
+    threads: CONFIG.resources.light.threads
+    resources:
+        **asked("light"),
+    shell:
+        "python -m reasonmaxxer report --metrics {input.metrics} --figures {input.figures}"
+        " --page {params.page:q} --config {params.config:q} --benchmarks-dir {params.timings}"
+        " --out {output} > {log} 2>&1"
+
+
+# The page of the config that ran last; each run keeps its own.
+rule publish_report:
+    input:
+        f"{RUN}/report.html",
+    output:
+        "results/report.html",
+    params:
+        run=CONFIG.run,
+    log:
+        f"{RUN}/logs/publish_report.log",
+    benchmark:
+        f"{RUN}/benchmarks/publish_report.tsv"
+    localrule: True
+    resources:
+        mem_mb=100,
+        runtime=1,
+    shell:
+        "cp {input} {output} 2> {log} && echo 'The report: '$(realpath {output}) >&2"

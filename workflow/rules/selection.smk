@@ -1,0 +1,27 @@
+rule selection:
+    input:
+        sorted({f"{RUN}/selection/{plan.selection_origin(CONFIG, arm)}.parquet" for arm in CONFIG.trained_arms}),
+
+
+rule select_positions:
+    input:
+        rollouts=lambda wildcards: shard_files("rollouts", wildcards.origin),
+        verdicts=lambda wildcards: shard_files("verdicts", wildcards.origin),
+        entropies=lambda wildcards: shard_files("entropies", wildcards.origin),
+    output:
+        table=f"{RUN}/selection/{{origin}}.parquet",
+        summary=f"{RUN}/selection/{{origin}}.json",
+    params:
+        config=lambda wildcards: plan.section_of(CONFIG, wildcards.origin, "selection").as_json(),
+        code=kept_code("selection"),
+    log:
+        f"{RUN}/logs/select_positions/{{origin}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/select_positions/{{origin}}.tsv"
+    threads: CONFIG.resources.light.threads
+    resources:
+        **asked("light"),
+    shell:
+        "python -m reasonmaxxer selection --rollouts {input.rollouts} --verdicts {input.verdicts}"
+        " --entropies {input.entropies} --config {params.config:q} --out {output.table}"
+        " --summary {output.summary} > {log} 2>&1"

@@ -1,0 +1,80 @@
+rule training:
+    input:
+        expand(f"{RUN}/training/{{arm}}/log.parquet", arm=CONFIG.trained_arms),
+
+
+rule train_adapter:
+    input:
+        model_files(),
+        selection=lambda wildcards: f"{RUN}/selection/{plan.selection_origin(CONFIG, wildcards.arm)}.parquet",
+    output:
+        log=f"{RUN}/training/{{arm}}/log.parquet",
+        checkpoints=expand(
+            f"{RUN}/training/{{{{arm}}}}/checkpoint-{{number}}.safetensors",
+            number=range(1, CONFIG.training.checkpoints + 1),
+        ),
+    params:
+        model=section("model"),
+        config=lambda wildcards: CONFIG.section_of(wildcards.arm, "training").as_json(),
+        scratch=f"{RUN}/scratch/training/{{arm}}",
+        code=kept_code("training"),
+    log:
+        f"{RUN}/logs/train_adapter/{{arm}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/train_adapter/{{arm}}.tsv"
+    threads: CONFIG.resources.training.threads
+    retries: 1
+    resources:
+        **asked("training"),
+    shell:
+        "python -m reasonmaxxer training --selection {input.selection}"
+        " --model-config {params.model:q} --config {params.config:q} --scratch {params.scratch}"
+        " --batch-tokens {resources.batch_tokens} --threads {threads} --out-log {output.log}"
+        " --checkpoints {output.checkpoints} > {log} 2>&1"
+
+
+rule adapter:
+    input:
+        expand(f"{RUN}/adapters/{{arm}}/adapter_model.safetensors", arm=CONFIG.trained_arms),
+
+
+rule choose_checkpoint:
+    input:
+        model_files(),
+        plan.prompt_files(CONFIG, "validation"),
+        problems=f"{RUN}/problems/validation.parquet",
+        base=evaluation_files(CONFIG.base_arm, "validation"),
+        checkpoints=rules.train_adapter.output.checkpoints,
+    output:
+        adapter=f"{RUN}/adapters/{{arm}}/adapter_model.safetensors",
+        config=f"{RUN}/adapters/{{arm}}/adapter_config.json",
+        card=f"{RUN}/adapters/{{arm}}/README.md",
+        table=f"{RUN}/adapters/{{arm}}/validation.parquet",
+        choice=f"{RUN}/adapters/{{arm}}/choice.json",
+    params:
+        model=section("model"),
+        prompt=section("prompt"),
+        job=plan.validation_job(CONFIG),
+        training=lambda wildcards: CONFIG.section_of(wildcards.arm, "training").as_json(),
+        validation=section("validation"),
+        verdicts=section("verdicts"),
+        code=kept_code("adapter"),
+    log:
+        f"{RUN}/logs/choose_checkpoint/{{arm}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/choose_checkpoint/{{arm}}.tsv"
+    threads: CONFIG.resources.generation.threads
+    retries: 1
+    resources:
+        **asked("generation"),
+    shell:
+        "python -m reasonmaxxer adapter --arm {wildcards.arm} --problems {input.problems}"
+        " --base {input.base} --checkpoints {input.checkpoints}"
+        " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
+        " --training {params.training:q} --validation {params.validation:q}"
+        " --verdicts {params.verdicts:q} --threads {threads}"
+        " --kv-cache-mb {resources.kv_cache_mb}"
+        " --gpu-memory-percent {resources.gpu_memory_percent}"
+        " --tensor-parallel {resources.tensor_parallel}"
+        " --out $(dirname {output.adapter:q}) --table {output.table} --choice {output.choice}"
+        " > {log} 2>&1"
