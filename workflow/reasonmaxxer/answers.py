@@ -65,6 +65,8 @@ def reference_answer(reference: str) -> str:
     """The answer in a reference: all of its boxes, what follows ####, or the whole text."""
     text = reference.replace("\\\\boxed", "\\boxed")
     boxes = _boxes(text)
+    if not boxes and "\\boxed{" in text:  # a box that is never closed
+        return text.rpartition("\\boxed{")[2].strip()
     if boxes:
         group = [boxes[-1]]
         for box in reversed(boxes[:-1]):
@@ -211,9 +213,11 @@ def _box_groups(text: str) -> Iterator[_Mark]:
 # --- sentences ----------------------------------------------------------------------------------
 
 _UNIT_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
-_NUMBER = re.compile(rf"(?<![\w.])(?P<number>-?[$€£¥]?{_UNIT_NUMBER}(?:\s*/\s*\d+)?(?:\s*\\?%)?)")
+_NUMBER = re.compile(
+    rf"(?<![A-Za-z0-9_.])(?P<number>-?[$€£¥]?{_UNIT_NUMBER}(?:\s*/\s*\d+)?(?:\s*\\?%)?)"
+)
 _EXPRESSION = re.compile(
-    rf"(?<![\w.\\])(?P<bare>[-+]?(?:\(\s*)?(?:sqrt\()?[$€£¥]?{_UNIT_NUMBER}"
+    rf"(?<![A-Za-z0-9_.\\])(?P<bare>[-+]?(?:\(\s*)?(?:sqrt\()?[$€£¥]?{_UNIT_NUMBER}"
     rf"(?:\s*(?:[-+*/^×÷=·]|\*\*)\s*\(?(?:sqrt\()?-?{_UNIT_NUMBER}\)?)*\)?(?:\s*(?:\\?%|percent|pct))?)"
     r"|(?P<frac>-?\\frac\s*\{[^{}]*\}\s*\{[^{}]*\}(?:\s*\\?%)?)"
 )
@@ -221,7 +225,9 @@ _MATH = re.compile(
     r"\$\$(?P<a>[^$]+)\$\$|\\\[(?P<b>.+?)\\\]|\\\((?P<c>.+?)\\\)|(?<!\\)\$(?P<d>(?:\\.|[^$\\\n])+)\$",
     re.DOTALL,
 )
-_PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
+_PROSE = re.compile(
+    r"(?<![\\A-Za-zÀ-ÿ{])[A-Za-zÀ-ÿ]{3,}|[\u0400-\u04ff\u0590-\u074f\u0900-\u0dff\u3040-\u30ff\u4e00-\u9fff]{2,}"
+)
 _COPULA = re.compile(
     r"(?:\b(?:is|are|was|be|equals?|by|to|of|about|approximately|exactly|only|'s|est|de|son|es|ist|у|es)|[:=]|’s"
     r"|是|为|有|共|हैं|है|هو|هي|=)"
@@ -234,7 +240,7 @@ _LETTER = re.compile(r"(?<![A-Za-z\\'’])\(?([A-J])\)?(?![A-Za-z'’])")
 _MARKERS = re.compile(
     r"\b(?:therefore|thus|hence|so|answer|in conclusion|conclusion|consequently|finally|we find|we get"
     r"|donc|ainsi|en conclusion|réponse|daher|also|somit|por lo tanto|por tanto|entonces|así que|quindi"
-    r"|portanto|logo|итак|ответ|следовательно|поэтому)\b|因此|所以|答案|总共|共有|故|लिए|لذا|إذن|したがって|よって|答え",
+    r"|portanto|logo|итак|ответ|следовательно|поэтому)\b|因此|所以|答案|结论|总共|共有|故|इसलिए|لذا|إذن|したがって|よって|答え",
     re.IGNORECASE,
 )
 
@@ -313,7 +319,7 @@ def _whole_formula(text: str) -> bool:
 
 def _tidy(text: str) -> str:
     """Without sentence punctuation, emphasis and enclosing math delimiters."""
-    text = text.strip().strip("*_`").strip()
+    text = text.strip().strip("*_`").strip(' "“”')
     text = re.split(r"\s+I hope it is", text)[0]
     while text and text[-1] in ".,;:!" and not text.endswith("!!") and not re.search(r"\d!$", text):
         text = text[:-1].rstrip()
@@ -327,6 +333,11 @@ _ANSWER_IS = re.compile(
     r"(?:is|are|:|=|should be|must be|would be|will be)\s*:?"
 )
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*")
+_QUALIFIED = re.compile(  # "odd $n$"; "$f(x)=ax$ for some $a>0$"
+    r"(?:odd|even|all|any|prime|positive|negative|real|no)\s+\$[^$\n]+\$|"
+    r"\$[^$\n]+\$,?\s+(?:for|where|with|if|when|such that)\b[^\n]*",
+    re.IGNORECASE,
+)
 _CHOICE = re.compile(r"\s*(?:\*\*)?\(?([A-H])(?:\)|[.:)](?=\s|$)| (?=[A-Z][a-z]))")
 
 
@@ -354,6 +365,8 @@ def _bare_answer(text: str) -> str | None:
         return None
     if match := _CHOICE.match(text):
         return match[1]
+    if _QUALIFIED.fullmatch(text):
+        return _tidy(text)
     if "\n" in text and "\\begin" not in text:
         return None
     spans = _math_spans(text)

@@ -15,55 +15,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from reasonmaxxer import formula
-from reasonmaxxer.latex import (
-    Number,
-    canonical,
-    enclosed,
-    normalise,
-    parse_number,
-    split_top,
-    strip_unit,
-    trim,
-)
+from . import formula
+from .latex import Number, canonical, normalise, parse_number, strip_unit
+from .shapes import FLIP, Shape, is_name, take_apart
 
 Leaf = Callable[[str, str], bool | None]
 SIX_DECIMALS = Fraction(1, 2_000_000)
-MAX_PARTS = 64
-
-_SEMICOLON = re.compile(r"\s*;\s*")
-_COMMA = re.compile(
-    r"\s*,?\s*(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])\s*|\s*,?\s*(?<=[\d)}\]])(?:and|or)(?=[A-Z\d(\\-])\s*"
-    r"|\s*,\s*"
-)
-_CUP = re.compile(r"\s*(?:\\cup(?![a-zA-Z])|(?<=[)\]}])\s*U\s*(?=[(\[\\{]))\s*")
-_RELATION = re.compile(
-    r"\s*(=|<|>|\\(?:le|ge|ne|approx|sim|in|equiv|notin|subset|subseteq)(?![a-zA-Z]))\s*"
-)
-_RATIO = re.compile(r"\s*:\s*")
-_FLIP = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", "=": "=", r"\ne": r"\ne"}
-_MATRIX = re.compile(
-    r"\\begin\s*\{(?P<kind>[pbBvV]?matrix|smallmatrix|array)\}(?:\s*\{[lcr|\s]*\})?"
-    r"(?P<body>(?:(?!\\begin).)*)\\end\s*\{(?P=kind)\}",
-    re.DOTALL,
-)
-_SIMPLE_SIDE = re.compile(
-    r"(?:[A-Za-z]|\\[A-Za-z]+)(?:\s*_\s*(?:\{[^{}]*\}|\w))?'*(?:\s*\([^()=]*\)|\s*\{[^{}=]*\}|\s*_\s*\w"
-    r"|\s*[A-Za-z])*"
-)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """An answer taken apart: its kind, its parts, and for bracketed ones the brackets."""
-
-    kind: str  # list | set | tuple | union | matrix | ratio | equation | inequality | leaf
-    text: str
-    parts: tuple[Shape, ...] = ()
-    marks: tuple[str, ...] = ()  # brackets of a tuple, signs of a relation, sizes of matrix rows
 
 
 def equivalent(reference: str, answer: str, leaf: Leaf) -> bool | None:
@@ -90,149 +49,6 @@ def _same_choice(gold: str, pred: str) -> bool | None:
     if match := re.match(r"\(?([A-J])(?:\)|[.:](?!\w)|,|\s+(?=[A-Za-z]{2}))", plain):
         return match[1] == letter
     return None
-
-
-# --- taking apart -------------------------------------------------------------------------------
-
-
-def take_apart(text: str, depth: int = 0) -> Shape:
-    """The outermost structure of a normalised answer, recursively."""
-    text = trim(text)
-    if depth > 6 or parse_number(text):
-        return Shape("leaf", text)
-    for separator in (_SEMICOLON, _COMMA):
-        parts = [part for part in split_top(text, separator) if part.strip()]
-        if len(parts) > 1:
-            return _listing(text, parts[: MAX_PARTS + 1], depth)
-    if relation := _relation(text, depth):
-        return relation
-    return _expression(text, depth)
-
-
-def _listing(text: str, parts: list[str], depth: int) -> Shape:
-    if len(parts) > MAX_PARTS:
-        return Shape("leaf", text)
-    shapes: list[Shape] = []
-    for part in parts:
-        shape = take_apart(part, depth + 1)
-        if shape.kind == "list" and all(p.kind == "equation" for p in shape.parts):
-            shape = replace(shape, kind="tuple", marks=("(", ")"))  # p=5,q=2; p=7,q=2
-        shapes.extend(shape.parts if shape.kind == "list" else [shape])
-    return Shape("list", text, tuple(shapes))
-
-
-def _relation(text: str, depth: int) -> Shape | None:
-    sides = split_top(text, _RELATION)
-    if len(sides) < 2:
-        return None
-    signs = _signs(text, sides)
-    sides = [side.strip() for side in sides]
-    if r"\approx" in signs or r"\sim" in signs:  # keep the exact part: 1/3 \approx 0.33
-        cut = next(i for i, sign in enumerate(signs) if sign in (r"\approx", r"\sim"))
-        if cut == 0 and is_name(sides[0]):
-            return take_apart(sides[1], depth + 1)
-        return take_apart(_join(sides[: cut + 1], signs[:cut]), depth + 1)
-    if signs == [r"\in"]:
-        return take_apart(sides[1], depth + 1)
-    if not all(sides) or not set(signs) <= set(_FLIP):
-        return Shape("leaf", text)
-    parts = tuple(take_apart(side, depth + 1) for side in sides)
-    if set(signs) == {"="}:
-        return Shape("equation", text, parts)
-    return Shape("inequality", text, parts, tuple(signs))
-
-
-def _signs(text: str, sides: list[str]) -> list[str]:
-    signs, position = [], 0
-    for side in sides[:-1]:
-        match = _RELATION.match(text, position + len(side))
-        assert match is not None  # split_top cut exactly there
-        signs.append(match[1])
-        position = match.end()
-    return signs
-
-
-def _join(sides: list[str], signs: list[str]) -> str:
-    text = sides[0]
-    for sign, side in zip(signs, sides[1:], strict=True):
-        text += f"{sign} {side}"
-    return text
-
-
-def _expression(text: str, depth: int) -> Shape:
-    pieces = split_top(text, _CUP)
-    if len(pieces) > 1:
-        parts = tuple(take_apart(piece, depth + 1) for piece in pieces)
-        if all(part.kind == "set" for part in parts):
-            return Shape("set", text, tuple(p for part in parts for p in part.parts))
-        return Shape("union", text, parts)
-    if match := _MATRIX.fullmatch(text.strip("()[] ")):
-        return _matrix(text, match["body"], depth)
-    if "\\pm" in text and (both := _plus_minus(text, depth)):
-        return both
-    if (bracket := enclosed(text)) and (shape := _bracketed(text, bracket, depth)):
-        return shape
-    ratio = split_top(text, _RATIO)
-    if len(ratio) > 1 and all(part.strip() for part in ratio):
-        return Shape("ratio", text, tuple(Shape("leaf", part.strip()) for part in ratio))
-    return Shape("leaf", text)
-
-
-def _bracketed(text: str, bracket: tuple[str, str, str], depth: int) -> Shape | None:
-    opener, content, closer = bracket
-    parts = [p for s in split_top(content, _SEMICOLON) for p in split_top(s, _COMMA) if p.strip()]
-    if len(parts) > MAX_PARTS:
-        return None
-    if opener in (r"\{", "{"):
-        if opener == "{" and len(parts) == 1:
-            return take_apart(content, depth + 1)
-        shapes: list[Shape] = []
-        for part in parts:
-            shape = take_apart(part, depth + 1)
-            shapes.extend(shape.parts if shape.kind == "list" else [shape])
-        return Shape("set", text, tuple(shapes))
-    if len(parts) == 1 and not content.rstrip().endswith(","):
-        inner = take_apart(content, depth + 1)
-        # (x+1) is x+1; [5] is a list and (x=5) stays as it is
-        return inner if opener == "(" and closer == ")" else None
-    return Shape(
-        "tuple", text, tuple(take_apart(part, depth + 1) for part in parts), (opener, closer)
-    )
-
-
-def _matrix(text: str, body: str, depth: int) -> Shape:
-    rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?|\\cr", body) if row.strip(" \\")]
-    cells = [[trim(cell) for cell in row.replace(r"\hline", "").split("&")] for row in rows]
-    parts = tuple(take_apart(cell, depth + 1) for row in cells for cell in row)
-    return Shape("matrix", text, parts, tuple(str(len(row)) for row in cells))
-
-
-def _plus_minus(text: str, depth: int) -> Shape | None:
-    if text.count(r"\pm") != 1 or r"\mp" in text:
-        return None
-    upper = re.sub(r"\\pm\s*", "+", text)
-    lower = re.sub(r"\\pm\s*", "-", text)
-    return Shape("list", text, (take_apart(upper, depth + 1), take_apart(lower, depth + 1)))
-
-
-def is_name(side: str) -> bool:
-    """Whether a side of an equation only names what it equals: x, f(x), a_3, \\angle ABC, |AB|."""
-    side = side.strip()
-    inner = side.strip("|")
-    if bracket := enclosed(side):
-        return bracket[0] == "(" and all(is_name(p) for p in split_top(bracket[1], _COMMA))
-    if ":" in inner:
-        return all(is_name(part) for part in inner.split(":"))
-    if fraction := re.fullmatch(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", inner):
-        return is_name(fraction[1]) and is_name(fraction[2])
-    if not inner or re.match(r"\\(?:frac|sqrt|pi|sum|int|prod|infty|text\s*\{\s*\d)", inner):
-        return False
-    if re.fullmatch(r"\\text\s*\{[^{}]*\}|[A-Za-z][A-Za-z ]*", inner):
-        return True
-    return _SIMPLE_SIDE.fullmatch(inner) is not None
-
-
-# --- comparing ----------------------------------------------------------------------------------
 
 
 def compare(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
@@ -278,6 +94,8 @@ def _is_number(shape: Shape) -> bool:
 
 def _one_against_many(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
     single, many = (gold, pred) if gold.kind == "leaf" else (pred, gold)
+    if _SET_OPERATION.search(single.text):
+        return None
     if len(many.parts) == 1:
         other = many.parts[0]
         return compare(gold, other, leaf) if single is gold else compare(other, pred, leaf)
@@ -394,7 +212,7 @@ def _interval(shape: Shape) -> Shape | None:
     if len({sign in ("<", r"\le") for sign in signs}) > 1:
         return None
     if signs[0] in (">", r"\ge"):
-        sides, signs = sides[::-1], [_FLIP[sign] for sign in reversed(signs)]
+        sides, signs = sides[::-1], [FLIP[sign] for sign in reversed(signs)]
     infinity = Shape("leaf", r"\infty ")
     if len(sides) == 3 and is_name(sides[1].text):
         low, high, left, right = sides[0], sides[2], signs[0], signs[1]
@@ -413,7 +231,7 @@ def _compare_inequalities(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
     if gold.kind == pred.kind:
         for marks, parts in (
             (pred.marks, pred.parts),
-            (tuple(_FLIP[sign] for sign in reversed(pred.marks)), pred.parts[::-1]),
+            (tuple(FLIP[sign] for sign in reversed(pred.marks)), pred.parts[::-1]),
         ):
             if gold.marks == marks and _ordered(gold.parts, parts, leaf):
                 return True
@@ -429,6 +247,8 @@ def _named(inequality: Shape) -> str:
     return next((canonical(p.text) for p in inequality.parts if is_name(p.text)), "")
 
 
+_SET_OPERATION = re.compile(r"\\(?:cap|cup|setminus|backslash|mathbb)(?![a-zA-Z])")
+
 # --- leaves -------------------------------------------------------------------------------------
 
 _WORDS = re.compile(r"[A-Za-z][A-Za-z'\s.\-]+")
@@ -442,18 +262,24 @@ def quick_leaf(gold: str, pred: str) -> bool | None:
     bases = _same_base(gold, pred)
     if bases is not None:
         return bases
+    if (numbers := _numbers(gold, pred)) is not None:
+        return numbers
     gold, pred, units = without_units(gold, pred)
     if units is False:
         return False
     if canonical(gold) == canonical(pred):
         return True
-    numbers = parse_number(gold, decimal_comma=True), parse_number(pred, decimal_comma=True)
-    if numbers[0] and numbers[1]:
-        return same_number(numbers[0], numbers[1])
+    if (numbers := _numbers(gold, pred)) is not None:
+        return numbers
     texts = [_plain_words(side) for side in (gold, pred)]
     if texts[0] is not None or texts[1] is not None:
         return _same_text(gold, pred, texts)
     return same_formula(gold, pred)
+
+
+def _numbers(gold: str, pred: str) -> bool | None:
+    left, right = (parse_number(side, decimal_comma=True) for side in (gold, pred))
+    return same_number(left, right) if left and right else None
 
 
 def without_units(gold: str, pred: str) -> tuple[str, str, bool | None]:

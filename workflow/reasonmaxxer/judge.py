@@ -16,13 +16,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
-from reasonmaxxer.answers import extract, reference_answer
-from reasonmaxxer.config import VerdictsConfig
-from reasonmaxxer.equivalence import equivalent, quick_leaf
-from reasonmaxxer.errors import UserError
-from reasonmaxxer.latex import canonical, normalise
-from reasonmaxxer.limits import beyond_limits
-from reasonmaxxer.pool import Pool, Task
+from .answers import extract, reference_answer
+from .config import VerdictsConfig
+from .equivalence import equivalent, quick_leaf
+from .errors import UserError
+from .latex import canonical, normalise
+from .limits import beyond_limits
+from .pool import Pool, Task
 
 HELP = "judge completions against reference answers, JSONL to JSONL"
 MAX_ANSWER_CHARS = 2000

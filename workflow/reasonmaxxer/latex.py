@@ -39,9 +39,10 @@ _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
     for pattern, replacement in [
         (r"\\?\x0crac", r"\\frac"),
         (r",\s*\\!\s*|\{,\}\s*(?:\\!\s*)?|\\,\s*\\!\s*(?=\d)", ","),
+        (r"(?<!\\)\\[()\[\]\"]|\"", " "),
         (r"(?<=\d)(?:\\[,;:> ]|~)(?=\d{3}(?!\d))", ""),
         (r"\\!|\\displaystyle|\\textstyle|\\limits|\\nolimits|\\allowbreak|\\strut", ""),
-        (r"\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}|\\noindent|\s+", " "),
+        (r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}|\\noindent|\s+", " "),
         (r"\\(?:m?left|m?right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*\.?", ""),
         (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
         (r"\\[dt]binom(?![a-zA-Z])", r"\\binom"),

@@ -9,6 +9,7 @@ MAX_DIGIT_RUN = 1000
 MAX_NESTED_POWERS = 3
 MAX_COMMANDS = 400
 _LONG_DIGITS = re.compile(rf"\d{{{MAX_DIGIT_RUN + 1}}}")
+_CHAINED_POWERS = re.compile(r"(?:\^\s*\{?\s*\d+\s*\}?\s*){2}")
 _LARGE_FACTORIAL = re.compile(r"\d{8,}\s*!|!\s*!\s*!|\)\s*!\s*\)\s*!")
 
 
@@ -20,6 +21,8 @@ def beyond_limits(text: str, max_chars: int) -> str | None:
         return "digits"
     if _LARGE_FACTORIAL.search(text):
         return "factorial"
+    if _CHAINED_POWERS.search(text):
+        return "chained powers"
     if text.count("\\") > MAX_COMMANDS:
         return "commands"
     return _nesting(text)
@@ -28,7 +31,6 @@ def beyond_limits(text: str, max_chars: int) -> str | None:
 def _nesting(text: str) -> str | None:
     depth = 0
     powers: list[int] = []  # depths at which an exponent's group was opened
-    chained = 0  # a^b^c without braces
     previous = ""
     for char in text:
         if char in "{[(":
@@ -40,7 +42,6 @@ def _nesting(text: str) -> str | None:
                 powers.pop()
             depth -= 1
         elif char == "^":
-            chained += 1
             if len(powers) + 1 > MAX_NESTED_POWERS:
                 return "nested powers"
         if depth > MAX_DEPTH:

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from . import worker as worker_module
+
 WALL_FACTOR = 6  # wall seconds allowed for one second of CPU budget
 START_SECONDS = 300  # to import the algebra on a busy machine
 REQUESTS_BEFORE_RECYCLING = 2000
@@ -149,7 +151,7 @@ class Pool:
             "OMP_NUM_THREADS": "1",
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "reasonmaxxer.worker", str(self.memory_mb), str(os.getpid())],
+            [sys.executable, "-m", worker_module.__name__, str(self.memory_mb), str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -204,7 +206,7 @@ class Pool:
             if self._failed_starts > MAX_DEATHS:
                 raise RuntimeError(
                     f"the comparison worker ended {self._failed_starts} times before it was ready:"
-                    f" try `{sys.executable} -m reasonmaxxer.worker {self.memory_mb} {os.getpid()}`"
+                    f" try `{sys.executable} -m {worker_module.__name__} {self.memory_mb} {os.getpid()}`"
                 )
         if task is None:
             return

@@ -17,15 +17,15 @@ import mpmath
 import sympy
 from math_verify import LatexExtractionConfig
 
-from reasonmaxxer import formula
-from reasonmaxxer.equivalence import (
+from . import formula
+from .equivalence import (
     POINTS,
     close_values,
     equivalent,
     quick_leaf,
     without_units,
 )
-from reasonmaxxer.latex import Number, normalise, parse_number
+from .latex import Number, normalise, parse_number
 
 logging.getLogger("math_verify").setLevel(logging.CRITICAL)
 DIGITS = 50
@@ -185,7 +185,10 @@ def _fraction(value: Any) -> Fraction | None:
 def _expressions(text: str) -> tuple[Any, ...]:
     """What math-verify reads in a normalised formula: sympy objects, () where it reads nothing."""
     latex = text.replace("°", r"^\circ ").replace("%", r"\%").replace("...", r"\ldots ")
-    found = math_verify.parse(f"$${latex}$$", [LatexExtractionConfig()], parsing_timeout=None)
+    try:
+        found = math_verify.parse(f"$${latex}$$", [LatexExtractionConfig()], parsing_timeout=None)
+    except (TypeError, ValueError, AttributeError, ArithmeticError, NotImplementedError):
+        return ()
     return tuple(item for item in found if not isinstance(item, str))
 
 
@@ -197,12 +200,45 @@ def _by_algebra(gold: str, pred: str) -> bool | None:
     if not left or not right:
         return None
     same = math_verify.verify(
-        list(left),
-        list(right),
-        allow_set_relation_comp=True,
-        timeout_seconds=None,
+        list(left), list(right), allow_set_relation_comp=True, timeout_seconds=None
     )
-    return bool(same) and _passes_guards(left[0], right[0], gold, pred)
+    if same:
+        return _passes_guards(left[0], right[0], gold, pred)
+    return _evaluated(left[0], right[0])
+
+
+def _evaluated(left: Any, right: Any) -> bool:
+    """Equality after carrying out sums, integrals, limits and set operations."""
+    try:
+        left, right = left.doit(), right.doit()
+        if isinstance(left, sympy.Set) and isinstance(right, sympy.Set):
+            return bool(left == right)
+        if not isinstance(left, sympy.Expr) or not isinstance(right, sympy.Expr):
+            return False
+        names = {symbol.name for symbol in left.free_symbols | right.free_symbols}
+        if {symbol.name for symbol in left.free_symbols} != names:
+            return False
+        agreed = 0
+        for point in formula.sample_points(names, POINTS if names else 1):
+            values = [
+                side.subs(
+                    {
+                        s: sympy.Rational(*point[s.name].as_integer_ratio())
+                        for s in side.free_symbols
+                    }
+                )
+                for side in (left, right)
+            ]
+            difference = abs((values[0] - values[1]).evalf(30))
+            scale = max(abs(value.evalf(30)) for value in values)
+            if not difference.is_Float and not difference.is_Integer:
+                continue
+            if difference > sympy.Float(10) ** -20 * scale:
+                return False
+            agreed += 1
+        return agreed > 0
+    except (TypeError, ValueError, AttributeError, NotImplementedError, ArithmeticError):
+        return False
 
 
 def _passes_guards(left: Any, right: Any, gold: str, pred: str) -> bool:

@@ -66,7 +66,7 @@ def limit_resources(memory_mb: int) -> None:
 
 def answer(request: dict, clock: Clock) -> dict:
     """Compare one pair within its CPU budget. A reply with "leave" asks for a new worker."""
-    from reasonmaxxer.symbolic import decide
+    from .symbolic import decide
 
     try:
         clock.start(request["cpu"])
@@ -104,9 +104,9 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a library prints is no reply
 
-    import reasonmaxxer.symbolic
+    from . import symbolic
 
-    assert reasonmaxxer.symbolic  # loaded before the limit is set above the size it needs
+    assert symbolic  # loaded before the limit is set above the size it needs
     sys.setrecursionlimit(3000)
     limit_resources(memory_mb)
     with contextlib.suppress(BrokenPipeError):
