@@ -1,0 +1,62 @@
+"""A real run of config/test.yaml in a copy of the project, made once for all workflow tests."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("Snakefile", "workflow", "config", "profiles", "data", "results/README.md")
+
+
+class Project:
+    """A checkout with a finished run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def snakemake(self, *arguments: str, check: bool = True) -> str:
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        output = done.stdout + done.stderr
+        assert not check or done.returncode == 0, output
+        return output
+
+    def would_run(self, change: dict | None = None, *arguments: str) -> dict[str, int]:
+        """Jobs that a run would start after a change of the config: rule -> how many."""
+        files = ["config/test.yaml"]
+        if change:
+            (self.folder / "change.yaml").write_text(yaml.safe_dump(change))
+            files.append("change.yaml")
+        output = self.snakemake("--dry-run", *arguments, "--configfile", *files)
+        table = re.search(r"Job stats:\n.*?\n-+ .*?\n(.*?)\ntotal", output, re.DOTALL)
+        lines = table.group(1).splitlines() if table else []
+        jobs = {name: int(count) for name, count in map(str.split, lines)}
+        jobs.pop("all", None)
+        return jobs
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("project")
+    for name in COPIED:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
+    made = Project(folder)
+    made.snakemake("--configfile", "config/test.yaml")
+    return made

@@ -1,0 +1,105 @@
+"""What an edit of the config runs again, asked of a finished real run."""
+
+import pytest
+
+PAGE = {"render_report": 1, "publish_report": 1}
+METRICS = {"compute_metrics": 1, **PAGE}
+EVALUATION = {"evaluate_arm": 4, "judge_arm": 4, **METRICS}  # 2 trained arms x 2 suites
+ADAPTERS = {"choose_checkpoint": 2, **EVALUATION}
+TRAINING = {"train_adapter": 2, **ADAPTERS}
+SELECTION = {"select_positions": 2, **TRAINING}
+ROLLOUTS = {"sample_rollouts": 1, "judge_rollouts": 1, "score_rollouts": 1, **SELECTION}
+
+CASES = {
+    "report title": ({"report": {"title": "Another"}}, PAGE),
+    "samples of one suite": (
+        {"benchmarks": {"far": {"samples": 8}}},
+        {"evaluate_arm": 3, "judge_arm": 3, **METRICS},
+    ),
+    "threshold": ({"selection": {"tau": 0.5}}, SELECTION),
+    "learning rate": ({"training": {"learning_rate": 1.0e-3}}, TRAINING),
+    "learning rate of one arm": (
+        {"arms": {"random-gate": {"training": {"learning_rate": 1.0e-3}}}},
+        {
+            "train_adapter": 1,
+            "choose_checkpoint": 1,
+            "evaluate_arm": 2,
+            "judge_arm": 2,
+            **METRICS,
+        },
+    ),
+    "rollout temperature": ({"rollouts": {"temperature": 0.8}}, ROLLOUTS),
+    "more rollouts": ({"rollouts": {"samples": 8}}, ROLLOUTS),
+    "batch, memory, threads": (
+        {"resources": {"training": {"batch_tokens": 999, "mem_mb": 2000, "threads": 2}}},
+        {},
+    ),
+    "verifier": (
+        {"verdicts": {"timeout_seconds": 3}},
+        None,  # what is judged again depends on it; nothing is sampled again
+    ),
+}
+
+
+def test_a_finished_run_has_nothing_to_do(project):
+    assert project.would_run() == {}
+
+
+@pytest.mark.parametrize("case", [name for name, (_, jobs) in CASES.items() if jobs is not None])
+def test_an_edit_runs_again_only_what_it_touches(project, case):
+    change, expected = CASES[case]
+    assert project.would_run(change) == expected
+
+
+def test_a_new_arm_runs_alone(project):
+    jobs = project.would_run({"arms": {"rft": {"training": {"anchor_weight": 0}}}})
+    assert jobs == {
+        "train_adapter": 1,
+        "choose_checkpoint": 1,
+        "evaluate_arm": 2,
+        "judge_arm": 2,
+        **METRICS,
+    }
+
+
+def test_a_new_benchmark_samples_nothing_else(project):
+    change = {"benchmarks": {"medium": {"source": {"lab": {}, "limit": 10}, "samples": 1}}}
+    jobs = project.would_run(change)
+    assert jobs == {
+        "load_problems": 1,
+        "audit_problems": 1,
+        "evaluate_arm": 3,
+        "judge_arm": 3,
+        **METRICS,
+    }
+
+
+def test_a_touched_file_runs_nothing(project):
+    for path in (project.folder / "results/test/rollouts").rglob("*.parquet"):
+        path.touch()
+    assert project.would_run() == {}
+
+
+def test_forcing_a_stage_runs_its_jobs(project):
+    jobs = project.would_run(None, "-R", "training")
+    assert jobs == TRAINING
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "problems",
+        "rollouts",
+        "verdicts",
+        "entropies",
+        "selection",
+        "training",
+        "adapter",
+        "evaluation",
+        "metrics",
+        "report",
+    ],
+)
+def test_every_stage_is_a_target(project, stage):
+    output = project.snakemake("--dry-run", stage, "--configfile", "config/test.yaml")
+    assert "Nothing to be done" in output
