@@ -65,8 +65,8 @@ def check_references(
     """
     from . import judge
 
-    reasons = judge.check_references([row["answer"] for row in rows], config)
-    bad = {row["problem_id"]: why for row, why in zip(rows, reasons, strict=True) if why}
+    references = [(row["problem_id"], row["answer"]) for row in rows]
+    bad = {name: why for name, _, why in judge.check_references(references, options=config)}
     if bad and config.bad_references == "fail":
         lines = [
             f"{r['problem_id']}: {r['answer']!r}: {bad[r['problem_id']]}"
