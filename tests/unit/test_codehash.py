@@ -1,7 +1,6 @@
 """What counts as a change of code."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 from reasonmaxxer import codehash

@@ -408,6 +408,11 @@ class ResourcesConfig(Section):
         Resources(mem_mb=2000, runtime=20), description="Problems, selection, metrics, report."
     )
 
+    @property
+    def gpus(self) -> int:
+        """Most GPUs that a job asks for."""
+        return max(self.generation.gpu, self.entropies.gpu, self.training.gpu)
+
     def of(self, stage: str) -> dict[str, int]:
         """What a stage's jobs ask for beside their threads."""
         return getattr(self, stage).model_dump(exclude={"threads"})

@@ -29,6 +29,11 @@ shell.prefix(
     f"export PYTHONPATH={workflow.basedir}/workflow PATH={Path(sys.executable).parent}:$PATH; "
 )
 
+# For `--sdm conda`; otherwise the environment is the one Snakemake runs in.
+ENVIRONMENT = (
+    f"{workflow.basedir}/envs/{'cuda' if CONFIG.resources.gpus else 'cpu'}.yaml"
+)
+
 
 wildcard_constraints:
     arm="|".join(map(re.escape, CONFIG.arms)),
@@ -89,4 +94,30 @@ def model_files(path=CONFIG.model.path):
 def evaluation_files(arm, benchmark):
     """An arm's tables for a benchmark or the validation problems, one a block of samples."""
     folder = f"{RUN}/evaluation/{arm}/{benchmark}"
-    return [f"{folder}/{shard}.parquet" for shard in plan.evaluation_shards(CONFIG, benchmark)]
+    return [
+        f"{folder}/{shard}.parquet"
+        for shard in plan.evaluation_shards(CONFIG, benchmark)
+    ]
+
+
+def shard_files(stage, arm=None):
+    """A stage's files for every shard of the rollouts that an arm trains on."""
+    origin = plan.rollouts_origin(CONFIG, arm)
+    return [
+        f"{RUN}/{stage}/{origin}/{shard}.parquet"
+        for shard in plan.rollout_shards(CONFIG, arm)
+    ]
+
+
+def all_shard_files(stage):
+    """The same for all arms."""
+    arms = [None, *CONFIG.trained_arms]
+    return sorted({file for arm in arms for file in shard_files(stage, arm)})
+
+
+def adapter_of(wildcards):
+    """The adapter's files where the arm is a trained one: the other arms run as they are."""
+    if wildcards.arm not in CONFIG.trained_arms:
+        return []
+    folder = f"{RUN}/adapters/{wildcards.arm}"
+    return [f"{folder}/adapter_model.safetensors", f"{folder}/adapter_config.json"]

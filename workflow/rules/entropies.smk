@@ -9,19 +9,21 @@ rule score_rollouts:
         rollouts=f"{RUN}/rollouts/{{origin}}/{{shard}}.parquet",
     output:
         f"{RUN}/entropies/{{origin}}/{{shard}}.parquet",
+    log:
+        f"{RUN}/logs/score_rollouts/{{origin}}.{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/score_rollouts/{{origin}}.{{shard}}.tsv"
+    retries: 1
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.resources.entropies.threads
+    resources:
+        **asked("entropies"),
     params:
         model=section("model"),
         config=section("entropies"),
         scratch=f"{RUN}/scratch/entropies/{{origin}}.{{shard}}",
         code=kept_code("entropies"),
-    log:
-        f"{RUN}/logs/score_rollouts/{{origin}}.{{shard}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/score_rollouts/{{origin}}.{{shard}}.tsv"
-    threads: CONFIG.resources.entropies.threads
-    retries: 1
-    resources:
-        **asked("entropies"),
     shell:
         "python -m reasonmaxxer entropies --rollouts {input.rollouts}"
         " --model-config {params.model:q} --config {params.config:q} --scratch {params.scratch}"

@@ -8,14 +8,6 @@ rule evaluation:
         ],
 
 
-def adapter_of(wildcards):
-    """The adapter's files where the arm is a trained one: the other arms run as they are."""
-    if wildcards.arm not in CONFIG.trained_arms:
-        return []
-    folder = f"{RUN}/adapters/{wildcards.arm}"
-    return [f"{folder}/adapter_model.safetensors", f"{folder}/adapter_config.json"]
-
-
 rule evaluate_arm:
     input:
         lambda wildcards: model_files(plan.model_of(CONFIG, wildcards.arm).path),
@@ -25,22 +17,26 @@ rule evaluate_arm:
         adapter=adapter_of,
     output:
         f"{RUN}/completions/{{arm}}/{{benchmark}}/{{shard}}.parquet",
-    params:
-        model=lambda wildcards: plan.model_of(CONFIG, wildcards.arm).as_json(),
-        prompt=lambda wildcards: plan.prompt_of(CONFIG, wildcards.benchmark).as_json(),
-        job=lambda wildcards: plan.evaluation_job(CONFIG, wildcards.benchmark, wildcards.shard),
-        adapter=lambda wildcards, input: (
-            f"--adapter {Path(input.adapter[0]).parent}" if input.adapter else ""
-        ),
-        code=kept_code("rollouts", keep="evaluation"),
     log:
         f"{RUN}/logs/evaluate_arm/{{arm}}.{{benchmark}}.{{shard}}.log",
     benchmark:
         f"{RUN}/benchmarks/evaluate_arm/{{arm}}.{{benchmark}}.{{shard}}.tsv"
-    threads: CONFIG.resources.generation.threads
     retries: 1
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.resources.generation.threads
     resources:
         **asked("generation"),
+    params:
+        model=lambda wildcards: plan.model_of(CONFIG, wildcards.arm).as_json(),
+        prompt=lambda wildcards: plan.prompt_of(CONFIG, wildcards.benchmark).as_json(),
+        job=lambda wildcards: plan.evaluation_job(
+            CONFIG, wildcards.benchmark, wildcards.shard
+        ),
+        adapter=lambda wildcards, input: (
+            f"--adapter {Path(input.adapter[0]).parent}" if input.adapter else ""
+        ),
+        code=kept_code("rollouts", keep="evaluation"),
     shell:
         "python -m reasonmaxxer rollouts --problems {input.problems} {params.adapter}"
         " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
@@ -55,16 +51,18 @@ rule judge_arm:
         problems=f"{RUN}/problems/{{benchmark}}.parquet",
     output:
         f"{RUN}/evaluation/{{arm}}/{{benchmark}}/{{shard}}.parquet",
-    params:
-        verdicts=lambda wildcards: plan.verdicts_of(CONFIG, wildcards.benchmark),
-        code=kept_code("evaluation"),
     log:
         f"{RUN}/logs/judge_arm/{{arm}}.{{benchmark}}.{{shard}}.log",
     benchmark:
         f"{RUN}/benchmarks/judge_arm/{{arm}}.{{benchmark}}.{{shard}}.tsv"
+    conda:
+        ENVIRONMENT
     threads: CONFIG.resources.verdicts.threads
     resources:
         **asked("verdicts"),
+    params:
+        verdicts=lambda wildcards: plan.verdicts_of(CONFIG, wildcards.benchmark),
+        code=kept_code("evaluation"),
     shell:
         "python -m reasonmaxxer evaluation --completions {input.completions}"
         " --problems {input.problems} --config {params.verdicts:q} --workers {threads}"

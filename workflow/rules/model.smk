@@ -3,16 +3,18 @@ if CONFIG.model.gguf is not None:
     rule convert_model:
         output:
             plan.model_files(CONFIG.model.path, CONFIG.model),
-        params:
-            gguf=CONFIG.model.gguf,
-            code=code("convert"),
         log:
             f"{RUN}/logs/convert_model.log",
         benchmark:
             f"{RUN}/benchmarks/convert_model.tsv"
+        conda:
+            ENVIRONMENT
         threads: CONFIG.resources.light.threads
         resources:
             **asked("light"),
+        params:
+            gguf=CONFIG.model.gguf,
+            code=code("convert"),
         shell:
             "python -m reasonmaxxer convert --gguf {params.gguf:q}"
             " --out $(dirname {output[0]:q}) > {log} 2>&1"

@@ -11,23 +11,27 @@ rule problems:
 # stand in a benchmark, and are cleaned into train.parquet and validation.parquet.
 rule load_problems:
     input:
-        lambda wildcards: plan.source_files(CONFIG, wildcards.split.removesuffix("-pool")),
+        lambda wildcards: plan.source_files(
+            CONFIG, wildcards.split.removesuffix("-pool")
+        ),
     output:
         f"{RUN}/problems/{{split}}.parquet",
-    params:
-        sources=lambda wildcards: plan.sources_json(CONFIG, wildcards.split),
-        verdicts=section("verdicts"),
-        code=kept_code("problems"),
-    wildcard_constraints:
-        split="|".join(["train-pool", "validation-pool", *CONFIG.benchmarks]),
     log:
         f"{RUN}/logs/load_problems/{{split}}.log",
     benchmark:
         f"{RUN}/benchmarks/load_problems/{{split}}.tsv"
-    threads: CONFIG.resources.light.threads
+    wildcard_constraints:
+        split="|".join(["train-pool", "validation-pool", *CONFIG.benchmarks]),
     retries: 2
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.resources.light.threads
     resources:
         **asked("light"),
+    params:
+        sources=lambda wildcards: plan.sources_json(CONFIG, wildcards.split),
+        verdicts=section("verdicts"),
+        code=kept_code("problems"),
     shell:
         "python -m reasonmaxxer problems --sources {params.sources:q} --split {wildcards.split}"
         " --verdicts {params.verdicts:q} --out {output} > {log} 2>&1"
@@ -39,20 +43,24 @@ rule clean_pool:
     input:
         train=f"{RUN}/problems/train-pool.parquet",
         validation=f"{RUN}/problems/validation-pool.parquet",
-        benchmarks=ancient(expand(f"{RUN}/problems/{{split}}.parquet", split=CONFIG.benchmarks)),
+        benchmarks=ancient(
+            expand(f"{RUN}/problems/{{split}}.parquet", split=CONFIG.benchmarks)
+        ),
     output:
         train=f"{RUN}/problems/train.parquet",
         validation=f"{RUN}/problems/validation.parquet",
-    params:
-        overlap=CONFIG.problems.overlap,
-        code=kept_code("problems"),
     log:
         f"{RUN}/logs/clean_pool.log",
     benchmark:
         f"{RUN}/benchmarks/clean_pool.tsv"
+    conda:
+        ENVIRONMENT
     threads: CONFIG.resources.light.threads
     resources:
         **asked("light"),
+    params:
+        overlap=CONFIG.problems.overlap,
+        code=kept_code("problems"),
     shell:
         "python -m reasonmaxxer clean --train {input.train} --validation {input.validation}"
         " --benchmarks {input.benchmarks} --overlap {params.overlap}"
@@ -66,15 +74,17 @@ rule audit_problems:
         benchmarks=expand(f"{RUN}/problems/{{split}}.parquet", split=CONFIG.benchmarks),
     output:
         f"{RUN}/problems/audit.json",
-    params:
-        code=code("problems"),
     log:
         f"{RUN}/logs/audit_problems.log",
     benchmark:
         f"{RUN}/benchmarks/audit_problems.tsv"
+    conda:
+        ENVIRONMENT
     threads: CONFIG.resources.light.threads
     resources:
         **asked("light"),
+    params:
+        code=code("problems"),
     shell:
         "python -m reasonmaxxer audit --train {input.train} --validation {input.validation}"
         " --benchmarks {input.benchmarks} --out {output} > {log} 2>&1"

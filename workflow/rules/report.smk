@@ -14,16 +14,18 @@ rule compute_metrics:
         metrics=f"{RUN}/metrics.json",
         table=f"{RUN}/metrics.parquet",
         figures=f"{RUN}/figures.json",
-    params:
-        manifest=json.dumps(plan.manifest(CONFIG, RUN), sort_keys=True),
-        code=code("metrics"),
     log:
         f"{RUN}/logs/compute_metrics.log",
     benchmark:
         f"{RUN}/benchmarks/compute_metrics.tsv"
+    conda:
+        ENVIRONMENT
     threads: CONFIG.resources.light.threads
     resources:
         **asked("light"),
+    params:
+        manifest=json.dumps(plan.manifest(CONFIG, RUN), sort_keys=True),
+        code=code("metrics"),
     shell:
         "python -m reasonmaxxer metrics --manifest {params.manifest:q} --out {output.metrics}"
         " --table {output.table} --figures {output.figures} > {log} 2>&1"
@@ -41,18 +43,20 @@ rule render_report:
         page=sorted(str(file) for file in Path(PAGE).rglob("*") if file.is_file()),
     output:
         f"{RUN}/report.html",
+    log:
+        f"{RUN}/logs/render_report.log",
+    benchmark:
+        f"{RUN}/benchmarks/render_report.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.resources.light.threads
+    resources:
+        **asked("light"),
     params:
         config=section("report"),
         page=PAGE,
         timings=f"{RUN}/benchmarks",
         code=code("report"),
-    log:
-        f"{RUN}/logs/render_report.log",
-    benchmark:
-        f"{RUN}/benchmarks/render_report.tsv"
-    threads: CONFIG.resources.light.threads
-    resources:
-        **asked("light"),
     shell:
         "python -m reasonmaxxer report --metrics {input.metrics} --figures {input.figures}"
         " --page {params.page:q} --config {params.config:q} --benchmarks-dir {params.timings}"
@@ -65,15 +69,17 @@ rule publish_report:
         f"{RUN}/report.html",
     output:
         "results/report.html",
-    params:
-        run=CONFIG.run,
     log:
         f"{RUN}/logs/publish_report.log",
     benchmark:
         f"{RUN}/benchmarks/publish_report.tsv"
     localrule: True
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=100,
         runtime=1,
+    params:
+        run=CONFIG.run,
     shell:
         "cp {input} {output} 2> {log} && echo 'The report: '$(realpath {output}) >&2"

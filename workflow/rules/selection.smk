@@ -1,6 +1,11 @@
 rule selection:
     input:
-        sorted({f"{RUN}/selection/{plan.selection_origin(CONFIG, arm)}.parquet" for arm in CONFIG.trained_arms}),
+        sorted(
+            {
+                f"{RUN}/selection/{plan.selection_origin(CONFIG, arm)}.parquet"
+                for arm in CONFIG.trained_arms
+            }
+        ),
 
 
 rule select_positions:
@@ -11,16 +16,20 @@ rule select_positions:
     output:
         table=f"{RUN}/selection/{{origin}}.parquet",
         summary=f"{RUN}/selection/{{origin}}.json",
-    params:
-        config=lambda wildcards: plan.section_of(CONFIG, wildcards.origin, "selection").as_json(),
-        code=kept_code("selection"),
     log:
         f"{RUN}/logs/select_positions/{{origin}}.log",
     benchmark:
         f"{RUN}/benchmarks/select_positions/{{origin}}.tsv"
+    conda:
+        ENVIRONMENT
     threads: CONFIG.resources.light.threads
     resources:
         **asked("light"),
+    params:
+        config=lambda wildcards: plan.section_of(
+            CONFIG, wildcards.origin, "selection"
+        ).as_json(),
+        code=kept_code("selection"),
     shell:
         "python -m reasonmaxxer selection --rollouts {input.rollouts} --verdicts {input.verdicts}"
         " --entropies {input.entropies} --config {params.config:q} --out {output.table}"

@@ -13,19 +13,21 @@ rule train_adapter:
             f"{RUN}/training/{{{{arm}}}}/checkpoint-{{number}}.safetensors",
             number=range(1, CONFIG.training.checkpoints + 1),
         ),
+    log:
+        f"{RUN}/logs/train_adapter/{{arm}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/train_adapter/{{arm}}.tsv"
+    retries: 1
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.resources.training.threads
+    resources:
+        **asked("training"),
     params:
         model=section("model"),
         config=lambda wildcards: CONFIG.section_of(wildcards.arm, "training").as_json(),
         scratch=f"{RUN}/scratch/training/{{arm}}",
         code=kept_code("training"),
-    log:
-        f"{RUN}/logs/train_adapter/{{arm}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/train_adapter/{{arm}}.tsv"
-    threads: CONFIG.resources.training.threads
-    retries: 1
-    resources:
-        **asked("training"),
     shell:
         "python -m reasonmaxxer training --selection {input.selection}"
         " --model-config {params.model:q} --config {params.config:q} --scratch {params.scratch}"
@@ -35,7 +37,10 @@ rule train_adapter:
 
 rule adapter:
     input:
-        expand(f"{RUN}/adapters/{{arm}}/adapter_model.safetensors", arm=CONFIG.trained_arms),
+        expand(
+            f"{RUN}/adapters/{{arm}}/adapter_model.safetensors",
+            arm=CONFIG.trained_arms,
+        ),
 
 
 rule choose_checkpoint:
@@ -51,22 +56,26 @@ rule choose_checkpoint:
         card=f"{RUN}/adapters/{{arm}}/README.md",
         table=f"{RUN}/adapters/{{arm}}/validation.parquet",
         choice=f"{RUN}/adapters/{{arm}}/choice.json",
-    params:
-        model=section("model"),
-        prompt=section("prompt"),
-        job=plan.validation_job(CONFIG),
-        training=lambda wildcards: CONFIG.section_of(wildcards.arm, "training").as_json(),
-        validation=section("validation"),
-        verdicts=section("verdicts"),
-        code=kept_code("adapter"),
     log:
         f"{RUN}/logs/choose_checkpoint/{{arm}}.log",
     benchmark:
         f"{RUN}/benchmarks/choose_checkpoint/{{arm}}.tsv"
-    threads: CONFIG.resources.generation.threads
     retries: 1
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.resources.generation.threads
     resources:
         **asked("generation"),
+    params:
+        model=section("model"),
+        prompt=section("prompt"),
+        job=plan.validation_job(CONFIG),
+        training=lambda wildcards: CONFIG.section_of(
+            wildcards.arm, "training"
+        ).as_json(),
+        validation=section("validation"),
+        verdicts=section("verdicts"),
+        code=kept_code("adapter"),
     shell:
         "python -m reasonmaxxer adapter --arm {wildcards.arm} --problems {input.problems}"
         " --base {input.base} --checkpoints {input.checkpoints}"

@@ -9,16 +9,18 @@ rule judge_rollouts:
         problems=f"{RUN}/problems/train.parquet",
     output:
         f"{RUN}/verdicts/{{origin}}/{{shard}}.parquet",
-    params:
-        config=section("verdicts"),
-        code=kept_code("verdicts"),
     log:
         f"{RUN}/logs/judge_rollouts/{{origin}}.{{shard}}.log",
     benchmark:
         f"{RUN}/benchmarks/judge_rollouts/{{origin}}.{{shard}}.tsv"
+    conda:
+        ENVIRONMENT
     threads: CONFIG.resources.verdicts.threads
     resources:
         **asked("verdicts"),
+    params:
+        config=section("verdicts"),
+        code=kept_code("verdicts"),
     shell:
         "python -m reasonmaxxer verdicts --rollouts {input.rollouts} --problems {input.problems}"
         " --config {params.config:q} --workers {threads} --out {output} > {log} 2>&1"
