@@ -1,0 +1,166 @@
+"""The scorer agrees with the reference for every architecture, resumes, and checks its inputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+import torch
+
+from reasonmaxxer import entropies, tables
+from reasonmaxxer.batching import padding_share, plan_batches
+from reasonmaxxer.config import EntropiesConfig, ModelConfig
+from reasonmaxxer.errors import UserError
+
+KINDS = ["Llama", "Qwen2", "Qwen3", "Mistral"]
+
+
+def _rollouts(path, shapes, seed=0, vocabulary=reference.VOCABULARY):
+    rng = np.random.default_rng(seed)
+    rows = [
+        {
+            "problem_id": f"p{index // 2}",
+            "sample": index % 2,
+            "seed": index,
+            "prompt_token_ids": rng.integers(0, vocabulary, prompt).tolist(),
+            "token_ids": rng.integers(0, vocabulary, completion).tolist(),
+            "logprobs": [0.0] * completion,
+            "finish_reason": "stop",
+            "text": "",
+        }
+        for index, (prompt, completion) in enumerate(shapes)
+    ]
+    tables.write(path, "rollouts", rows)
+    return rows
+
+
+def _score(tmp_path, rollouts, model, batch_tokens=64, **config):
+    model_config = ModelConfig(path=str(model), dtype="float32")
+    entropies.run(
+        rollouts=rollouts,
+        model=str(model),
+        model_config=model_config,
+        config=EntropiesConfig(**config),
+        out=tmp_path / "entropies.parquet",
+        scratch=tmp_path / "scratch",
+        batch_tokens=batch_tokens,
+    )
+    return tables.read(tmp_path / "entropies.parquet", "entropies").to_pylist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_equal_the_reference(tmp_path, kind):
+    model = reference.save_tiny(tmp_path / "model", kind)
+    shapes = [(1, 1), (3, 9), (12, 2), (5, 20), (4, 0), (7, 7)]
+    rows = _rollouts(tmp_path / "rollouts.parquet", shapes)
+    found = iter(_score(tmp_path, tmp_path / "rollouts.parquet", model))
+    exact = reference.load(model)
+    for row in rows:
+        logits = reference.logits(exact, row["prompt_token_ids"] + row["token_ids"])
+        for position, token in enumerate(row["token_ids"]):
+            got = next(found)
+            key = (got["problem_id"], got["sample"], got["position"], got["token_id"])
+            assert key == (row["problem_id"], row["sample"], position, token)
+            line = logits[len(row["prompt_token_ids"]) + position - 1]
+            best = reference.probabilities(line).sort(descending=True)
+            assert got["entropy"] == pytest.approx(reference.entropy(line), abs=1e-5)
+            expected = reference.probabilities(line)[token].log().item()
+            assert got["logprob"] == pytest.approx(expected, abs=1e-5)
+            assert got["top_ids"] == best.indices[:5].tolist()
+            assert got["top_logprobs"] == pytest.approx(best.values[:5].log().tolist(), abs=1e-5)
+    assert next(found, None) is None
+
+
+def test_batch_size_moves_nothing_but_the_last_digits(tmp_path):
+    model = reference.save_tiny(tmp_path / "model")
+    _rollouts(tmp_path / "rollouts.parquet", [(3, 5 + i) for i in range(12)])
+    one = _score(tmp_path, tmp_path / "rollouts.parquet", model, batch_tokens=1)
+    many = _score(tmp_path, tmp_path / "rollouts.parquet", model, batch_tokens=4096)
+    assert [r["entropy"] for r in one] == pytest.approx([r["entropy"] for r in many], abs=1e-5)
+
+
+def test_an_interrupted_run_goes_on_from_its_finished_parts(tmp_path, monkeypatch):
+    model = reference.save_tiny(tmp_path / "model")
+    _rollouts(tmp_path / "rollouts.parquet", [(3, 10)] * 6)
+    monkeypatch.setattr(entropies, "PART_TOKENS", 20)
+    whole = _score(tmp_path, tmp_path / "rollouts.parquet", model)
+    (tmp_path / "entropies.parquet").unlink()
+
+    real, scored = entropies.score_rollouts, []
+
+    def counted(base, part, *rest):
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+        scored.append(len(part))
+        return real(base, part, *rest)
+
+    monkeypatch.setattr(entropies, "score_rollouts", counted)
+    with pytest.raises(KeyboardInterrupt):
+        _score(tmp_path, tmp_path / "rollouts.parquet", model)
+    assert not (tmp_path / "entropies.parquet").exists()
+
+    monkeypatch.setattr(
+        entropies, "score_rollouts", lambda *a: scored.append(len(a[1])) or real(*a)
+    )
+    assert _score(tmp_path, tmp_path / "rollouts.parquet", model) == whole
+    assert scored == [2, 2, 2]  # each part once, over both runs
+    assert not any((tmp_path / "scratch").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion", "message"),
+    [
+        ([1, 2], [3, 97], "token_ids: token id 97 is outside the model's vocabulary of 97"),
+        ([-1, 2], [3], "prompt_token_ids: token id -1 is outside"),
+        ([], [3], "a prompt without tokens"),
+    ],
+    ids=["too-large", "negative", "no-prompt"],
+)
+def test_rollouts_of_another_model_are_an_error(tmp_path, prompt, completion, message):
+    model = reference.save_tiny(tmp_path / "model")
+    (model / "model.safetensors").unlink()  # the check comes before any weights are read
+    row = _rollouts(tmp_path / "rollouts.parquet", [(2, 2)])[0]
+    row |= {"prompt_token_ids": prompt, "token_ids": completion}
+    tables.write(tmp_path / "rollouts.parquet", "rollouts", [row])
+    with pytest.raises(UserError, match=message):
+        _score(tmp_path, tmp_path / "rollouts.parquet", model)
+
+
+def test_a_model_that_changes_its_logits_is_refused(tmp_path):
+    from transformers import AutoModelForCausalLM, GraniteConfig
+
+    settings = GraniteConfig(
+        **reference.tiny_settings("Llama").to_diff_dict() | {"logits_scaling": 4.0}
+    )
+    AutoModelForCausalLM.from_config(settings).save_pretrained(tmp_path / "model")
+    _rollouts(tmp_path / "rollouts.parquet", [(2, 2)])
+    with pytest.raises(UserError, match="scales, caps or otherwise changes its logits"):
+        _score(tmp_path, tmp_path / "rollouts.parquet", tmp_path / "model")
+
+
+def test_a_model_that_is_not_there_is_an_error(tmp_path):
+    _rollouts(tmp_path / "rollouts.parquet", [(2, 2)])
+    with pytest.raises(UserError, match=r"model\.path: .*nowhere"):
+        _score(tmp_path, tmp_path / "rollouts.parquet", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("budget", [1, 500, 16384])
+def test_batches_hold_every_sequence_once_within_the_budget(budget):
+    lengths = np.random.default_rng(0).integers(1, 400, 500).tolist()
+    batches = plan_batches(lengths, budget)
+    assert sorted(i for batch in batches for i in batch) == list(range(500))
+    for batch in batches:
+        longest = max(lengths[i] for i in batch)
+        assert longest * len(batch) <= budget or len(batch) == 1
+        assert 1 - sum(lengths[i] for i in batch) / (longest * len(batch)) <= 0.05 + 1e-9
+    assert padding_share(lengths, batches) < 0.05
+
+
+def test_bfloat16_entropies_are_those_of_the_float32_model_up_to_rounding(tmp_path):
+    model = reference.save_tiny(tmp_path / "model")
+    rows = _rollouts(tmp_path / "rollouts.parquet", [(3, 20)])
+    base = entropies.load_base(str(model), ModelConfig(path=str(model), dtype="bfloat16"))
+    found = entropies.score_rollouts(base, rows, 5, 64)
+    exact = _score(tmp_path, tmp_path / "rollouts.parquet", model)
+    assert base.dtype == torch.bfloat16
+    assert found["entropy"] == pytest.approx([row["entropy"] for row in exact], abs=0.25)

@@ -1,0 +1,218 @@
+"""The output head in tiles: log-probs, entropy, top-k and KL straight from hidden states.
+
+Logits exist only as tiles of a few rows by the whole vocabulary, so their memory is bounded
+whatever the length of a batch. All logits and softmaxes are float32 (METHOD.md, section 2).
+
+A training row enters the loss through one number, its sampled log-prob or its KL. The gradient of
+that number with respect to the row's hidden state is computed while the row's tile is at hand and
+kept in place of the logits: [rows, hidden] instead of [rows, vocabulary], and no second pass over
+the head in backward.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Below 32 MiB the allocator reuses a tile's memory; above, each tile's pages are mapped anew,
+# which costs more than the arithmetic on them. GPUs want more rows for a product.
+CPU_TILE_ELEMENTS = 6 << 20
+GPU_TILE_ELEMENTS = 64 << 20
+MAX_TILE_ROWS = 1024
+TOP_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of N positions, float32 and nats: entropy [N], logprob [N], the best k ids and log-probs."""
+
+    entropy: Tensor
+    logprob: Tensor
+    top_ids: Tensor  # [N, k] int64, best first
+    top_logprobs: Tensor  # [N, k]
+
+
+class Head:
+    """A model's output projection: `logits = hidden @ weight.T + bias`, always in float32."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        self.weight = weight.detach()  # [V, H]
+        self.bias = None if bias is None else bias.detach().float()
+        self._half = self.weight.dtype != torch.float32
+        # A GPU multiplies half types into float32 by itself; a CPU needs the weights widened.
+        self._wide = self._half and not self.weight.is_cuda
+        self._matrix = self.weight.float() if self._wide else self.weight
+
+    @property
+    def vocabulary(self) -> int:
+        return self.weight.shape[0]
+
+    def tiles(self, rows: int) -> Iterator[slice]:
+        """Slices of `rows` whose logits fit a tile."""
+        elements = GPU_TILE_ELEMENTS if self.weight.is_cuda else CPU_TILE_ELEMENTS
+        size = min(max(elements // self.vocabulary, 1), MAX_TILE_ROWS)
+        for start in range(0, rows, size):
+            yield slice(start, min(start + size, rows))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Float32 logits [R, V] of the rows [R, H] of a tile."""
+        logits = self._product(hidden, self._matrix.t())
+        return logits if self.bias is None else logits.add_(self.bias)
+
+    def pull_back(self, gradient: Tensor) -> Tensor:
+        """A gradient with respect to logits [R, V] as one with respect to hidden states [R, H]."""
+        return self._product(gradient, self._matrix)
+
+    def _product(self, left: Tensor, right: Tensor) -> Tensor:
+        if not self._half:
+            return left.float() @ right
+        if not self._wide:
+            return torch.mm(left.to(right.dtype), right, out_dtype=torch.float32)
+        with _half_products(self.weight.dtype):
+            return left.float() @ right
+
+
+@contextlib.contextmanager
+def _half_products(dtype: torch.dtype) -> Iterator[None]:
+    """Float32 products of numbers that are bfloat16 anyway: exact inputs, float32 sums.
+
+    Lets processors with bfloat16 units use them. Gradients, which are true float32, are rounded
+    to bfloat16 here, as in any mixed-precision backward pass.
+    """
+    settings: Any = torch.backends.mkldnn
+    before = settings.matmul.fp32_precision
+    settings.matmul.fp32_precision = "bf16" if dtype == torch.bfloat16 else before
+    try:
+        yield
+    finally:
+        settings.matmul.fp32_precision = before
+
+
+@torch.no_grad()
+def score(head: Head, hidden: Tensor, targets: Tensor, top_k: int) -> Scores:
+    """Entropy (Eq. 2), log-prob of `targets` [N] and the `top_k` likeliest from `hidden` [N, H]."""
+    count, device = len(hidden), hidden.device
+    top_k = min(top_k, head.vocabulary)
+    scores = Scores(
+        entropy=torch.empty(count, device=device),
+        logprob=torch.empty(count, device=device),
+        top_ids=torch.empty(count, top_k, dtype=torch.int64, device=device),
+        top_logprobs=torch.empty(count, top_k, device=device),
+    )
+    for rows in head.tiles(count):
+        logits = head.logits(hidden[rows])
+        best, ids = _top(logits, top_k)
+        peak = best[:, :1].clone()
+        chosen = logits.gather(1, targets[rows, None])
+        logits.sub_(peak)
+        powers = logits.exp()
+        mass = powers.sum(-1, keepdim=True)
+        # H = log Z - sum_v p(v) z(v), with the peak taken off Z and z alike.
+        mean = torch.linalg.vecdot(powers, logits)
+        log_mass = mass.log()
+        scores.entropy[rows] = (log_mass.squeeze(-1) - mean / mass.squeeze(-1)).clamp_(min=0)
+        scores.logprob[rows] = (chosen - peak - log_mass).squeeze(-1)
+        scores.top_ids[rows] = ids
+        scores.top_logprobs[rows] = best - peak - log_mass
+    return scores
+
+
+def _top(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of each row, largest first: (values, ids), both [R, k].
+
+    In a long row they lie among the k blocks with the largest maxima, so that one cheap pass
+    for maxima leaves a few hundred candidates to sort instead of the vocabulary.
+    """
+    rows, width = logits.shape
+    blocks = width // TOP_BLOCK
+    if blocks <= 4 * k:
+        return logits.topk(k)
+    whole = blocks * TOP_BLOCK
+    grid = logits[:, :whole].unflatten(1, (blocks, TOP_BLOCK))
+    leaders = grid.amax(-1).topk(k).indices
+    offsets = torch.arange(TOP_BLOCK, device=logits.device)
+    candidates = (leaders[..., None] * TOP_BLOCK + offsets).flatten(1)
+    tail = torch.arange(whole, width, device=logits.device).expand(rows, -1)
+    candidates = torch.cat([candidates, tail], 1)
+    values, order = logits.gather(1, candidates).topk(k)
+    return values, candidates.gather(1, order)
+
+
+def sampled_logprobs(head: Head, hidden: Tensor, targets: Tensor) -> Tensor:
+    """log p(target) [N] of `hidden` [N, H]; differentiable with respect to `hidden`."""
+    return _SampledLogProb.apply(hidden, targets, head)
+
+
+def kl_divergence(head: Head, hidden: Tensor, base_hidden: Tensor) -> Tensor:
+    """KL(p_base || p_theta) [N] from both models' hidden states [N, H].
+
+    Differentiable with respect to `hidden`; the base is constant.
+    """
+    return _Divergence.apply(hidden, base_hidden, head)
+
+
+class _RowFunction(torch.autograd.Function):
+    """A number a row, whose gradient with respect to its hidden state is kept from forward."""
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (jacobian,) = ctx.saved_tensors
+        return (gradients[0][:, None] * jacobian).to(ctx.dtype), None, None
+
+
+def _keep(ctx: Any, hidden: Tensor) -> Tensor | None:
+    """Where forward puts the rows' gradients [N, H], if anything asks for them."""
+    if not ctx.needs_input_grad[0]:
+        return None
+    jacobian = torch.empty(hidden.shape, dtype=torch.float32, device=hidden.device)
+    ctx.save_for_backward(jacobian)
+    ctx.dtype = hidden.dtype
+    return jacobian
+
+
+class _SampledLogProb(_RowFunction):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
+        jacobian = _keep(ctx, hidden)
+        result = torch.empty(len(hidden), device=hidden.device)
+        for rows in head.tiles(len(hidden)):
+            logprobs = head.logits(hidden[rows]).log_softmax(-1)
+            chosen = targets[rows, None]
+            result[rows] = logprobs.gather(1, chosen).squeeze(1)
+            if jacobian is not None:
+                # d log p(x) / d z = onehot(x) - p
+                gradient = logprobs.exp_().neg_()
+                gradient.scatter_add_(1, chosen, torch.ones_like(gradient[:, :1]))
+                jacobian[rows] = head.pull_back(gradient)
+        return result
+
+
+class _Divergence(_RowFunction):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, base_hidden: Tensor, head: Head) -> Tensor:
+        jacobian = _keep(ctx, hidden)
+        result = torch.empty(len(hidden), device=hidden.device)
+        for rows in head.tiles(len(hidden)):
+            probs, log_mass, logits = _softmax(head.logits(hidden[rows]))
+            base_probs, base_log_mass, base_logits = _softmax(head.logits(base_hidden[rows]))
+            # sum_v p_b (log p_b - log p), with the logits measured from their peaks
+            gap = torch.linalg.vecdot(base_probs, base_logits.sub_(logits))
+            result[rows] = gap - base_log_mass + log_mass
+            if jacobian is not None:
+                # d KL / d z = p - p_b
+                jacobian[rows] = head.pull_back(probs.sub_(base_probs))
+        return result
+
+
+def _softmax(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """p [R, V], log sum exp [R] and logits [R, V], the latter two measured from the row's peak."""
+    logits.sub_(logits.amax(-1, keepdim=True))
+    probs = logits.exp()
+    mass = probs.sum(-1, keepdim=True)
+    probs.mul_(mass.reciprocal())
+    return probs, mass.log_().squeeze(-1), logits

@@ -1,0 +1,200 @@
+"""The base model: loaded once, split into body and head, checked, given its adapter."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .config import ModelConfig, TrainingConfig
+from .errors import UserError
+from .head import Head
+
+PADDING_ID = 0
+
+
+@dataclass
+class Base:
+    """A causal language model whose logits are `head.logits(hidden(ids))`."""
+
+    model: Any  # transformers.PreTrainedModel
+    head: Head
+    device: torch.device
+
+    @property
+    def width(self) -> int:
+        return self.head.weight.shape[1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.head.weight.dtype
+
+    def hidden(self, input_ids: Tensor) -> Tensor:
+        """Last hidden states [B, T, H], after the final norm, of right-padded ids [B, T].
+
+        No attention mask: a causal model cannot see the padding behind a sequence, so the states
+        of real positions are right, those of the padding are rubbish, and the padding may be any
+        id. A model without a pad token needs none.
+        """
+        return self.model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
+
+    def pad(self, sequences: Sequence[Sequence[int] | np.ndarray]) -> Tensor:
+        """Right-padded ids [B, T] on the model's device."""
+        ids = np.full((len(sequences), max(map(len, sequences))), PADDING_ID, dtype=np.int64)
+        for row, sequence in zip(ids, sequences, strict=True):
+            row[: len(sequence)] = sequence
+        return torch.from_numpy(ids).to(self.device)
+
+
+def model_settings(path: str, config: ModelConfig) -> Any:
+    """The model's own config (a transformers config), read without its weights."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(path, revision=config.revision)
+    except (OSError, ValueError) as error:
+        raise UserError(f"model.path: {path}: no readable model: {_first_line(error)}") from error
+
+
+def model_fingerprint(path: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of a local model's files: tells whether unfinished work still fits."""
+    folder = Path(path)
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
+
+
+def check_ids(ids: np.ndarray, vocabulary: int, where: str) -> None:
+    """Raise `UserError` if a token id is outside the vocabulary."""
+    if len(ids) and not (ids.min() >= 0 and ids.max() < vocabulary):
+        wrong = ids.min() if ids.min() < 0 else ids.max()
+        raise UserError(
+            f"{where}: token id {wrong} is outside the model's vocabulary of {vocabulary}; "
+            "was it made with another model?"
+        )
+
+
+def check_targets(settings: Any, targets: Sequence[str]) -> None:
+    """Raise `UserError` if a name among `targets` is no linear module of such a model.
+
+    The model is laid out without weights, so this costs a moment even for a large one.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        skeleton = AutoModelForCausalLM.from_config(settings)
+    linear = {
+        name.rsplit(".", 1)[-1]
+        for name, module in skeleton.base_model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
+    for target in targets:
+        if target not in linear:
+            raise UserError(
+                f"training.targets: {target}: the model has no such linear module; "
+                f"it has {', '.join(sorted(linear))}"
+            )
+
+
+def load_base(path: str, config: ModelConfig) -> Base:
+    """Load the frozen model in `config.dtype`, on a GPU where there is one.
+
+    Raises `UserError` when the model cannot be read or when its logits are not those of body and
+    head alone (scaled or capped logits).
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    # A frozen base has no use for the dropout that some models were pretrained with.
+    settings = model_settings(path, config)
+    for name in ("attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop"):
+        if getattr(settings, name, None):
+            setattr(settings, name, 0.0)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            path,
+            config=settings,
+            revision=config.revision,
+            dtype=getattr(torch, config.dtype),
+            attn_implementation="sdpa",
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"model.path: {path}: cannot be loaded: {_first_line(error)}") from error
+    device = torch.device("cuda", torch.cuda.current_device()) if _gpu() else torch.device("cpu")
+    model.to(device).eval().requires_grad_(False)
+    output = model.get_output_embeddings()
+    base = Base(model, Head(output.weight, getattr(output, "bias", None)), device)
+    _check_split(base, path)
+    return base
+
+
+def _gpu() -> bool:
+    return torch.cuda.is_available()
+
+
+@torch.no_grad()
+def _check_split(base: Base, path: str) -> None:
+    """Compare the model's own logits with ours on a few tokens."""
+    ids = torch.arange(4, device=base.device)[None] % base.head.vocabulary
+    own = base.model(input_ids=ids, use_cache=False).logits[0].float()
+    ours = base.head.logits(base.hidden(ids)[0])
+    tolerance = 1e-3 if base.dtype == torch.float32 else 3e-2
+    if (own - ours).abs().max() > tolerance * own.abs().max().clamp(min=1):
+        raise UserError(
+            f"model.path: {path}: this architecture ({base.model.config.model_type}) scales, caps "
+            "or otherwise changes its logits behind the output projection, which is not supported"
+        )
+
+
+# --- adapter ----------------------------------------------------------------------------------
+
+
+def lora_config(config: TrainingConfig, path: str | None = None) -> Any:
+    """The adapter's `peft.LoraConfig`; `path` is the base model's name in it."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=path,
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(config.targets),
+        bias="none",
+    )
+
+
+def add_adapter(base: Base, config: TrainingConfig) -> Any:
+    """Put a fresh adapter into the base model (in place); returns the `peft.PeftModel`.
+
+    Adapter weights are float32 whatever the base's type. Initialised from `config.seed`.
+    """
+    from peft import get_peft_model
+
+    torch.manual_seed(config.seed)
+    return get_peft_model(base.model, lora_config(config))
+
+
+@contextlib.contextmanager
+def adapter_off(adapted: Any) -> Iterator[None]:
+    """The base model inside the block: adapter off, no gradients."""
+    with torch.no_grad(), adapted.disable_adapter():
+        yield
+
+
+def adapter_tensors(adapted: Any) -> dict[str, Tensor]:
+    """The adapter under PEFT's own keys: what `adapter_model.safetensors` holds."""
+    from peft import get_peft_model_state_dict
+
+    tensors: Mapping[str, Tensor] = get_peft_model_state_dict(adapted)
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
