@@ -13,18 +13,19 @@ class LabSource(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     world: Literal[1, 2] = Field(
-        1, description="Names, shares and kinds of fork. Each world has a base model of its own."
+        default=1,
+        description="Names, shares and kinds of fork. Each world has a base model of its own.",
     )
     seed: int = Field(
         1, description="Seed of the drawing; the first problems do not depend on how many."
     )
     suite: str | None = Field(
-        None,
+        default=None,
         description="The generator's split (train, validation, easy, ...); null takes the name "
         "under which the source stands in the config.",
     )
     steps: tuple[int, int] | None = Field(
-        None,
+        default=None,
         description="Fewest and most steps of a problem (1 to 8); null is the split's own range.",
     )
 
@@ -35,7 +36,7 @@ class PretrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     world: Literal[1, 2] = Field(1, description="World whose worked problems are the corpus.")
-    tokens: int = Field(60_000_000, ge=10_000, description="Tokens to train on, prompts included.")
+    tokens: int = Field(44_000_000, ge=10_000, description="Tokens to train on, prompts included.")
     layers: int = Field(4, ge=1, description="Transformer layers.")
     width: int = Field(128, ge=32, multiple_of=32, description="Width; attention heads are of 32.")
     intermediate: int = Field(384, ge=32, description="Width of the gated feed-forward layer.")
@@ -44,4 +45,3 @@ class PretrainConfig(BaseModel):
     warmup_steps: int = Field(200, ge=0, description="Steps of linear warm-up before the decay.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of the matrices.")
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    checkpoint_steps: int = Field(500, ge=1, description="Steps between two resumable checkpoints.")
