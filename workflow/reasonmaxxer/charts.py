@@ -1,0 +1,442 @@
+"""The page's charts as Vega-Lite specs: plain dicts without colours, which the page's theme sets.
+
+Each builder returns None where its figures are missing, and the page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .arms import changes, sweeps
+
+Spec = dict[str, Any]
+Rows = Sequence[Mapping[str, Any]]
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name; nothing is fetched
+PERCENT = {"format": ".0%"}
+INTERVAL = [
+    {"field": "value", "format": ".1%"},
+    {"field": "low", "format": ".1%"},
+    {"field": "high", "format": ".1%"},
+]
+
+
+def accuracy(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
+    """Accuracy with intervals, a panel a benchmark."""
+    data = _shown(rows, titles, order, ["accuracy"])
+    if not data:
+        return None
+    y = {"field": "arm", "type": "nominal", "sort": _names(titles, order), "title": None}
+    x = {"type": "quantitative", "axis": {**PERCENT, "title": None}, "scale": {"zero": False}}
+    return _facets(
+        data,
+        "benchmark",
+        {
+            "height": {"step": 22},
+            "layer": [
+                {
+                    "mark": {"type": "rule", "strokeWidth": 2},
+                    "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y},
+                },
+                {
+                    "mark": {"type": "point", "filled": True, "size": 60},
+                    "encoding": {
+                        **{"x": {**x, "field": "value"}, "y": y},
+                        "tooltip": [{"field": "arm"}, *INTERVAL],
+                    },
+                },
+            ],
+        },
+    )
+
+
+def pass_at_k(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
+    """pass@k over k up to half the samples, a panel a benchmark."""
+    data = [
+        {**row, "k": int(row["metric"].partition("@")[2] or 1)}
+        for row in _shown(rows, titles, order, ["accuracy", "pass@"])
+    ]
+    curves = {row["benchmark"] for row in data if row["k"] > 1}
+    data = [row for row in data if row["benchmark"] in curves]
+    if not data:
+        return None
+    x = {
+        **{"field": "k", "type": "quantitative", "title": "k"},
+        "scale": {"type": "log", "base": 2, "nice": False},
+        "axis": {"values": sorted({row["k"] for row in data}), "grid": False},
+    }
+    y = {"type": "quantitative", "axis": {**PERCENT, "title": "pass@k"}, "scale": {"zero": False}}
+    colour = _by_arm(titles, order)
+    return _facets(
+        data,
+        "benchmark",
+        {
+            "height": 190,
+            "layer": [
+                {
+                    "mark": {"type": "area", "opacity": 0.13},
+                    "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
+                    | {"color": colour},
+                },
+                {
+                    "mark": {"type": "line", "point": {"size": 30}},
+                    "encoding": {
+                        **{"x": x, "y": {**y, "field": "value"}, "color": colour},
+                        "strokeDash": _dashes(titles, order),
+                        "tooltip": [{"field": "arm"}, {"field": "k"}, *INTERVAL],
+                    },
+                },
+            ],
+        },
+    )
+
+
+def entropy(figure: Mapping[str, Any] | None) -> Spec | None:
+    """Positions by entropy on a log scale, those above the threshold marked."""
+    if not figure:
+        return None
+    threshold = figure["threshold"]
+    edges, counts = figure["edges"], figure["counts"]
+    data = [
+        {
+            **{"from": low, "to": high, "positions": count},
+            "above": "decision" if threshold is not None and low >= threshold else "other",
+        }
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+        if count
+    ]
+    bars = {
+        "mark": {"type": "bar", "binSpacing": 1},
+        "encoding": {
+            "x": {
+                **{"field": "from", "type": "quantitative", "bin": {"binned": True}},
+                "axis": {"title": "entropy of the base's next token, nats", "tickCount": 10},
+            },
+            "x2": {"field": "to"},
+            "y": {
+                **{"field": "positions", "type": "quantitative"},
+                "scale": {"type": "log", "domainMin": 0.8},
+                "axis": {"title": "positions", "format": "~s", "tickCount": 5},
+            },
+            "y2": {"datum": 0.8},
+            "color": {
+                **{"field": "above", "type": "nominal", "legend": None},
+                "scale": {"domain": ["other", "decision"], "range": "emphasis"},
+            },
+            "tooltip": [
+                {"field": "from", "format": ".3f"},
+                {"field": "to", "format": ".3f"},
+                {"field": "positions", "format": ","},
+            ],
+        },
+    }
+    layers: list[Spec] = [bars]
+    if threshold is not None:
+        at = [{"tau": threshold, "label": f"tau = {threshold:.3g}"}]
+        x = {"field": "tau", "type": "quantitative"}
+        layers += [
+            {
+                "data": {"values": at},
+                "mark": {"type": "rule", "strokeWidth": 1.5, "strokeDash": [4, 3]},
+                "encoding": {"x": x},
+            },
+            {
+                "data": {"values": at},
+                "mark": {"type": "text", "align": "left", "dx": 5, "y": 8, "fontWeight": 600},
+                "encoding": {"x": x, "text": {"field": "label"}},
+            },
+        ]
+    return _single({"data": {"values": data}, "height": 220, "layer": layers})
+
+
+def pass_rates(pool: Mapping[str, Any] | None) -> Spec | None:
+    """Problems of the pool by share of correct rollouts; only those in between can train."""
+    if not pool:
+        return None
+    samples = pool["samples"]
+    data = [
+        {
+            **{"correct": correct, "problems": count},
+            "use": "mixed" if 0 < correct < samples else "all alike",
+        }
+        for correct, count in enumerate(pool["counts"])
+    ]
+    return _single(
+        {
+            **{"data": {"values": data}, "height": 220, "mark": {"type": "bar"}},
+            "encoding": {
+                "x": {
+                    **{"field": "correct", "type": "ordinal"},
+                    "axis": {
+                        **{"title": f"correct of {samples} rollouts", "labelAngle": 0},
+                        "labelOverlap": True,
+                    },
+                },
+                "y": {"field": "problems", "type": "quantitative"},
+                "color": {
+                    **{"field": "use", "type": "nominal", "legend": None},
+                    "scale": {"domain": ["all alike", "mixed"], "range": "emphasis"},
+                },
+                "tooltip": [{"field": "correct"}, {"field": "problems"}],
+            },
+        }
+    )
+
+
+def gated_share(gates: Rows, titles: Mapping[str, str]) -> Spec | None:
+    """Share of completion positions that train as decisions, by arm."""
+    data = [
+        {"arm": titles[row["arm"]], "share": row["share_gated"], "gate": row["gate"]}
+        for row in gates
+        if row["share_gated"] is not None
+    ]
+    if not data:
+        return None
+    return _single(
+        {
+            **{"data": {"values": data}, "height": {"step": 22}},
+            "mark": {"type": "bar", "height": {"band": 0.6}},
+            "encoding": {
+                "y": {"field": "arm", "type": "nominal", "sort": None, "title": None},
+                "x": {
+                    **{"field": "share", "type": "quantitative"},
+                    "axis": {"format": ".1%", "title": "share of positions"},
+                },
+                "tooltip": [
+                    {"field": "arm"},
+                    {"field": "gate"},
+                    {"field": "share", "format": ".2%"},
+                ],
+            },
+        }
+    )
+
+
+CURVES = {
+    "decision_loss": "decision loss",
+    "anchor_loss": "anchor loss, nats",
+    "positive_change": "log-prob change, positive decisions",
+    "negative_change": "log-prob change, negative decisions",
+    "gradient_norm": "gradient norm",
+    "learning_rate": "learning rate",
+}
+
+
+def training(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
+    """Training logs, a panel a quantity."""
+    data = [
+        {"arm": titles[curve["arm"]], "panel": name, "step": round(step), "value": value}
+        for curve in curves
+        if curve["arm"] in order
+        for key, name in CURVES.items()
+        for step, value in zip(curve["points"]["step"], curve["points"][key], strict=True)
+        if value is not None
+    ]
+    if not data:
+        return None
+    return _facets(
+        data,
+        "panel",
+        {
+            **{"height": 130, "mark": {"type": "line", "strokeWidth": 1.5}},
+            "encoding": {
+                "x": {"field": "step", "type": "quantitative", "axis": {"grid": False}},
+                "y": {
+                    **{"field": "value", "type": "quantitative", "title": None},
+                    "scale": {"zero": False},
+                },
+                "color": _by_arm(titles, order),
+                "tooltip": [
+                    {"field": "arm"},
+                    {"field": "step"},
+                    {"field": "value", "format": ".4g"},
+                ],
+            },
+        },
+        sort=list(CURVES.values()),
+        free_y=True,
+    )
+
+
+def validation(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
+    """Validation pass rate by checkpoint; a ring is round the chosen one."""
+    data = [{**row, "arm": titles[row["arm"]]} for row in curves if row["arm"] in order]
+    if not data:
+        return None
+    x = {
+        **{"field": "checkpoint", "type": "ordinal"},
+        "axis": {"labelAngle": 0, "title": "checkpoint (0 is the base)"},
+        "scale": {"type": "point", "padding": 0.5},
+    }
+    y = {"type": "quantitative", "axis": {**PERCENT, "title": "validation pass rate"}}
+    y["scale"] = {"zero": False}
+    apart = {"field": "arm", "type": "nominal", "sort": _names(titles, order)}
+    offset = {"xOffset": {**apart, "scale": {"range": [-14, 14]}}} if len(order) > 1 else {}
+    shared = {"x": x, "color": _by_arm(titles, order), **offset}
+    mark = {"type": "point", "filled": True, "size": 50}
+    tooltip = [{"field": "arm"}, {"field": "checkpoint"}, {"field": "pass_rate", "format": ".1%"}]
+    return _single(
+        {
+            **{"data": {"values": data}, "height": 220},
+            "layer": [
+                {
+                    "mark": {"type": "rule"},
+                    "encoding": {**shared, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
+                },
+                {
+                    "mark": mark,
+                    "encoding": {**shared, "y": {**y, "field": "pass_rate"}, "tooltip": tooltip},
+                },
+                {
+                    "transform": [{"filter": "datum.chosen"}],
+                    "mark": {"type": "point", "size": 190, "strokeWidth": 2},
+                    "encoding": {**shared, "y": {**y, "field": "pass_rate"}},
+                },
+            ],
+        }
+    )
+
+
+def sweep(
+    rows: Rows, arms: Sequence[str], own: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[str, Spec]]:
+    """(key, chart) for every key arms were swept over; `own` has the unswept arm's values."""
+    found = []
+    values = {
+        row["arm"]: row
+        for row in rows
+        if row["benchmark"] == "mean" and row["metric"] == "accuracy" and row["value"] is not None
+    }
+    for (stem, key), points in sweeps(arms).items():
+        here = own.get(stem, {}).get(key)
+        named = dict(points) | ({str(here): stem} if here is not None else {})
+        data = [
+            {
+                **{k: values[arm][k] for k in ("value", "low", "high")},
+                **{"setting": _as_number(setting), "arm": arm},
+            }
+            for setting, arm in named.items()
+            if arm in values
+        ]
+        if len(data) > 1:
+            found.append((key, _sweep_chart(key, data)))
+    return found
+
+
+def _sweep_chart(key: str, data: list[dict[str, Any]]) -> Spec:
+    numeric = all(isinstance(row["setting"], float) for row in data)
+    x: Spec = {"field": "setting", "title": key, "type": "quantitative" if numeric else "nominal"}
+    x |= {"scale": {"zero": False, "padding": 12}} if numeric else {"axis": {"labelAngle": 0}}
+    y = {"type": "quantitative", "axis": {**PERCENT, "title": "mean accuracy"}}
+    y["scale"] = {"zero": False}
+    return _single(
+        {
+            **{"data": {"values": data}, "height": 200},
+            "layer": [
+                {
+                    "mark": {"type": "rule"},
+                    "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
+                },
+                {
+                    "mark": {"type": "line" if numeric else "point", "point": True},
+                    "encoding": {
+                        **{"x": x, "y": {**y, "field": "value"}},
+                        "tooltip": [{"field": "arm"}, *INTERVAL],
+                    },
+                },
+            ],
+        }
+    )
+
+
+def cost(stages: Rows) -> Spec | None:
+    """Seconds by stage."""
+    if not stages:
+        return None
+    return _single(
+        {
+            "data": {"values": [dict(row) for row in stages]},
+            **{"height": {"step": 24}, "mark": {"type": "bar", "height": {"band": 0.6}}},
+            "encoding": {
+                "y": {"field": "stage", "type": "nominal", "sort": None, "title": None},
+                "x": {"field": "seconds", "type": "quantitative"},
+                "tooltip": [{"field": "stage"}, {"field": "seconds", "format": ",.1f"}],
+            },
+        }
+    )
+
+
+# --- parts ------------------------------------------------------------------------------------
+
+
+def _shown(
+    rows: Rows, titles: Mapping[str, str], order: Sequence[str], metrics: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Rows of these arms and metrics (a prefix with @), names as the reader knows them."""
+    return [
+        {
+            **{key: row[key] for key in ("metric", "value", "low", "high")},
+            "arm": titles[row["arm"]],
+            "benchmark": titles[row["benchmark"]],
+        }
+        for row in rows
+        if row["arm"] in order
+        and row["value"] is not None
+        and row["benchmark"] != "mean"
+        and any(
+            row["metric"] == m or (m[-1] == "@" and row["metric"].startswith(m)) for m in metrics
+        )
+    ]
+
+
+def _names(titles: Mapping[str, str], order: Sequence[str]) -> list[str]:
+    return [titles[name] for name in order]
+
+
+def _by_arm(titles: Mapping[str, str], order: Sequence[str]) -> Spec:
+    """One colour an arm, the same in every chart; no legend for a single arm."""
+    legend = {"orient": "top", "title": None, "columns": 4} if len(order) > 1 else None
+    scale = {"domain": _names(titles, order)}
+    return {"field": "arm", "type": "nominal", "scale": scale, "legend": legend}
+
+
+def _dashes(titles: Mapping[str, str], order: Sequence[str]) -> Spec:
+    """Colours are not all there is to tell lines apart by."""
+    scale = {"domain": _names(titles, order)}
+    return {"field": "arm", "type": "nominal", "scale": scale, "legend": None}
+
+
+def _facets(
+    data: list[dict[str, Any]],
+    by: str,
+    inner: Spec,
+    sort: list[str] | None = None,
+    free_y: bool = False,
+) -> Spec:
+    """Small multiples; the page sets columns and widths to what fits."""
+    order = sort or list(dict.fromkeys(row[by] for row in data))
+    facet = {"field": by, "type": "nominal", "sort": order, "title": None}
+    scales = {"resolve": {"scale": {"y": "independent"}}} if free_y else {}
+    return {"$schema": SCHEMA, "data": {"values": data}, "facet": facet, "spec": inner, **scales}
+
+
+def _single(spec: Spec) -> Spec:
+    return {"$schema": SCHEMA, "width": "container", **spec}
+
+
+def _as_number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def swept_values(gates: Rows) -> dict[str, dict[str, Any]]:
+    """The values of an arm's own selection that sweeps may vary, by arm."""
+    keys = ("tau", "share", "window", "gate")
+    return {
+        row["arm"]: {key: row[key] for key in keys if row.get(key) is not None}
+        for row in gates
+        if not changes(row["arm"])
+    }

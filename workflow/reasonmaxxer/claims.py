@@ -1,0 +1,284 @@
+"""The paper's claims, each held against this run's figures.
+
+A verdict comes from the interval, not from the point: `holds` when the whole interval meets the
+threshold, `fails` when none of it does, `undecided` in between, `not tested` without a figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from .arms import base_of, lines, main_of, sweeps, without
+from .statistics import Estimate, Values, mean_difference
+
+Metrics = Mapping[str, Mapping[str, Mapping[str, Values]]]
+Verdict = Literal["holds", "fails", "undecided", "not tested"]
+
+RL_ARMS = ("grpo", "rl")
+MARGIN = 0.03  # of the mean over benchmarks: what "matches" and "flat" allow
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A figure and the side of a threshold that it has to be on."""
+
+    figure: str  # its key among the figures
+    name: str
+    side: Literal["at most", "at least", "above"]
+    threshold: float
+    percent: bool = False
+
+    def verdict(self, found: Estimate | None) -> Verdict:
+        if found is None:
+            return "not tested"
+        low, high = found.low, found.high
+        if self.side == "at most":
+            low, high, threshold = -high, -low, -self.threshold
+        else:
+            threshold = self.threshold
+        if low > threshold or (self.side != "above" and low == threshold):
+            return "holds"
+        return "fails" if high < threshold else "undecided"
+
+    def as_text(self) -> str:
+        return f"{self.name} {self.side} {self.number(self.threshold)}"
+
+    def number(self, value: float) -> str:
+        return f"{100 * value:.1f}%" if self.percent else f"{value:.3g}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    id: str
+    text: str
+    conditions: tuple[Condition, ...]
+
+
+CLAIMS = (
+    Claim(
+        "C1",
+        "RL's footprint is sparse",
+        (Condition("reranked_share", "share of positions reranked", "at most", 0.05, True),),
+    ),
+    Claim(
+        "C2",
+        "RL promotes what the base already favours",
+        (
+            Condition("top5_share", "promoted tokens in the base top-5", "at least", 0.99, True),
+            Condition("mean_rank", "their mean rank", "at most", 3),
+        ),
+    ),
+    Claim(
+        "C3",
+        "RL's changes sit at uncertain positions",
+        (Condition("entropy_ratio", "entropy ratio, reranked to unchanged", "at least", 5),),
+    ),
+    Claim(
+        "C4",
+        "Those positions are causal, and entropy finds them",
+        (
+            Condition(
+                "gated_recovery",
+                "RL's gain recovered at entropy-gated positions",
+                "at least",
+                0.5,
+                True,
+            ),
+            Condition("random_recovery", "the same at random positions", "at most", 0.1, True),
+        ),
+    ),
+    Claim(
+        "C5",
+        "The correction is low-dimensional",
+        (
+            Condition(
+                "kl_lora_gap",
+                "distilled LoRA of at most 0.5% of the parameters, minus RL",
+                "at least",
+                -0.02,
+                True,
+            ),
+        ),
+    ),
+    Claim(
+        "C6",
+        "ReasonMaxxer matches RL",
+        (Condition("gap_to_rl", "mean over benchmarks, minus RL", "at least", -MARGIN, True),),
+    ),
+    Claim(
+        "C7",
+        "Entropy gating matters",
+        (Condition("over_random_gate", "mean, minus a random gate", "above", 0, True),),
+    ),
+    Claim(
+        "C8",
+        "The negative half matters",
+        (Condition("over_positive_only", "mean, minus positive only", "above", 0, True),),
+    ),
+    Claim(
+        "C9",
+        "Robust to the threshold and the pass-rate window",
+        (
+            Condition("spread_tau", "largest change over tau", "at most", MARGIN, True),
+            Condition("spread_window", "largest change over the window", "at most", MARGIN, True),
+        ),
+    ),
+    Claim(
+        "C10",
+        "Cheap",
+        (Condition("cost_ratio", "cost to RL's accuracy, of RL's cost", "at most", 0.01, True),),
+    ),
+    Claim(
+        "C11",
+        "Selection, not capability",
+        (
+            Condition(
+                "base_over_rl_pass_at_k",
+                "base pass@k at the largest k, minus RL",
+                "at least",
+                0,
+                True,
+            ),
+        ),
+    ),
+)
+
+
+def claims(manifest: Mapping[str, Any], metrics: Metrics) -> list[dict[str, Any]]:
+    """Every claim with its verdict and the figures behind it.
+
+    Figures of the footprint analysis and the costs come with the manifest, under `evidence`:
+    {figure: {value, low, high}}; those of the arms are computed here.
+    """
+    found = {
+        **arm_figures(manifest["arms"], metrics),
+        **{key: Estimate(**value) for key, value in manifest.get("evidence", {}).items()},
+    }
+    return [_judged(claim, found) for claim in CLAIMS]
+
+
+def _judged(claim: Claim, found: Mapping[str, Estimate]) -> dict[str, Any]:
+    verdicts = [condition.verdict(found.get(condition.figure)) for condition in claim.conditions]
+    return {
+        "id": claim.id,
+        "claim": claim.text,
+        "verdict": _together(verdicts),
+        "conditions": [
+            {
+                "text": condition.as_text(),
+                "verdict": verdict,
+                "found": _found_text(condition, found.get(condition.figure)),
+            }
+            for condition, verdict in zip(claim.conditions, verdicts, strict=True)
+        ],
+    }
+
+
+def _together(verdicts: Sequence[Verdict]) -> Verdict:
+    """One failure fails the claim; it holds when every condition does."""
+    order: tuple[Verdict, ...] = ("fails", "not tested", "undecided", "holds")
+    return next(verdict for verdict in order if verdict in verdicts)
+
+
+def _found_text(condition: Condition, found: Estimate | None) -> str | None:
+    if found is None:
+        return None
+    value, low, high = (condition.number(x) for x in (found.value, found.low, found.high))
+    return f"{value} ({low} to {high})"
+
+
+# --- figures from the arms ----------------------------------------------------------------------
+
+
+def arm_figures(arms: Mapping[str, Mapping[str, Any]], metrics: Metrics) -> dict[str, Estimate]:
+    """Mean differences between arms that claims speak of, seeds of an arm averaged first."""
+    main = main_of(arms)
+    base = base_of(arms)
+    compared = [name for name, arm in arms.items() if not arm.get("own_prompt")]
+    rl = _rl_arm(arms, compared, metrics)
+    found: dict[str, Estimate | None] = {}
+    if main is not None:
+        if rl is not None:
+            found["gap_to_rl"] = _gap(metrics, arms, main, rl)
+        for figure, control in (
+            ("over_random_gate", "random-gate"),
+            ("over_positive_only", "positive-only"),
+        ):
+            if control in arms:
+                found[figure] = _gap(metrics, arms, main, control)
+        for figure, key in (("spread_tau", "tau"), ("spread_window", "window")):
+            swept = sweeps(compared).get((main, key), {}).values()
+            found[figure] = _largest(_gap(metrics, arms, arm, main) for arm in swept)
+    if rl is not None:
+        found["base_over_rl_pass_at_k"] = _gap(metrics, arms, base, rl, _largest_k(metrics))
+    return {key: estimate for key, estimate in found.items() if estimate is not None}
+
+
+def _rl_arm(
+    arms: Mapping[str, Mapping[str, Any]], compared: Sequence[str], metrics: Metrics
+) -> str | None:
+    """The RL arm to be matched: ours if there is one, else the best public checkpoint."""
+    ours = [name for name in compared if name in RL_ARMS]
+    public = [name for name in compared if arms[name]["kind"] == "checkpoint"]
+    if ours or not public:
+        return next(iter(ours), None)
+    return max(
+        public,
+        key=lambda name: np.mean(
+            [of_arm[name]["accuracy"].mean() for of_arm in metrics.values() if name in of_arm]
+        ),
+    )
+
+
+def _gap(
+    metrics: Metrics,
+    arms: Iterable[str],
+    one: str,
+    other: str,
+    metric: Mapping[str, str] | None = None,
+) -> Estimate | None:
+    """Mean over benchmarks of one - other; `metric` by benchmark, accuracy by default."""
+    groups = lines(arms)
+    parts = []
+    for benchmark, of_arm in metrics.items():
+        name = metric.get(benchmark) if metric else "accuracy"
+        sides = (
+            [
+                [
+                    of_arm[member][name]
+                    for member in groups.get(without(arm, "seed"), [arm])
+                    if member in of_arm
+                ]
+                for arm in (one, other)
+            ]
+            if name
+            else [[], []]
+        )
+        if sides[0] and sides[1]:
+            parts.append(np.mean(sides[0], axis=0) - np.mean(sides[1], axis=0))
+    wanted = len(metric) if metric is not None else len(metrics)
+    return mean_difference(parts) if parts and len(parts) == wanted else None
+
+
+def _largest_k(metrics: Metrics) -> dict[str, str]:
+    """The pass@k of the largest k by benchmark, for those with several samples."""
+    found = {}
+    for benchmark, of_arm in metrics.items():
+        names = [name for name in next(iter(of_arm.values()), {}) if name.startswith("pass@")]
+        if names:
+            found[benchmark] = max(names, key=lambda name: int(name.removeprefix("pass@")))
+    return found
+
+
+def _largest(gaps: Iterable[Estimate | None]) -> Estimate | None:
+    """The change that is farthest from zero, as a distance."""
+    known = [gap for gap in gaps if gap is not None]
+    if not known:
+        return None
+    gap = max(known, key=lambda gap: abs(gap.value))
+    near = 0.0 if gap.low <= 0 <= gap.high else min(abs(gap.low), abs(gap.high))
+    return Estimate(abs(gap.value), near, max(abs(gap.low), abs(gap.high)))

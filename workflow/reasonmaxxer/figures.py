@@ -1,0 +1,253 @@
+"""What the page draws besides the table: distributions, curves, token counts, provenance."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from . import tables
+from .arms import main_of
+from .excerpts import collect_pairs, collect_rollouts
+from .provenance import sha256
+from .scores import Scores
+
+BINS = 60
+CURVE_POINTS = 400  # of a training curve; longer logs are averaged in blocks
+TRUNCATED_WARNING = 0.05
+
+Manifest = Mapping[str, Any]
+Suite = Mapping[str, Mapping[str, Scores]]
+
+
+def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
+    """Everything the report needs beyond metrics.json; small, whatever the run's size."""
+    gates = gate_figures(manifest)
+    threshold = _main_gate(manifest, gates).get("threshold")
+    return {
+        "run": manifest["run"],
+        "model": manifest["model"]["path"],
+        "price_per_hour": manifest.get("price_per_hour"),
+        "arms": [
+            {"name": name, **{key: arm.get(key) for key in ("title", "kind", "seed", "own_prompt")}}
+            for name, arm in manifest["arms"].items()
+        ],
+        "main": main_of(manifest["arms"]),
+        "benchmarks": [
+            {"name": name, **settings, "problems": _problems(suite, name)}
+            for name, settings in manifest["benchmarks"].items()
+        ],
+        "pool": pool_figures(manifest),
+        "entropy": entropy_histogram(manifest, threshold),
+        "gates": gates,
+        "training": training_curves(manifest),
+        "validation": validation_curves(manifest),
+        "tokens": token_counts(manifest, suite),
+        "rollouts": collect_rollouts(manifest, threshold),
+        "pairs": collect_pairs(manifest, suite),
+        "warnings": warnings(manifest, suite, gates),
+        "provenance": provenance_rows(manifest),
+    }
+
+
+def _problems(suite: Suite, benchmark: str) -> int:
+    return next((scores.problems for scores in suite[benchmark].values()), 0)
+
+
+# --- the pool ---------------------------------------------------------------------------------
+
+
+def pool_figures(manifest: Manifest) -> dict[str, Any] | None:
+    """Problems of the pool by number of correct rollouts, and rollouts by verdict."""
+    if not manifest.get("verdicts"):
+        return None
+    table = tables.read_all(manifest["verdicts"], "verdicts", ["problem_id", "verdict"])
+    right: Counter[str] = Counter()
+    drawn: Counter[str] = Counter()
+    for problem, verdict in zip(
+        table["problem_id"].to_pylist(), table["verdict"].to_pylist(), strict=True
+    ):
+        drawn[problem] += 1
+        right[problem] += verdict == "correct"
+    samples = max(drawn.values(), default=0)
+    counts = Counter(round(right[name] / drawn[name] * samples) for name in drawn)
+    return {
+        "problems": len(drawn),
+        "samples": samples,
+        "counts": [counts[correct] for correct in range(samples + 1)],
+        "verdicts": dict(Counter(table["verdict"].to_pylist())),
+    }
+
+
+def entropy_histogram(manifest: Manifest, threshold: float | None) -> dict[str, Any] | None:
+    """Positions of the base's rollouts by entropy, in bins of equal width over [0, maximum]."""
+    if not manifest.get("entropies"):
+        return None
+    values = np.concatenate(
+        [
+            batch["entropy"].to_numpy()
+            for path in manifest["entropies"]
+            for batch in tables.iter_batches(path, "entropies", ["entropy"])
+        ]
+        or [np.empty(0, np.float32)]
+    )
+    if not len(values):
+        return None
+    top = max(float(values.max()), threshold or 0.0, 1e-6) * 1.0001
+    counts, edges = np.histogram(values, bins=BINS, range=(0.0, top))
+    above = float((values > threshold).mean()) if threshold is not None else None
+    return {
+        "edges": [round(float(edge), 5) for edge in edges],
+        "counts": counts.tolist(),
+        "positions": len(values),
+        "threshold": threshold,
+        "above": above,
+        "median": float(np.median(values)),
+        "mean": float(values.mean()),
+    }
+
+
+# --- training ---------------------------------------------------------------------------------
+
+
+def gate_figures(manifest: Manifest) -> list[dict[str, Any]]:
+    """Each trained arm's selection in figures, from its summary."""
+    keys = (
+        *("problems", "problems_mixed", "problems_kept", "rollouts", "rollouts_kept"),
+        *("rollouts_correct", "truncated", "positions", "positions_gated", "share_gated"),
+        *("threshold", "near_threshold", "entropy_total", "entropy_selected", "audit"),
+    )
+    found = []
+    for arm, summary in _json_of(manifest, "selection_summary"):
+        config = summary.get("provenance", {}).get("config", {})
+        gate = {key: config.get(key) for key in ("gate", "advantages", "tau", "share", "window")}
+        found.append({"arm": arm, **gate, **{key: summary.get(key) for key in keys}})
+    return found
+
+
+def _main_gate(manifest: Manifest, gates: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    main = main_of(manifest["arms"])
+    return next((row for row in gates if row["arm"] == main), gates[0] if gates else {})
+
+
+def training_curves(manifest: Manifest) -> list[dict[str, Any]]:
+    """Training logs as {arm, column: [values]}, thinned to a drawable number of points."""
+    found = []
+    for name, arm in manifest["arms"].items():
+        if not arm.get("training"):
+            continue
+        log = tables.read(arm["training"], "training").to_pydict()
+        points = {
+            key: _thinned(log[key])
+            for key in (
+                *("step", "loss", "decision_loss", "anchor_loss", "positive_change"),
+                *("negative_change", "gradient_norm", "learning_rate"),
+            )
+        }
+        found.append({"arm": name, "points": points})
+    return found
+
+
+def _thinned(values: Sequence[float | None]) -> list[float | None]:
+    """Block means, at most CURVE_POINTS; a block without a finite value is a gap."""
+    array = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    blocks = np.array_split(array, min(CURVE_POINTS, len(array))) if len(array) else []
+    finite = [block[np.isfinite(block)] for block in blocks]
+    return [float(f"{block.mean():.6g}") if len(block) else None for block in finite]
+
+
+def validation_curves(manifest: Manifest) -> list[dict[str, Any]]:
+    """Validation pass rate of each checkpoint with its interval, the chosen one marked."""
+    return [
+        {"arm": arm, "chosen": row["checkpoint"] == choice["chosen"], **row}
+        for arm, choice in _json_of(manifest, "choice")
+        for row in choice.get("checkpoints", [])
+    ]
+
+
+def _json_of(manifest: Manifest, key: str) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (name, json.loads(Path(arm[key]).read_text(encoding="utf-8")))
+        for name, arm in manifest["arms"].items()
+        if arm.get(key)
+    ]
+
+
+# --- tokens, warnings, provenance -------------------------------------------------------------
+
+
+def token_counts(manifest: Manifest, suite: Suite) -> dict[str, Any]:
+    """Completion tokens that each stage made or read, by arm where arms differ."""
+    rollouts = sum(
+        int(pc.sum(pc.list_value_length(batch["token_ids"])).as_py() or 0)
+        for path in manifest.get("rollouts", [])
+        for batch in tables.iter_batches(path, "rollouts", ["token_ids"])
+    )
+    scored = sum(tables.num_rows(path, "entropies") for path in manifest.get("entropies", []))
+    evaluation: Counter[str] = Counter()
+    for arms in suite.values():
+        for arm, scores in arms.items():
+            evaluation[arm] += int(scores.lengths.sum())
+    training = {
+        name: int(
+            pc.sum(tables.read(arm["training"], "training", ["tokens"])["tokens"]).as_py() or 0
+        )
+        for name, arm in manifest["arms"].items()
+        if arm.get("training")
+    }
+    return {
+        "rollouts": rollouts,
+        "entropies": scored,
+        "training": training,
+        "evaluation": dict(evaluation),
+    }
+
+
+def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) -> list[str]:
+    """What a reader should know before believing the table."""
+    found = []
+    for row in gates:
+        found += [f"{row['arm']}: {text}" for text in (row["audit"] or {}).get("warnings", [])]
+    for benchmark, arms in suite.items():
+        for arm, scores in arms.items():
+            cut, late = float(scores.truncated.mean()), int(scores.timeout.sum())
+            if cut > TRUNCATED_WARNING:
+                found.append(
+                    f"{arm} on {benchmark}: {cut:.0%} of completions were cut off by the token "
+                    f"limit ({manifest['benchmarks'][benchmark]['max_tokens']})"
+                )
+            if late:
+                found.append(
+                    f"{arm} on {benchmark}: the verifier gave up on {late} answers in time"
+                )
+            if not scores.parsed.any():
+                found.append(f"{arm} on {benchmark}: no completion has an answer that can be read")
+    return list(dict.fromkeys(found))
+
+
+def provenance_rows(manifest: Manifest) -> list[dict[str, Any]]:
+    """Every table of the run: what made it, under which config and versions, its checksum."""
+    files = [
+        (path, name)
+        for name in ("rollouts", "verdicts", "entropies")
+        for path in manifest.get(name, [])
+    ]
+    files += [(path, "problems") for path in manifest.get("problems", {}).values()]
+    for arm in manifest["arms"].values():
+        files += [
+            (arm[key], key) for key in ("selection", "training", "validation") if arm.get(key)
+        ]
+        files += [(path, "evaluation") for shards in arm["evaluation"].values() for path in shards]
+    keys = ("stage", "config", "code", "seed", "versions")
+    found = []
+    for path, name in dict.fromkeys((str(path), name) for path, name in files):
+        made_by = tables.provenance_of(path, name)
+        found.append(
+            {"file": path, **{key: made_by.get(key) for key in keys}, "sha256": sha256(path)}
+        )
+    return sorted(found, key=lambda row: row["file"])

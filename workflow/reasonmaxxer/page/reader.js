@@ -1,0 +1,203 @@
+// Rollouts to read: tokens shaded by entropy, decisions marked, alternatives on hover and focus.
+// Everything that a model or a dataset wrote enters the page through textContent.
+const data = JSON.parse(document.getElementById("data").textContent);
+const reader = document.getElementById("reader");
+
+const MOST = 1.5; // nats at which the shade is full
+const VIEWS = [
+  { id: "rollouts", name: "The base's own rollouts", items: grouped(data.rollouts), by: "verdict",
+    filters: ["all", "correct", "incorrect", "unparseable", "timeout"] },
+  { id: "pairs", name: "Base and trained, side by side", items: data.pairs, by: "outcome",
+    filters: ["all", "fixed", "broken", "both", "neither"] },
+].filter((view) => view.items.length);
+const NAMES = { all: "all", fixed: "trained right, base wrong", broken: "base right, trained wrong",
+  both: "both right", neither: "both wrong" };
+
+const state = { view: VIEWS[0], filter: "all", at: 0 };
+
+function grouped(rollouts) {
+  const problems = new Map();
+  for (const rollout of rollouts) {
+    const known = problems.get(rollout.problem_id) ?? { ...rollout, sides: [] };
+    known.sides.push({ ...rollout, weights: rollout.entropy });
+    problems.set(rollout.problem_id, known);
+  }
+  return [...problems.values()];
+}
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "on") for (const [event, act] of Object.entries(value)) element.addEventListener(event, act);
+    else if (value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+// --- what is shown -----------------------------------------------------------------------------
+
+function shown(view, filter) {
+  if (filter === "all") return view.items;
+  if (view.by === "outcome") return view.items.filter((item) => item.outcome === filter);
+  return view.items
+    .map((item) => ({ ...item, sides: item.sides.filter((side) => side.verdict === filter) }))
+    .filter((item) => item.sides.length);
+}
+
+function choose(changes) {
+  Object.assign(state, changes);
+  hideCard();
+  render();
+}
+
+function chips(label, options, current, act) {
+  const group = make("div", { class: "group", role: "group", "aria-label": label }, make("span", {}, label));
+  for (const { value, name, count } of options) {
+    const button = make("button", { type: "button", "aria-pressed": String(value === current), "data-value": value,
+      on: { click: () => act(value) } }, name + (count === undefined ? "" : ` ${count}`));
+    button.disabled = count === 0;
+    group.append(button);
+  }
+  return group;
+}
+
+function controls(items) {
+  const bar = make("div", { class: "controls" });
+  if (VIEWS.length > 1) {
+    bar.append(chips("Show", VIEWS.map((view) => ({ value: view.id, name: view.name })), state.view.id,
+      (id) => choose({ view: VIEWS.find((view) => view.id === id), filter: "all", at: 0 })));
+  }
+  const filters = state.view.filters
+    .map((value) => ({ value, name: NAMES[value] ?? value, count: shown(state.view, value).length }))
+    .filter((option) => option.count > 0);
+  bar.append(chips("Filter", filters, state.filter, (filter) => choose({ filter, at: 0 })));
+  const step = (by) => () => { choose({ at: state.at + by }); };
+  const previous = make("button", { type: "button", "data-step": "previous", on: { click: step(-1) } }, "‹ previous");
+  const next = make("button", { type: "button", "data-step": "next", on: { click: step(1) } }, "next ›");
+  previous.disabled = state.at === 0;
+  next.disabled = state.at >= items.length - 1;
+  bar.append(make("div", { class: "group" }, previous,
+    make("span", { "aria-live": "polite" }, `problem ${state.at + 1} of ${items.length}`), next));
+  return bar;
+}
+
+function render() {
+  const focused = document.activeElement?.closest?.("#reader button");
+  const items = shown(state.view, state.filter);
+  const item = items[state.at];
+  const problem = make("div", { class: "problem" }, item.problem,
+    make("small", {}, [item.benchmark && (data.titles[item.benchmark] ?? item.benchmark), item.problem_id,
+      item.reference !== null && `reference answer ${item.reference}`].filter(Boolean).join(" · ")));
+  const sides = make("div", { class: "sides" });
+  const parts = state.view.id === "pairs" ? parting(item.sides) : -1;
+  for (const side of item.sides) sides.append(article(side, parts));
+  reader.replaceChildren(controls(items), problem, sides, legend());
+  if (focused) {
+    const same = focused.dataset.value ? `[data-value="${focused.dataset.value}"]` : `[data-step="${focused.dataset.step}"]`;
+    reader.querySelector(`button${same}:not(:disabled)`)?.focus();
+  }
+}
+
+// The first token at which two completions differ.
+function parting([one, other]) {
+  const count = Math.max(one.tokens.length, other.tokens.length);
+  for (let i = 0; i < count; i++) if (one.tokens[i] !== other.tokens[i]) return i;
+  return -1;
+}
+
+function article(side, parts) {
+  const facts = [`${side.length} tokens`];
+  if (side.gated) facts.push(`${side.gated.length} decisions`);
+  if (side.advantage !== null && side.advantage !== undefined) facts.push(`advantage ${side.advantage.toFixed(2)}`);
+  if (side.finish_reason === "length") facts.push("cut off by the token limit");
+  const title = make("h4", {}, make("span", {}, side.arm ? data.titles[side.arm] ?? side.arm : "base"),
+    make("span", { class: `outcome ${side.verdict}` }, side.verdict), make("small", {}, facts.join(" · ")));
+  return make("article", {}, title, tokenList(side, parts));
+}
+
+function tokenList(side, parts) {
+  const gated = new Set(side.gated ?? []);
+  const weights = side.entropy ?? side.surprise ?? [];
+  const list = make("div", { class: "tokens", role: "group", "aria-label": "Tokens of the completion" });
+  side.tokens.forEach((text, i) => {
+    const span = make("span", { class: "token", tabindex: i ? "-1" : "0" }, text || "\u00b7");
+    span.style.setProperty("--h", Math.min(1, (weights[i] ?? 0) / MOST).toFixed(3));
+    if (gated.has(i)) span.classList.add("gated");
+    if (i === parts) span.classList.add("parted");
+    span.reader = { side, i, gated: gated.has(i) };
+    list.append(span);
+  });
+  if (side.length > side.tokens.length) list.append(make("small", {}, ` … ${side.length - side.tokens.length} more tokens`));
+  return list;
+}
+
+function legend() {
+  const bar = make("p", { class: "legend" });
+  const pairs = state.view.id === "pairs";
+  bar.append(make("span", {}, "sure", make("span", { class: "ramp" }),
+    pairs ? `surprise −log p of the token, ${MOST} nats or more` : `entropy of the next token, ${MOST} nats or more`));
+  bar.append(make("span", {}, pairs ? "A bar in front of a token: here the two part."
+    : "Underlined, with a dot: a decision, where training pushes."));
+  return bar;
+}
+
+// --- the card ----------------------------------------------------------------------------------
+
+const card = make("div", { id: "card", role: "status", "aria-live": "polite", hidden: "" });
+document.body.append(card);
+
+const visible = (text) => text.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replace(/^ | $/g, "␣") || "(nothing)";
+
+function showCard(span) {
+  const { side, i, gated } = span.reader;
+  const facts = [];
+  if (side.entropy) facts.push(`entropy ${side.entropy[i].toFixed(2)} nats`);
+  if (side.surprise?.[i] !== undefined) facts.push(`probability ${(100 * Math.exp(-side.surprise[i])).toFixed(1)}%`);
+  if (gated) facts.push("decision");
+  card.replaceChildren(make("div", { class: "word" }, visible(side.tokens[i])),
+    make("div", { class: "facts" }, facts.join(" · ")));
+  for (const [text, share] of side.alternatives?.[i] ?? []) {
+    const meter = make("span", { class: "meter" }, make("i"));
+    meter.firstChild.style.width = `${100 * share}%`;
+    card.append(make("div", { class: "choice" + (text.trim() === side.tokens[i].trim() ? " taken" : "") },
+      make("span", {}, visible(text)), meter, make("span", {}, `${(100 * share).toFixed(1)}%`)));
+  }
+  if (side.entropy && !side.alternatives?.[i]) card.append(make("div", { class: "facts" }, "practically certain"));
+  card.hidden = false;
+  const at = span.getClientRects()[0];
+  const left = Math.min(at.left, innerWidth - card.offsetWidth - 12);
+  const below = at.bottom + 8 + card.offsetHeight < innerHeight;
+  card.style.left = `${Math.max(8, left) + scrollX}px`;
+  card.style.top = `${(below ? at.bottom + 8 : at.top - card.offsetHeight - 8) + scrollY}px`;
+}
+
+function hideCard() {
+  card.hidden = true;
+}
+
+function move(span, event) {
+  const steps = { ArrowRight: ["nextElementSibling", ""], ArrowLeft: ["previousElementSibling", ""],
+    n: ["nextElementSibling", ".gated, .parted"], p: ["previousElementSibling", ".gated, .parted"] };
+  if (event.key === "Escape") return hideCard();
+  const step = steps[event.key];
+  if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  let to = span[step[0]];
+  while (to && !(to.reader && (!step[1] || to.matches(step[1])))) to = to[step[0]];
+  if (!to) return;
+  span.tabIndex = -1;
+  to.tabIndex = 0;
+  to.focus();
+}
+
+if (reader && VIEWS.length) {
+  render();
+  const of = (act) => (event) => { if (event.target.reader) act(event.target, event); };
+  reader.addEventListener("mouseover", of(showCard));
+  reader.addEventListener("mouseout", of(hideCard));
+  reader.addEventListener("focusin", of(showCard));
+  reader.addEventListener("focusout", of(hideCard));
+  reader.addEventListener("keydown", of(move));
+  reader.dataset.ready = "yes";
+}

@@ -1,0 +1,115 @@
+"""What a run cost: time and memory of its jobs, from Snakemake's benchmark files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Rule -> what it does, in the order of the pipeline; a rule that is not listed keeps its name.
+STAGES = {
+    "convert_model": "Model conversion",
+    "load_problems": "Problems",
+    "clean_pool": "Problems",
+    "audit_problems": "Problems",
+    "sample_rollouts": "Rollouts",
+    "judge_rollouts": "Verdicts",
+    "score_rollouts": "Scoring",
+    "select_positions": "Selection",
+    "train_adapter": "Training",
+    "choose_checkpoint": "Checkpoint choice",
+    "evaluate_base_on_validation": "Checkpoint choice",
+    "merge_adapter": "Evaluation",
+    "evaluate_arm": "Evaluation",
+    "compute_metrics": "Metrics",
+}
+# Stages without which a trained arm does not exist; each is counted once, shared or its own.
+MAKING = ("Rollouts", "Verdicts", "Scoring", "Selection", "Training", "Checkpoint choice")
+
+
+@dataclass(frozen=True)
+class Job:
+    stage: str
+    name: str  # the job's wildcards, as its file is called
+    seconds: float
+    memory_mb: float | None
+
+
+def read_jobs(folder: Path) -> list[Job]:
+    """Every job of `benchmarks/<rule>[/<wildcards>].tsv`; none where the folder is missing."""
+    jobs = []
+    for path in sorted(folder.rglob("*.tsv")):
+        rule, *rest = path.relative_to(folder).with_suffix("").parts
+        lines = list(csv.DictReader(path.open(encoding="utf-8"), delimiter="\t"))
+        if lines:
+            seconds, memory = (_number(lines[-1].get(key)) for key in ("s", "max_rss"))
+            jobs.append(Job(_stage(rule), "/".join(rest), seconds or 0.0, memory))
+    return jobs
+
+
+def _stage(rule: str) -> str:
+    return STAGES.get(rule, rule.replace("_", " ").capitalize())
+
+
+def _number(text: str | None) -> float | None:
+    """Snakemake writes `-` or `NA` where a job was too short to be measured."""
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
+
+
+def stage_rows(
+    jobs: Iterable[Job], tokens: Mapping[str, Any], price_per_hour: float | None
+) -> list[dict[str, Any]]:
+    """Stages in the order of the pipeline: jobs, seconds, tokens, peak memory, dollars."""
+    known = {
+        "Rollouts": tokens.get("rollouts", 0),
+        "Scoring": tokens.get("entropies", 0),
+        "Training": sum(tokens.get("training", {}).values()),
+        "Evaluation": sum(tokens.get("evaluation", {}).values()),
+    }
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.stage, []).append(job)
+    order = list(dict.fromkeys(STAGES.values()))
+    stages = sorted(groups, key=lambda s: order.index(s) if s in order else len(order))
+    return [
+        {
+            "stage": stage,
+            "jobs": len(groups[stage]),
+            "seconds": (seconds := sum(job.seconds for job in groups[stage])),
+            "tokens": known.get(stage) or None,
+            "memory_mb": max((job.memory_mb or 0 for job in groups[stage]), default=0) or None,
+            "dollars": dollars(seconds, price_per_hour),
+        }
+        for stage in stages
+    ]
+
+
+def arm_seconds(jobs: Iterable[Job], arm: str, arms: Iterable[str]) -> float | None:
+    """Seconds it takes to make a trained arm, shared stages included; None without timings.
+
+    Where a stage has jobs of this arm's own they count, else those that arms share.
+    """
+    owned: dict[str, dict[bool, float]] = {}
+    names = sorted(arms, key=len, reverse=True)
+    for job in jobs:
+        owner = next((name for name in names if _is_of(job.name, name)), None)
+        if job.stage in MAKING and owner in (arm, None):
+            own = owned.setdefault(job.stage, {})
+            own[owner == arm] = own.get(owner == arm, 0.0) + job.seconds
+    total = sum(own.get(True, own.get(False, 0.0)) for own in owned.values())
+    return total if True in owned.get("Training", {}) else None
+
+
+def _is_of(job: str, arm: str) -> bool:
+    return job == arm or job.startswith((f"{arm}.", f"{arm}/"))
+
+
+def dollars(seconds: float | None, price_per_hour: float | None) -> float | None:
+    if seconds is None or price_per_hour is None:
+        return None
+    return seconds / 3600 * price_per_hour

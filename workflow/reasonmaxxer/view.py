@@ -1,0 +1,311 @@
+"""What the page says in numbers and words: table cells, the verdict, what a gain is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .arms import SEED, changes, lines, seeds_name, without
+
+MEAN = "mean"
+ALPHA = 0.05
+Row = Mapping[str, Any]
+
+
+class Run:
+    """A run's metrics and figures, looked up by arm, benchmark and metric."""
+
+    def __init__(self, metrics: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+        self.metrics, self.figures = metrics, figures
+        self._rows = {(r["arm"], r["benchmark"], r["metric"]): r for r in metrics["rows"]}
+        self._differences = {
+            (r["arm"], r["benchmark"], r["metric"]): r for r in metrics["differences"]
+        }
+        self.arms = {arm["name"]: arm for arm in figures["arms"]}
+        self.benchmarks = {b["name"]: b for b in figures["benchmarks"]}
+        self.base = next(name for name, arm in self.arms.items() if arm["kind"] == "base")
+        self.seeds = lines(self.arms)
+        self.titles = self._titles()
+
+    def row(self, arm: str, benchmark: str, metric: str = "accuracy") -> Row | None:
+        return self._rows.get((arm, benchmark, metric))
+
+    def difference(self, arm: str, benchmark: str, metric: str = "accuracy") -> Row | None:
+        return self._differences.get((arm, benchmark, metric))
+
+    def _titles(self) -> dict[str, str]:
+        titles = {MEAN: "Mean"}
+        titles |= {name: b.get("title") or name for name, b in self.benchmarks.items()}
+        titles |= {name: arm.get("title") or name for name, arm in self.arms.items()}
+        for stem, members in self.seeds.items():
+            name = titles.get(stem, stem)
+            titles[seeds_name(stem)] = f"{name}, {len(members)} seeds"
+        return titles
+
+    @property
+    def shown(self) -> list[str]:
+        """Arms of the main table: lines over seeds for their members, no points of sweeps."""
+        found = []
+        for name in self.arms:
+            stem = without(name, SEED)
+            if changes(stem):
+                continue
+            found.append(seeds_name(stem) if stem in self.seeds else name)
+        return list(dict.fromkeys(found))
+
+    @property
+    def main(self) -> str | None:
+        """The arm the run is about, as a line over seeds where there is one."""
+        main = self.figures["main"]
+        if main is None:
+            return None
+        stem = without(main, SEED)
+        return seeds_name(stem) if stem in self.seeds else main
+
+    @property
+    def single(self) -> list[str]:
+        """Arms of the main table under the name of one member each: for curves."""
+        members = {seeds_name(stem): names[0] for stem, names in self.seeds.items()}
+        return [members.get(name, name) for name in self.shown]
+
+
+# --- the main table ---------------------------------------------------------------------------
+
+
+def main_table(run: Run) -> dict[str, Any]:
+    """Arms x (mean, benchmarks): cells with value, interval, and difference to the base."""
+    columns = [MEAN, *run.benchmarks] if len(run.benchmarks) > 1 else list(run.benchmarks)
+    scales = {column: _scale(run, column) for column in columns}
+    return {
+        "columns": [{"name": column, **_heading(run, column)} for column in columns],
+        "rows": [
+            {
+                "name": arm,
+                "title": run.titles[arm],
+                "note": _note(run, arm),
+                "kind": "base" if arm == run.base else "main" if arm == run.main else "other",
+                "cells": [cell(run, arm, column, scales[column]) for column in columns],
+            }
+            for arm in run.shown
+        ],
+    }
+
+
+def _heading(run: Run, column: str) -> dict[str, str]:
+    if column == MEAN:
+        return {"title": "Mean", "about": f"of {len(run.benchmarks)} benchmarks"}
+    entry = run.benchmarks[column]
+    average = f", avg@{entry['samples']}" if entry["samples"] > 1 else ""
+    problems = f"{entry['problems']} problem{'s' if entry['problems'] != 1 else ''}"
+    return {"title": run.titles[column], "about": problems + average}
+
+
+def _note(run: Run, arm: str) -> str:
+    if run.arms.get(arm, {}).get("own_prompt"):
+        return "under its own prompt, not compared"
+    return "interval over seeds" if arm not in run.arms else ""
+
+
+def _scale(run: Run, column: str) -> tuple[float, float]:
+    rows = [row for arm in run.shown if (row := run.row(arm, column)) and row["value"] is not None]
+    low = min((row["low"] for row in rows), default=0.0)
+    high = max((row["high"] for row in rows), default=1.0)
+    return low, max(high - low, 1e-9)
+
+
+def cell(run: Run, arm: str, column: str, scale: tuple[float, float]) -> dict[str, Any] | None:
+    """One (arm, benchmark): texts in percent, positions of the interval's bar in percent."""
+    row = run.row(arm, column)
+    if row is None or row["value"] is None:
+        return None
+    start, width = scale
+    at = {key: round(100 * (row[key] - start) / width, 1) for key in ("low", "value", "high")}
+    return {
+        "value": percent(row["value"]),
+        "interval": f"{percent(row['low'])}–{percent(row['high'])}",
+        "at": {key: min(100.0, max(0.0, place)) for key, place in at.items()},
+        "change": change(run.difference(arm, column)),
+    }
+
+
+def change(difference: Row | None) -> dict[str, str] | None:
+    """A difference to the base in a few characters, and in words."""
+    if difference is None:
+        return None
+    shown = difference["p_corrected"] <= ALPHA
+    kind = "none" if not shown else "up" if difference["value"] > 0 else "down"
+    mark = {"none": "≈", "up": "▲", "down": "▼"}[kind]
+    words = difference["statement"]
+    value = f"{100 * difference['value']:+.1f}".replace("-", "−")
+    return {"kind": kind, "mark": mark, "value": value, "words": words}
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def verdict(run: Run) -> str:
+    """One sentence on the outcome, from the figures alone."""
+    base, main = run.base, run.main
+    place = MEAN if len(run.benchmarks) > 1 else next(iter(run.benchmarks))
+    where = (
+        f"on average over {len(run.benchmarks)} benchmarks"
+        if place == MEAN
+        else (f"on {run.titles[place]}")
+    )
+    before = run.row(base, place)
+    if before is None or before["value"] is None:
+        return "The base has no figure that all benchmarks share, so nothing can be compared."
+    if main is None:
+        return f"The base solves {percent(before['value'])}% {where}; this run trained nothing."
+    after, gap = run.row(main, place), run.difference(main, place)
+    if after is None or gap is None:
+        return f"{run.titles[main]} was not evaluated on all benchmarks, so no mean is shown."
+    return (
+        f"{run.titles[main]} solves {percent(after['value'])}% {where}, "
+        f"the base {percent(before['value'])}%: {_gap_words(gap)}."
+    )
+
+
+def _gap_words(gap: Row) -> str:
+    value, low, high = (100 * gap[key] for key in ("value", "low", "high"))
+    interval = f"95% interval {low:+.1f} to {high:+.1f}".replace("-", "−")
+    if gap["p_corrected"] > ALPHA:
+        return f"no difference shown ({value:+.1f} points, {interval})".replace("-", "−")
+    direction = "a gain" if value > 0 else "a loss"
+    return f"{direction} of {abs(value):.1f} points ({interval})"
+
+
+def remarks(run: Run) -> list[str]:
+    """What the table's intervals hold and what they leave out."""
+    lines_ = [
+        "Brackets are 95% intervals: Wilson for an arm, a studentised bootstrap over problems for "
+        "differences. ▲ and ▼ mark differences to the base that remain after Holm's correction "
+        "for the number of comparisons; ≈ means that no difference is shown.",
+    ]
+    trained = [name for name, arm in run.arms.items() if arm["kind"] == "trained"]
+    if trained and not run.seeds:
+        lines_.append("Every arm was trained with one seed: seed variance is not in the intervals.")
+    elif run.seeds:
+        lines_.append(
+            "Lines over several seeds have Student's interval over the seeds; the choice of "
+            "problems is not in it."
+        )
+    return lines_
+
+
+def gain_parts(run: Run) -> list[dict[str, Any]]:
+    """Each benchmark's gain of the main arm, split into format and reasoning (in points).
+
+    accuracy = share with an answer x accuracy of those; each factor's change is weighted with
+    the mean of the other, so that the two parts add up to the gain.
+    """
+    main = run.single[run.shown.index(run.main)] if run.main in run.shown else None
+    found = []
+    for benchmark in run.benchmarks if main else []:
+        pair = [
+            (run.row(arm, benchmark, "unparseable"), run.row(arm, benchmark, "accuracy-parsed"))
+            for arm in (run.base, main)
+        ]
+        numbers = [(row["value"], of["value"]) for row, of in pair if row and of]
+        if len(numbers) < 2:
+            continue
+        (u0, a0), (u1, a1) = ((u, 0.0 if a is None else a) for u, a in numbers)
+        given = ((1 - u1) - (1 - u0)) * (a0 + a1) / 2
+        right = (a1 - a0) * ((1 - u0) + (1 - u1)) / 2
+        found.append(
+            {
+                "benchmark": run.titles[benchmark],
+                **{"format": 100 * given, "reasoning": 100 * right, "total": 100 * (given + right)},
+                "change": change(run.difference(main, benchmark, "accuracy-parsed")),
+            }
+        )
+    return found
+
+
+def details(run: Run) -> list[dict[str, Any]]:
+    """Every row of the metrics as texts, a table a benchmark: arms x metrics."""
+    tables_ = []
+    for benchmark in [*run.benchmarks, MEAN] if len(run.benchmarks) > 1 else run.benchmarks:
+        rows = [row for row in run.metrics["rows"] if row["benchmark"] == benchmark]
+        metrics = list(dict.fromkeys(row["metric"] for row in rows))
+        arms = list(dict.fromkeys(row["arm"] for row in rows))
+        tables_.append(
+            {
+                "title": run.titles[benchmark],
+                "metrics": metrics,
+                "rows": [
+                    {
+                        "title": run.titles.get(arm, arm),
+                        "cells": [
+                            _plain(run.row(arm, benchmark, metric), metric) for metric in metrics
+                        ],
+                    }
+                    for arm in arms
+                ],
+            }
+        )
+    return tables_
+
+
+def _plain(row: Row | None, metric: str) -> dict[str, str] | None:
+    if row is None or row["value"] is None:
+        return None
+    scale = 1 if metric == "length" else 100
+    value, low, high = (f"{scale * row[key]:.1f}" for key in ("value", "low", "high"))
+    return {"value": value, "interval": f"{low}–{high}"}
+
+
+# --- the paper --------------------------------------------------------------------------------
+
+
+def beside_paper(
+    run: Run, published: Mapping[str, Any], reference: str | None
+) -> dict[str, Any] | None:
+    """The paper's rows for a base model beside ours, on the benchmarks of the same name."""
+    rows = [row for row in published["results"] if row["model"] == reference]
+    if not rows:
+        return None
+    names = list(published["benchmarks"])
+    ours = [
+        {
+            "system": run.titles[arm],
+            "scores": [_score(run.row(arm, name)) for name in names],
+            "mean": _score(run.row(arm, MEAN)) if set(run.benchmarks) == set(names) else None,
+        }
+        for arm in run.shown
+    ]
+    return {
+        "model": reference,
+        "benchmarks": [published["benchmarks"][name] for name in names],
+        "paper": [
+            {
+                "system": row["system"],
+                "scores": [percent(row["scores"][name]) for name in names],
+                "mean": percent(row["mean"]),
+                "cost": _paper_cost(row),
+            }
+            for row in rows
+        ],
+        "ours": ours if any(score for row in ours for score in row["scores"]) else [],
+    }
+
+
+def _score(row: Row | None) -> str | None:
+    return None if row is None or row["value"] is None else percent(row["value"])
+
+
+def _paper_cost(row: Row) -> str | None:
+    if row.get("cost_usd") is None:
+        return None
+    return f"{'≈ ' if row.get('cost_estimated') else ''}${row['cost_usd']:,}"
+
+
+def spread(items: Sequence[Any], count: int) -> list[Any]:
+    """`count` of the items, evenly over all of them, in their order."""
+    if len(items) <= count:
+        return list(items)
+    return [items[index * len(items) // count] for index in range(count)]
