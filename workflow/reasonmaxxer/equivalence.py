@@ -60,10 +60,19 @@ def compare(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
     if "equation" in (gold.kind, pred.kind):
         return _compare_unwrapped(gold, pred, leaf)
     if "inequality" in (gold.kind, pred.kind):
+        if is_scalar(gold) or is_scalar(pred):
+            return False
         return _compare_inequalities(gold, pred, leaf)
     kinds = {gold.kind, pred.kind}
     if kinds == {"leaf"}:
         return leaf(gold.text, pred.text)
+    if kinds in ({"leaf", kind} for kind in ("tuple", "matrix", "union")):
+        return False if is_scalar(gold) or is_scalar(pred) else None
+    if kinds in ({"matrix", kind} for kind in ("union", "ratio", "list", "set")):
+        return False
+    if kinds in ({"union", "list"}, {"union", "set"}):
+        intervals = any(part.kind == "tuple" for part in gold.parts + pred.parts)
+        return False if intervals else None
     if kinds <= {"list", "set"}:
         return _unordered(gold.parts, pred.parts, leaf)
     if kinds == {"tuple"}:
@@ -83,13 +92,31 @@ def compare(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
         return False
     if kinds <= {"list", "set", "leaf"}:
         return _one_against_many(gold, pred, leaf)
-    if kinds == {"tuple", "leaf"}:
-        return False if _is_number(gold) or _is_number(pred) else None
+    if kinds == {"ratio", "leaf"}:
+        return leaf(gold.text.replace(":", "/"), pred.text.replace(":", "/"))
     return None
 
 
-def _is_number(shape: Shape) -> bool:
-    return shape.kind == "leaf" and parse_number(shape.text) is not None
+def is_definite(shape: Shape) -> bool:
+    """Whether a shape can be written in no other structure: scalars, and tuples of them."""
+    return is_scalar(shape) or (shape.kind == "tuple" and all(map(is_definite, shape.parts)))
+
+
+def is_scalar(shape: Shape) -> bool:
+    """Whether a leaf is one quantity or one word: nothing that could be a set in disguise."""
+    if shape.kind != "leaf" or _SET_OPERATION.search(shape.text):
+        return False
+    if (
+        parse_number(shape.text)
+        or plain_words(shape.text)
+        or BASED.fullmatch(canonical(shape.text))
+    ):
+        return True
+    try:
+        formula.parse(strip_unit(shape.text[:300], single_letters=True)[0])
+    except formula.FormulaError:
+        return False
+    return True
 
 
 def _one_against_many(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
@@ -103,9 +130,7 @@ def _one_against_many(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
     number = parse_number(single.text)
     if comma and number:
         return comma.value == number.value
-    if number or all(_is_number(part) for part in many.parts):
-        return False if not single.text.startswith("\\emptyset") else not many.parts
-    return None
+    return False if number or is_scalar(single) else None
 
 
 def _ordered(gold: tuple[Shape, ...], pred: tuple[Shape, ...], leaf: Leaf) -> bool | None:
@@ -125,7 +150,7 @@ def _unordered(gold: tuple[Shape, ...], pred: tuple[Shape, ...], leaf: Leaf) -> 
     gold = tuple({canonical(g.text): g for g in gold}.values())
     rest = list({canonical(p.text): p for p in pred}.values())
     if len(gold) != len(rest):
-        return False if all(map(_is_number, (*gold, *rest))) else None
+        return False if all(map(is_definite, (*gold, *rest))) else None
     undecided = False
     for g in gold:
         answers = []
@@ -169,7 +194,7 @@ def _value(equation: Shape) -> tuple[Shape, Shape]:
 def _compare_equations(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
     (g_name, g_value), (p_name, p_value) = _value(gold), _value(pred)
     if not (is_name(g_name.text) and is_name(p_name.text)):
-        return leaf(gold.text, pred.text)
+        return leaf(gold.text, pred.text) if len(gold.parts) == len(pred.parts) == 2 else None
     same = compare(g_value, p_value, leaf)
     if canonical(g_name.text) == canonical(p_name.text):
         return same
@@ -177,6 +202,8 @@ def _compare_equations(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
         return True  # W(n) = 1 and W(x) = 1
     if same and g_name.kind == p_name.kind == "leaf" and len(gold.parts) == len(pred.parts) == 2:
         return False if not _letters(g_value.text + p_value.text) else None
+    if len(gold.parts) == len(pred.parts) == 2:
+        return same_equation(gold.text, pred.text)
     return None
 
 
@@ -252,7 +279,7 @@ _SET_OPERATION = re.compile(r"\\(?:cap|cup|setminus|backslash|mathbb)(?![a-zA-Z]
 # --- leaves -------------------------------------------------------------------------------------
 
 _WORDS = re.compile(r"[A-Za-z][A-Za-z'\s.\-]+")
-_BASED = re.compile(r"([0-9A-F]+)_\{?(\d+)\}?")
+BASED = re.compile(r"([0-9A-F]+)_\{?(\d+)\}?")
 
 
 def quick_leaf(gold: str, pred: str) -> bool | None:
@@ -271,7 +298,9 @@ def quick_leaf(gold: str, pred: str) -> bool | None:
         return True
     if (numbers := _numbers(gold, pred)) is not None:
         return numbers
-    texts = [_plain_words(side) for side in (gold, pred)]
+    if "=" in gold and "=" in pred:
+        return same_equation(gold, pred)
+    texts = [plain_words(side) for side in (gold, pred)]
     if texts[0] is not None or texts[1] is not None:
         return _same_text(gold, pred, texts)
     return same_formula(gold, pred)
@@ -331,17 +360,17 @@ def close_values(gold: Number, value: Fraction, decimals: int | None) -> bool:
 
 
 def _same_base(gold: str, pred: str) -> bool | None:
-    matches = [_BASED.fullmatch(canonical(side)) for side in (gold, pred)]
+    matches = [BASED.fullmatch(canonical(side)) for side in (gold, pred)]
     if matches[0] and matches[1]:
         return matches[0].groups() == matches[1].groups()
-    if matches[0] and parse_number(pred):
+    if matches[0] and is_scalar(Shape("leaf", pred)):
         return matches[0][1] == canonical(pred)
-    if matches[1] and parse_number(gold):
+    if matches[1] and is_scalar(Shape("leaf", gold)):
         return matches[1].groups() == (canonical(gold), "10")
     return None
 
 
-def _plain_words(text: str) -> str | None:
+def plain_words(text: str) -> str | None:
     """The text in lower case if it is words rather than a formula."""
     wrapped = re.search(r"\\text\s*\{[^{}]*[A-Za-z]{2}", text) is not None
     plain = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text).replace("\\", " ").strip(" .\"'*")
@@ -356,50 +385,89 @@ def _same_text(gold: str, pred: str, texts: list[str | None]) -> bool | None:
         return texts[0] == texts[1] or keys[0] == keys[1]
     if keys[0] == keys[1]:
         return True
-    numbers = parse_number(gold), parse_number(pred)
-    return False if any(numbers) else None
+    other = gold if texts[1] is not None else pred
+    return False if is_scalar(Shape("leaf", other)) else None
 
 
 POINTS = 7
+DOUBLE_TOLERANCE = 1e-7  # relative; rounding stays far below it
+DECIMAL_TOLERANCE = 1e-2  # where a side is a decimal, which may be rounded
 
 
 def same_formula(gold: str, pred: str) -> bool | None:
-    """Exact agreement at rational points, or a clear difference in double precision."""
+    """A clear difference in double precision, or exact agreement at rational points."""
     try:
         trees = formula.parse(gold), formula.parse(pred)
     except formula.FormulaError:
         return None
     names = formula.variables(trees[0]) | formula.variables(trees[1])
     points = formula.sample_points(names, POINTS if names else 1)
+    if "%" not in gold + pred and _differ(trees, points, "." in gold + pred):
+        return False
     exact = [list(formula.values_at(tree, formula.EXACT, points)) for tree in trees]
-    if all(value is not None for side in exact for value in side):
-        return exact[0] == exact[1] or _decimal_formula(gold, pred, names, exact)
-    doubles = [{name: complex(float(v)) for name, v in p.items()} for p in points]
-    values = [list(formula.values_at(tree, formula.DOUBLE, doubles)) for tree in trees]
-    return False if differ(gold, pred, values[0], values[1]) else None
+    if any(value is None for side in exact for value in side):
+        return None
+    if exact[0] == exact[1]:
+        return True
+    return None if names else _decimals_agree(gold, pred, exact[0][0], exact[1][0])
 
 
-def _decimal_formula(gold: str, pred: str, names: set[str], exact: list[list]) -> bool | None:
-    if names:
-        return None if "." in gold + pred else False
-    number = parse_number(gold) or Number(exact[0][0])
-    other = parse_number(pred)
-    if number.percent or (other and other.percent):
-        return same_number(number, other or Number(exact[1][0]))
-    if "." not in gold + pred:
-        return False
-    return close_values(number, exact[1][0], other.decimals if other else None)
-
-
-def differ(gold: str, pred: str, left: list, right: list) -> bool:
+def _differ(trees: tuple[formula.Tree, formula.Tree], points: list, decimal: bool) -> bool:
     """Whether two formulas differ at a point where both are real, beyond any rounding."""
-    pairs = [(a, b) for a, b in zip(left, right, strict=True) if a is not None and b is not None]
-    tolerance = 1e-2 if "." in gold + pred else 1e-7
-    if "%" in gold + pred:
-        return False
-    for a, b in pairs:
+    tolerance = DECIMAL_TOLERANCE if decimal else DOUBLE_TOLERANCE
+    every_point = len(points) == 1 or any(map(formula.is_complex, trees))
+    for point in points:
+        doubles = [{name: complex(float(value)) for name, value in point.items()}]
+        a, b = (next(formula.values_at(tree, formula.DOUBLE, doubles)) for tree in trees)
+        if a is None or b is None:
+            continue
         scale = max(abs(a), abs(b), 1e-300)
         real = max(abs(a.imag), abs(b.imag)) <= 1e-9 * scale
-        if (real or len(pairs) == 1) and abs(a - b) > tolerance * scale:
+        if (real or every_point) and abs(a - b) > tolerance * scale:
             return True
     return False
+
+
+def _decimals_agree(gold: str, pred: str, left: Fraction, right: Fraction) -> bool:
+    number = parse_number(gold) or Number(left)
+    other = parse_number(pred) or Number(right)
+    if "." not in gold + pred and not (number.percent or other.percent):
+        return False
+    return same_number(number, other)
+
+
+def same_equation(gold: str, pred: str) -> bool | None:
+    """Equations whose sides differ by a constant factor are the same equation."""
+    try:
+        trees = [_difference(side) for side in (gold, pred)]
+    except formula.FormulaError:
+        return None
+    names = formula.variables(trees[0])
+    if names != formula.variables(trees[1]):
+        return False
+    points = formula.sample_points(names, POINTS)
+    exact = [list(formula.values_at(tree, formula.EXACT, points)) for tree in trees]
+    if any(not value for side in exact for value in side):
+        return None
+    ratios = {a / b for a, b in zip(*exact, strict=True)}
+    if len(ratios) == 1:
+        return True
+    return False if all(map(_is_linear, trees)) else None
+
+
+def _difference(equation: str) -> formula.Tree:
+    left, sign, right = equation.partition("=")
+    if not sign or "=" in right:
+        raise formula.FormulaError("not one equation")
+    return ("-", formula.parse(left.strip()), formula.parse(right.strip()))
+
+
+def _is_linear(tree: formula.Tree) -> bool:
+    """Whether no variable is multiplied by a variable, divided by, or raised to a power."""
+    if not formula.variables(tree):
+        return True
+    if tree[0] in ("+", "-", "neg", "variable"):
+        return tree[0] == "variable" or all(map(_is_linear, tree[1:]))
+    if tree[0] == "*":
+        return all(map(_is_linear, tree[1:])) and not all(map(formula.variables, tree[1:]))
+    return tree[0] == "/" and _is_linear(tree[1]) and not formula.variables(tree[2])

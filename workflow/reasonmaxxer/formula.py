@@ -28,7 +28,7 @@ class FormulaError(ValueError):
 
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)"
+    r"\s*(?:(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
     r"|(?P<command>\\[A-Za-z]+)|(?P<word>(?:arc)?(?:sinh|cosh|tanh|sin|cos|tan|sec|csc|cot|log|ln|exp)(?![a-z]))"
     r"|(?P<letter>[A-Za-z])|(?P<symbol>\\[{}]|[-+*/^_(){}\[\]|!'°%]))"
 )
@@ -39,8 +39,9 @@ _FUNCTIONS = {
 _GREEK = {
     "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "kappa",
     "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "varphi", "chi", "psi", "omega",
-    "Delta", "Omega", "Phi", "Psi", "Theta", "Lambda", "Sigma", "ell", "hbar", "vartheta",
+    "Delta", "Omega", "Gamma", "Phi", "Psi", "Theta", "Lambda", "Sigma", "ell", "hbar", "vartheta",
 }  # fmt: skip
+_ACCENTS = {"dot", "ddot", "hat", "bar", "vec", "tilde", "overline", "widehat", "overrightarrow"}
 _CONSTANTS = {"pi", "e", "i"}
 _NOT_PRODUCTS = frozenset("fghFGPQ")  # f(x) is a function's value, not f times x
 _CLOSERS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", "|": "|", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil"}  # fmt: skip
@@ -109,7 +110,7 @@ class _Reader:
                 self.take()
                 tree = (token, tree, self.signed(depth))
             elif self.starts_atom():
-                if self.kind() == "number":
+                if self.kind() == "number" and self.tokens[self.position - 1][0] == "number":
                     raise FormulaError("two numbers side by side")
                 mixed = token == r"\frac" and tree[0] == "number"
                 follower = self.power(depth)
@@ -208,14 +209,7 @@ class _Reader:
         if self.peek() == "_":
             self.take()
             if self.peek() == "{":
-                self.take()
-                parts = []
-                while self.peek() != "}":
-                    if self.kind() not in ("letter", "number", "command"):
-                        raise FormulaError("subscript")
-                    parts.append(self.take())
-                self.take()
-                name += "_" + "".join(parts)
+                name += "_" + self.braced()
             elif self.kind() in ("letter", "number"):
                 name += "_" + self.take()
             else:
@@ -224,9 +218,23 @@ class _Reader:
             name += self.take()
         if name in _CONSTANTS:
             return ("constant", name)
-        if name in _NOT_PRODUCTS and self.peek() == "(":
-            raise FormulaError("function value")
+        if self.peek() == "(" and (name in _NOT_PRODUCTS or self.peek(1)[:1].isdigit()):
+            if self.peek(2) != ")":
+                raise FormulaError("function value")
+            name += self.take() + self.take() + self.take()  # f(x), I(0): not taken apart
         return ("variable", name)
+
+    def braced(self) -> str:
+        """The tokens of a braced group as a name."""
+        self.take("{")
+        parts: list[str] = []
+        depth = 1
+        while True:
+            token = self.take()
+            depth += (token == "{") - (token == "}")
+            if not depth:
+                return "".join(parts)
+            parts.append(token)
 
     def command(self, depth: int) -> Tree:
         name = self.peek()[1:]
@@ -249,6 +257,10 @@ class _Reader:
             return ("constant", "oo")
         if name in ("imath", "pi"):
             return ("constant", "i" if name == "imath" else name)
+        if name in _ACCENTS:
+            return self.variable(f"\\{name}{self.braced()}")
+        if name == "Gamma" and self.peek() == "(":
+            return ("Gamma", self.group(depth))
         if name in _GREEK:
             return self.variable("\\" + name)
         if name == "text":
@@ -298,6 +310,11 @@ def variables(tree: Tree) -> set[str]:
     if tree[0] == "variable":
         return {tree[1]}
     return {name for part in tree[1:] if isinstance(part, tuple) for name in variables(part)}
+
+
+def is_complex(tree: Tree) -> bool:
+    """Whether the imaginary unit stands in a tree."""
+    return tree == ("constant", "i") or any(is_complex(p) for p in tree if isinstance(p, tuple))
 
 
 @dataclass(frozen=True)
@@ -386,6 +403,7 @@ _DOUBLE_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "floor": lambda x: complex(math.floor(_real(x) + 1e-12)),
     "ceil": lambda x: complex(math.ceil(_real(x) - 1e-12)),
     "!": lambda x: complex(math.factorial(_whole(x, 100))),
+    "Gamma": lambda x: complex(math.gamma(_real(x))),
     "binom": lambda n, k: complex(math.comb(_whole(n, 500), _whole(k, 500))),
     "°": lambda x: x * math.pi / 180,
     "ln": cmath.log,

@@ -7,6 +7,7 @@ and memory. The text reaches math-verify's LaTeX grammar alone, never sympy's st
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
@@ -89,6 +90,7 @@ _MP = formula.Field(
         "floor": lambda x: mpmath.floor(x + AGREEMENT),
         "ceil": lambda x: mpmath.ceil(x - AGREEMENT),
         "exp": _bounded(mpmath.exp, 10**6),
+        "Gamma": _bounded(mpmath.gamma, 10**7),
         "!": _bounded(mpmath.factorial, 10**7),
         "binom": _bounded(mpmath.binomial, 10**7),
         "°": lambda x: x * mpmath.pi / 180,
@@ -133,6 +135,8 @@ def _same_values(gold: str, pred: str, trees: tuple[formula.Tree, formula.Tree])
             continue
         same = _agree(a, b, a_fine, b_fine)
         (real if _is_real(a) and _is_real(b) else other).append(same)
+    if any(map(formula.is_complex, trees)):
+        real, other = real + other, []
     if not real and not other:
         return None
     return all(real) if real else all(other)
@@ -204,7 +208,10 @@ def _by_algebra(gold: str, pred: str) -> bool | None:
     )
     if same:
         return _passes_guards(left[0], right[0], gold, pred)
-    return _evaluated(left[0], right[0])
+    return _UNEVALUATED.search(gold + pred) is not None and _evaluated(left[0], right[0])
+
+
+_UNEVALUATED = re.compile(r"\\(?:sum|prod|i+nt|lim|cap|cup|setminus|det|gcd|lcm|max|min)(?![a-z])")
 
 
 def _evaluated(left: Any, right: Any) -> bool:
