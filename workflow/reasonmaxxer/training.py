@@ -100,9 +100,10 @@ def run(
     """Train, writing `checkpoints` and the log. An interrupted run goes on where it was saved."""
     rollouts = read_rollouts(selection)
     steps = training_steps(rollouts, config)
-    if len(steps) < len(checkpoints):
+    if len(checkpoints) != config.checkpoints:
         raise UserError(
-            f"training.checkpoints: {len(checkpoints)} checkpoints but only {len(steps)} steps"
+            f"training.checkpoints: {config.checkpoints}, but --checkpoints names "
+            f"{len(checkpoints)} files"
         )
     if config.decay_steps is not None and config.decay_steps <= config.warmup_steps:
         raise UserError(
@@ -122,7 +123,7 @@ def run(
     with _Processes() as processes:
         trainer = Trainer(load_base(model, model_config), rollouts, config, processes)
         trainer.base_states = _base_states(trainer, rollouts, steps, folder, batch_tokens)
-        log = trainer.fit(steps, folder, len(checkpoints), batch_tokens)
+        log = trainer.fit(steps, folder, batch_tokens)
         if processes.rank:
             return
     for index, path in enumerate(checkpoints, start=1):
@@ -243,14 +244,15 @@ class Trainer:
             base.model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def fit(
-        self, steps: Sequence[Sequence[int]], folder: Path, checkpoints: int, batch_tokens: int
+        self, steps: Sequence[Sequence[int]], folder: Path, batch_tokens: int
     ) -> list[dict[str, Any]]:
         """All steps, from the last saved one on; returns the log's rows."""
-        at = {round(len(steps) * i / checkpoints): i for i in range(1, checkpoints + 1)}
+        at = {step: i for i, step in enumerate(self.config.checkpoint_steps, start=1)}
         done, log = self._load(folder)
         saved = time.monotonic()
         seen = sum(map(len, steps[:done]))
-        bar = tqdm(total=len(steps), initial=done, desc="training", unit="step")
+        silent = self.processes.rank > 0
+        bar = tqdm(total=len(steps), initial=done, desc="training", unit="step", disable=silent)
         with bar:
             for number in range(done + 1, len(steps) + 1):
                 row = self.step(steps[number - 1], number, len(steps), batch_tokens)

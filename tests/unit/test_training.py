@@ -1,0 +1,337 @@
+"""Training goes the right way, resumes to the bit, and its adapters load in PEFT."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+import torch
+from safetensors.torch import load_file
+
+from reasonmaxxer import tables, training
+from reasonmaxxer.config import ModelConfig, TrainingConfig
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.model import load_base, lora_config
+from reasonmaxxer.objective import Rollout
+from reasonmaxxer.training import learning_rate, read_rollouts, training_steps
+
+QUICK = {"rank": 4, "alpha": 8, "warmup_steps": 2, "learning_rate": 0.005, "sequences_per_step": 4}
+
+
+def _selection(path, count=12, seed=0, vocabulary=reference.VOCABULARY, **changes) -> Path:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for index in range(count):
+        completion = int(rng.integers(4, 14))
+        chosen = np.flatnonzero(rng.random(completion) < 0.3)
+        rows.append(
+            {
+                "problem_id": f"p{index // 4}",
+                "sample": index % 4,
+                "prompt_token_ids": rng.integers(0, vocabulary, rng.integers(2, 6)).tolist(),
+                "token_ids": rng.integers(0, vocabulary, completion).tolist(),
+                "reward": float(index % 2),
+                "pass_rate": 0.5,
+                "advantage": 1.0 if index % 2 else -1.0,
+                "positions": chosen.tolist(),
+                "selected_entropy": 1.0,
+            }
+            | changes
+        )
+    tables.write(path, "selection", rows)
+    return path
+
+
+def _train(folder, model, selection, files=2, **config):
+    names = _run(folder, model, selection, files, **config)
+    return names, tables.read(folder / "log.parquet", "training").to_pylist()
+
+
+def _run(folder, model, selection, files=2, **config):
+    folder.mkdir(exist_ok=True)
+    names = [folder / f"checkpoint-{i}.safetensors" for i in range(1, files + 1)]
+    training.run(
+        selection=selection,
+        model=str(model),
+        model_config=ModelConfig(path=str(model), dtype="float32"),
+        config=TrainingConfig(**(QUICK | {"sequences": 48, "checkpoints": files} | config)),
+        out_log=folder / "log.parquet",
+        checkpoints=names,
+        scratch=folder / "scratch",
+        batch_tokens=4096,
+    )
+    return names
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return reference.save_tiny(tmp_path_factory.mktemp("model"))
+
+
+# --- what training does -----------------------------------------------------------------------
+
+
+def _mean_logprobs(model, adapter, rollouts):
+    """Of decision tokens by sign of advantage, and the mean KL elsewhere, in float64."""
+    exact = reference.load(model)
+    sums: dict[str, list[float]] = {"up": [], "down": [], "kl": []}
+    for rollout in rollouts:
+        ids = rollout.ids.tolist()
+        base = reference.logits(exact, ids)
+        adapted = reference.logits(exact, ids, adapter)
+        for t in range(1, len(ids)):
+            change = (
+                reference.probabilities(adapted[t - 1])[ids[t]].log()
+                - reference.probabilities(base[t - 1])[ids[t]].log()
+            ).item()
+            if t - rollout.prompt_length in rollout.positions:
+                sums["up" if rollout.advantage > 0 else "down"].append(change)
+            else:
+                sums["kl"].append(reference.divergence(base[t - 1], adapted[t - 1]).item())
+    return {name: float(np.mean(values)) for name, values in sums.items()}
+
+
+def test_positive_tokens_rise_negative_ones_fall_and_the_rest_stays(tmp_path, model):
+    selection = _selection(tmp_path / "s.parquet")
+    names, log = _train(tmp_path / "run", model, selection, sequences=240, anchor_weight=5.0)
+    adapter = reference.Adapter.from_peft(load_file(names[-1]), scale=2.0)
+    after = _mean_logprobs(model, adapter, read_rollouts(selection))
+    assert after["up"] > 1
+    assert after["down"] < -1
+    assert 0 < after["kl"] < 0.15
+    assert log[-1]["positive_change"] > 1 and log[-1]["negative_change"] < -1
+    assert log[-1]["decision_loss"] < log[0]["decision_loss"]
+
+
+def test_without_the_anchor_the_rest_drifts_further(tmp_path, model):
+    selection = _selection(tmp_path / "s.parquet")
+    drift = []
+    for weight in (5.0, 0.0):
+        folder = tmp_path / str(weight)
+        names, _ = _train(folder, model, selection, sequences=120, anchor_weight=weight)
+        adapter = reference.Adapter.from_peft(load_file(names[-1]), scale=2.0)
+        drift.append(_mean_logprobs(model, adapter, read_rollouts(selection))["kl"])
+    assert drift[0] < drift[1] / 2
+
+
+def test_the_log_has_a_row_a_step(tmp_path, model):
+    _, log = _train(tmp_path / "run", model, _selection(tmp_path / "s.parquet"), sequences=22)
+    assert [row["step"] for row in log] == [1, 2, 3, 4, 5, 6]
+    assert [row["sequences"] for row in log] == [4, 4, 4, 4, 4, 2]
+    assert log[-1]["epoch"] == pytest.approx(22 / 12)
+    assert log[0]["learning_rate"] == 0
+    assert all(row["tokens_per_second"] > 0 and row["peak_memory_mb"] > 0 for row in log)
+    assert log[0]["loss"] == pytest.approx(
+        log[0]["decision_loss"] + 0.2 * log[0]["anchor_loss"], abs=1e-6
+    )
+
+
+def test_a_checkpoint_loads_in_peft_and_gives_the_trained_model(tmp_path, model):
+    from peft import PeftModel
+    from safetensors.torch import save_file
+
+    names, _ = _train(tmp_path / "run", model, _selection(tmp_path / "s.parquet"))
+    tensors = load_file(names[-1])
+    folder = tmp_path / "adapter"
+    lora_config(TrainingConfig(**QUICK), str(model)).save_pretrained(folder)
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    base = load_base(str(model), ModelConfig(path=str(model), dtype="float32"))
+    loaded = PeftModel.from_pretrained(base.model, folder)
+    ids = [3, 1, 4, 1, 5, 9, 2, 6]
+    with torch.no_grad():
+        found = loaded(input_ids=torch.tensor([ids])).logits[0].double()
+    adapter = reference.Adapter.from_peft(tensors, scale=2.0)
+    expected = reference.logits(reference.load(model), ids, adapter)
+    assert torch.allclose(found, expected.detach(), atol=1e-4)
+    assert not torch.allclose(found, reference.logits(reference.load(model), ids), atol=1e-2)
+
+
+def test_stored_base_states_train_the_same_adapter(tmp_path, model, monkeypatch):
+    selection = _selection(tmp_path / "s.parquet")
+    stored, _ = _train(tmp_path / "stored", model, selection)
+    monkeypatch.setattr(training, "fits_on_disk", lambda *_: False)
+    live, _ = _train(tmp_path / "live", model, selection)
+    a, b = load_file(stored[-1]), load_file(live[-1])
+    assert all(torch.allclose(a[name], b[name], atol=1e-4) for name in a)
+
+
+def test_gradients_do_not_depend_on_the_micro_batches(tmp_path, model):
+    rollouts = read_rollouts(_selection(tmp_path / "s.parquet"))
+    found = []
+    for batch_tokens in (1, 40, 4096):
+        base = load_base(str(model), ModelConfig(path=str(model), dtype="float32"))
+        trainer = training.Trainer(base, rollouts, TrainingConfig(**QUICK))
+        trainer.accumulate(range(12), batch_tokens)
+        found.append(torch.cat([p.grad.flatten() for p in trainer.parameters.values()]))
+    for other in found[1:]:
+        assert (found[0] - other).norm() < 1e-5 * found[0].norm()
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Qwen2"])
+def test_bfloat16_models_train(tmp_path, kind):
+    folder = reference.save_tiny(tmp_path / "model", kind)
+    rollouts = read_rollouts(_selection(tmp_path / "s.parquet"))
+    base = load_base(str(folder), ModelConfig(path=str(folder), dtype="bfloat16"))
+    trainer = training.Trainer(base, rollouts, TrainingConfig(**QUICK))
+    rows = [trainer.step(range(12), n, 40, 4096) for n in range(1, 31)]
+    assert rows[-1]["positive_change"] > 0.1 and rows[-1]["negative_change"] < -0.1
+    assert all(p.dtype == torch.float32 for p in trainer.parameters.values())
+
+
+# --- resuming and several processes -----------------------------------------------------------
+
+
+def _run_in_a_process(environment=None, **arguments) -> multiprocessing.Process:
+    """A real process that can be killed; forked, since to start Python anew takes far longer."""
+
+    def target() -> None:
+        torch.set_num_threads(1)
+        os.environ.update(environment or {})
+        _run(**arguments)
+
+    process = multiprocessing.get_context("fork").Process(target=target)
+    process.start()
+    return process
+
+
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, model, monkeypatch):
+    selection = _selection(tmp_path / "s.parquet", count=10)
+    arguments = {"model": model, "selection": selection, "sequences": 160, "dropout": 0.1}
+    _train(tmp_path / "whole", **arguments)
+
+    process = _run_in_a_process(folder=tmp_path / "broken", **arguments)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "broken" / "scratch").glob("*/state.safetensors")):
+        assert process.is_alive() and time.monotonic() < deadline
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not list((tmp_path / "broken").glob("*.safetensors"))
+
+    taken, step = [], training.Trainer.step
+    monkeypatch.setattr(
+        training.Trainer, "step", lambda self, *a: taken.append(a[1]) or step(self, *a)
+    )
+    _train(tmp_path / "broken", **arguments)
+    assert 0 < len(taken) < 40  # it went on where it had been saved
+    for name in ("checkpoint-1.safetensors", "checkpoint-2.safetensors"):
+        broken, whole = (tmp_path / run / name for run in ("broken", "whole"))
+        assert broken.read_bytes() == whole.read_bytes()
+    columns = ["step", "loss", "decision_loss", "anchor_loss", "gradient_norm", "learning_rate"]
+    logs = [
+        tables.read(tmp_path / run / "log.parquet", "training", columns)
+        for run in ("whole", "broken")
+    ]
+    assert logs[0].equals(logs[1])
+    assert not any((tmp_path / "broken" / "scratch").iterdir())
+
+
+def test_two_processes_train_what_one_does(tmp_path, model):
+    selection = _selection(tmp_path / "s.parquet", count=10)
+    arguments = {"model": model, "selection": selection, "sequences": 16}
+    _train(tmp_path / "one", **arguments)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        _run_in_a_process(group | {"RANK": str(rank)}, folder=tmp_path / "two", **arguments)
+        for rank in (0, 1)
+    ]
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    for name in ("checkpoint-1.safetensors", "checkpoint-2.safetensors"):
+        one, two = load_file(tmp_path / "one" / name), load_file(tmp_path / "two" / name)
+        assert all(torch.allclose(one[key], two[key], atol=1e-4) for key in one)
+
+
+# --- the plan of a run ------------------------------------------------------------------------
+
+
+def _rollouts(count: int, advantages=None) -> list[Rollout]:
+    values = advantages or [1.0] * count
+    return [Rollout(np.arange(10), 2, a, np.arange(i % 5 + 1)) for i, a in enumerate(values)]
+
+
+def test_epochs_repeat_in_new_orders_up_to_the_number_of_sequences():
+    steps = training_steps(_rollouts(10), TrainingConfig(sequences=25, sequences_per_step=8))
+    assert [len(step) for step in steps] == [8, 8, 8, 1]
+    order = [i for step in steps for i in step]
+    assert sorted(order[:10]) == sorted(order[10:20]) == list(range(10))
+    assert order[:10] != order[10:20]
+
+
+def test_of_a_longer_selection_a_random_part_trains():
+    config = TrainingConfig(sequences=20, sequences_per_step=8, checkpoints=1)
+    order = [i for step in training_steps(_rollouts(100), config) for i in step]
+    assert len(set(order)) == 20
+    assert max(order) > 20
+    other = TrainingConfig(sequences=20, sequences_per_step=8, checkpoints=1, seed=7)
+    assert order != [i for step in training_steps(_rollouts(100), other) for i in step]
+
+
+def test_order_by_magnitude_is_that_of_the_released_scripts():
+    # |A| x share of decisions: 1/8, 6/8, 1.5/8, 8/8
+    rollouts = _rollouts(4, [1.0, -3.0, 0.5, -2.0])
+    config = TrainingConfig(sequences=8, sequences_per_step=4, checkpoints=1, order="magnitude")
+    assert training_steps(rollouts, config) == [[3, 1, 2, 0], [3, 1, 2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("step", "decay", "share"),
+    [(1, None, 0.0), (26, None, 0.5), (51, None, 1.0), (125, None, 1 / 75), (150, 200, 0.34)],
+)
+def test_the_rate_warms_up_and_decays_as_published(step, decay, share):
+    # 125 steps, 50 of warm-up; the scripts decay to step 200 and leave off at 34% of the peak
+    config = TrainingConfig(decay_steps=decay)
+    assert learning_rate(step, 125, config) == pytest.approx(share * 1e-4)
+
+
+# --- errors -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "config", "message"),
+    [
+        ({"positions": [3, 40]}, {}, "positions: outside the completion"),
+        ({"token_ids": [5, 97], "positions": [0]}, {}, "token id 97 is outside"),
+        ({"prompt_token_ids": []}, {}, "prompt_token_ids: is empty"),
+        ({}, {"targets": ["q_proj", "qkv"]}, r"training\.targets: qkv: .*it has .*q_proj"),
+        ({}, {"checkpoints": 3}, r"training\.checkpoints: 3, but --checkpoints names 2 files"),
+        ({}, {"warmup_steps": 9, "decay_steps": 9}, r"training\.decay_steps: 9 is not beyond"),
+    ],
+    ids=["position", "id", "prompt", "target", "checkpoints", "decay"],
+)
+def test_what_cannot_be_trained_is_an_error_before_weights_are_read(
+    tmp_path, changes, config, message
+):
+    folder = reference.save_tiny(tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=message):
+        _train(tmp_path / "run", folder, _selection(tmp_path / "s.parquet", **changes), **config)
+
+
+def test_an_empty_selection_is_an_error(tmp_path, model):
+    with pytest.raises(UserError, match="no rollouts to train on"):
+        _train(tmp_path / "run", model, _selection(tmp_path / "s.parquet", count=0))
+
+
+def test_a_diverged_run_names_the_last_good_checkpoint(tmp_path, model):
+    selection = _selection(tmp_path / "s.parquet")
+    with pytest.raises(
+        UserError, match=r"has diverged; the last good checkpoint is .*checkpoint-\d\.safe"
+    ):
+        _train(tmp_path / "run", model, selection, files=12, learning_rate=1e30)
+    kept = list((tmp_path / "run" / "scratch").glob("*/checkpoint-*.safetensors"))
+    assert kept
+    for path in kept:
+        assert all(torch.isfinite(tensor).all() for tensor in load_file(path).values())
