@@ -89,6 +89,7 @@ _TURN = re.compile(
     r"<\|(?:im_start|im_end|endoftext|eot_id|end|end_of_text|start_header_id|eom_id)\|>|</s>"
     r"|<end_of_turn>|<start_of_turn>|(?:^|\n)[ \t]*(?:Human|User|Assistant|USER|ASSISTANT)\s*:"
 )
+_TURN_SIGNS = ("<|", "</s>", "_of_turn>", "Human", "User", "USER", "ssistant", "ASSISTANT")
 _PROBLEM = re.compile(
     r"\n[ \t>]*(?:#+[ \t]*|\*\*[ \t]*|-{3,}\s+)?(?:(?:Next|New|Another|Related|Similar)[ \t]+)?"
     r"(?:Problem|Question|Exercise|Example|Task|Instruction|Q|Input)\b[ \t]*#?\d*[ \t]*(?:\*\*)?[ \t]*[:.\n]",
@@ -107,7 +108,7 @@ def _after_thinking(text: str) -> str | None:
 
 def _first_turn(text: str) -> str:
     """The first turn that says anything, without chat markers."""
-    if "<" not in text and ":" not in text:
+    if not any(sign in text for sign in _TURN_SIGNS):
         return text
     start = 0
     for match in _TURN.finditer(text):
@@ -125,13 +126,16 @@ def _new_problem(text: str, position: int) -> int:
 
 # --- explicit marks -----------------------------------------------------------------------------
 
-_BRACES = re.compile(r"\\(?:f?boxed|fbox|beginboxed)\s*(?P<open>\{)?|\\.|[{}]", re.DOTALL)
+_BOX = re.compile(r"\\(?:f?boxed|fbox|beginboxed)\s*\{")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_BOX_OR_BRACE = re.compile(_BOX.pattern + "|" + _BRACE.pattern, re.DOTALL)
 _TAG = re.compile(r"<answer>(.{0,4000}?)</answer>", re.DOTALL | re.IGNORECASE)
 _HASHES = re.compile(r"(?:^|\n)[ \t]*####[ \t]*(?P<answer>[^\n]{1,400})")
 _FINAL = re.compile(
     r"(?:[Ff]inal|FINAL)\s+(?:[Aa]nswer|ANSWER|[Rr]esult)\s*(?:\*\*|__)?\s*(?P<verb>is|are|:|=|would be)\s*:?\s*(?:\*\*)?"
     r"|(?:^|\n)[ \t#>*_]*(?:[Aa]nswer|ANSWER)[ \t]*(?:\*\*)?[ \t]*(?:is)?[ \t]*:[ \t]*(?:\*\*)?"
 )
+_FINAL_WORD = re.compile(r"nswer|NSWER|esult")
 _JOINED = re.compile(
     r"[\s,;.&]*(?:\(?(?:for\s+)?part\s*\(?\w\)?\s*)?(?:,|;|&|\band\b|\bor\b)\s*"
     r"(?:[A-Za-z]\w*(?:_\{?\w+\}?)?(?:\(\w\))?\s*=\s*)?[\s,]*"
@@ -145,25 +149,44 @@ def _bare(between: str) -> str:
 
 
 def _boxes(text: str) -> list[_Mark]:
-    """All balanced boxes, outermost ones, by one pass with a stack."""
-    if "boxed" not in text and "\\fbox" not in text:
-        return []
+    """All balanced boxes, the outermost ones, in one pass."""
+    found: list[_Mark] = []
+    position = 0
+    while match := _BOX.search(text, position):
+        end = _closing(text, match.end())
+        if end is None:  # never closed, but there may be closed ones inside
+            return found + _boxes_in_open_braces(text, match.end())
+        found.append(_Mark(match.start(), end + 1, _unboxed(text[match.end() : end]), "boxed"))
+        position = end + 1
+    return found
+
+
+def _closing(text: str, position: int) -> int | None:
+    """Index of the brace that closes the group whose content starts at `position`."""
+    depth = 1
+    for match in _BRACE.finditer(text, position):
+        token = match[0]
+        depth += (token == "{") - (token == "}")
+        if not depth:
+            return match.start()
+    return None
+
+
+def _boxes_in_open_braces(text: str, position: int) -> list[_Mark]:
+    """Balanced boxes behind a brace that never closes, by one pass with a stack."""
     found: list[_Mark] = []
     stack: list[tuple[int, int] | None] = []  # (command, content) of a box; None for other braces
-    for match in _BRACES.finditer(text):
+    for match in _BOX_OR_BRACE.finditer(text, position):
         token = match[0]
-        if match["open"]:
+        if len(token) > 2:
             stack.append((match.start(), match.end()))
         elif token == "{":
             stack.append(None)
-        elif token == "}" and stack:
-            box = stack.pop()
-            if box is not None:
-                while found and found[-1].start > box[0]:  # a box in a box
-                    found.pop()
-                found.append(
-                    _Mark(box[0], match.end(), _unboxed(text[box[1] : match.start()]), "boxed")
-                )
+        elif token == "}" and stack and (box := stack.pop()):
+            while found and found[-1].start > box[0]:  # a box in a box
+                found.pop()
+            content = text[box[1] : match.start()]
+            found.append(_Mark(box[0], match.end(), _unboxed(content), "boxed"))
     return found
 
 
@@ -180,11 +203,20 @@ def _explicit_marks(text: str) -> list[_Mark]:
         ]
     if "<answer>" in text:
         marks += [_Mark(m.start(), m.end(), m[1].strip(), "tag") for m in _TAG.finditer(text)]
-    for match in _FINAL.finditer(text):
+    for match in _final_statements(text):
         answer = picked(_sentence(text, match.end()), words=not marks)
         if answer and "boxed" not in answer:
             marks.append(_Mark(match.start(), match.end() + 1, answer, "final-answer"))
     return sorted(marks, key=lambda m: m.end)
+
+
+def _final_statements(text: str) -> Iterator[re.Match[str]]:
+    position = 0
+    for word in _FINAL_WORD.finditer(text):
+        start = max(position, word.start() - 30)
+        if match := _FINAL.search(text, start, word.end() + 60):
+            position = match.end()
+            yield match
 
 
 def _box_groups(text: str) -> Iterator[_Mark]:

@@ -271,9 +271,11 @@ def _signed_decimal(text: str) -> Fraction:
 
 def _decimal(mantissa: str, exponent: int) -> Number:
     mantissa = mantissa.replace(",", "").replace(" ", "")
-    value = Fraction(mantissa.rstrip(".")) * Fraction(10) ** exponent
-    _, point, fraction = mantissa.partition(".")
-    if not point or not fraction:
+    whole, _, fraction = mantissa.partition(".")
+    value = Fraction(int(whole + fraction), 10 ** len(fraction))
+    if exponent:
+        value *= Fraction(10) ** exponent
+    if not fraction:
         return Number(value)
     digits = len(mantissa.replace(".", "").lstrip("0"))
     return Number(value, decimals=len(fraction) - exponent, digits=digits)
