@@ -1,0 +1,36 @@
+# Remakes a lab base model. Never part of the run's graph: the shipped weights in data/ are plain
+# inputs, and putting others there is a copy (docs/lab.md).
+rule pretrain:
+    output:
+        expand(
+            "results/pretrain/world-{{world}}-seed-{{seed}}/model/{file}",
+            file=[
+                "model.safetensors",
+                "config.json",
+                "generation_config.json",
+                "tokenizer.json",
+                "tokenizer_config.json",
+                "pretraining.json",
+            ],
+        ),
+    log:
+        "results/pretrain/world-{world}-seed-{seed}/pretrain.log",
+    benchmark:
+        "results/pretrain/world-{world}-seed-{seed}/pretrain.tsv"
+    wildcard_constraints:
+        world=r"[12]",
+        seed=r"\d+",
+    retries: 1
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=180,
+    params:
+        config=lambda wildcards: f'{{"world": {wildcards.world}}}',
+        scratch="results/pretrain/world-{world}-seed-{seed}/scratch",
+        code=code("pretrain"),
+    shell:
+        "python -m reasonmaxxer pretrain --config {params.config:q} --seed {wildcards.seed}"
+        " --scratch {params.scratch} --out $(dirname {output[0]:q}) > {log} 2>&1"
