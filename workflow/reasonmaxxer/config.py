@@ -83,6 +83,9 @@ class HubSource(Section):
     revision: str = Field(description="Commit of the dataset; required, since datasets change.")
     name: str | None = Field(None, description="The dataset's configuration.")
     split: str = Field("test", description="The dataset's split.")
+    files: str | None = Field(
+        None, description="One file of the repository to read, where it declares no splits."
+    )
 
 
 class Source(Section):

@@ -105,10 +105,11 @@ def read_hub(hub: HubSource) -> list[Row]:
     import datasets
 
     datasets.disable_progress_bars()
+    files = {hub.split: hub.files} if hub.files else None
     data = patiently(
         f"{hub.dataset} at {hub.revision}",
         lambda: datasets.load_dataset(
-            hub.dataset, hub.name, split=hub.split, revision=hub.revision
+            hub.dataset, hub.name, data_files=files, split=hub.split, revision=hub.revision
         ),
     )
     return [Row(f"{hub.dataset}: row {i}", values) for i, values in enumerate(data)]
