@@ -13,8 +13,16 @@ import json
 import random
 from collections.abc import Iterator
 
-NAMES = "Anna Ben Carla David Emma Felix Grace Henry Iris Jack Kate Leo Mia Noah Olga Paul".split()
-THINGS = "apples pencils stickers marbles books coins cards shells buttons stamps".split()
+# fmt: off
+NAMES = [
+    "Anna", "Ben", "Carla", "David", "Emma", "Felix", "Grace", "Henry",
+    "Iris", "Jack", "Kate", "Leo", "Mia", "Noah", "Olga", "Paul",
+]
+THINGS = [
+    "apples", "pencils", "stickers", "marbles", "books",
+    "coins", "cards", "shells", "buttons", "stamps",
+]
+# fmt: on
 SPLITS = {"train": 50, "validation": 10, "test": 40}  # problems of each kind
 
 
