@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .arms import changes, sweeps
+from .arms import SEED, changes, sweeps
 
 Spec = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
@@ -67,7 +67,7 @@ def pass_at_k(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Sp
         "axis": {"values": sorted({row["k"] for row in data}), "grid": False},
     }
     y = {"type": "quantitative", "axis": {**PERCENT, "title": "pass@k"}, "scale": {"zero": False}}
-    colour = _by_arm(titles, order)
+    colour = _by_arm(titles, order, data)
     return _facets(
         data,
         "benchmark",
@@ -83,7 +83,7 @@ def pass_at_k(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Sp
                     "mark": {"type": "line", "point": {"size": 30}},
                     "encoding": {
                         **{"x": x, "y": {**y, "field": "value"}, "color": colour},
-                        "strokeDash": _dashes(titles, order),
+                        "strokeDash": colour,
                         "tooltip": [{"field": "arm"}, {"field": "k"}, *INTERVAL],
                     },
                 },
@@ -117,7 +117,7 @@ def entropy(figure: Mapping[str, Any] | None) -> Spec | None:
             "y": {
                 **{"field": "positions", "type": "quantitative"},
                 "scale": {"type": "log", "domainMin": 0.8},
-                "axis": {"title": "positions", "format": "~s", "tickCount": 5},
+                "axis": {"title": "positions", "format": "~s", "values": _decades(max(counts))},
             },
             "y2": {"datum": 0.8},
             "color": {
@@ -189,13 +189,13 @@ def gated_share(gates: Rows, titles: Mapping[str, str]) -> Spec | None:
     data = [
         {"arm": titles[row["arm"]], "share": row["share_gated"], "gate": row["gate"]}
         for row in gates
-        if row["share_gated"] is not None
+        if row["share_gated"] is not None and SEED not in changes(row["arm"])
     ]
     if not data:
         return None
     return _single(
         {
-            **{"data": {"values": data}, "height": {"step": 22}},
+            **{"data": {"values": data}, "height": 24 * len(data)},
             "mark": {"type": "bar", "height": {"band": 0.6}},
             "encoding": {
                 "y": {"field": "arm", "type": "nominal", "sort": None, "title": None},
@@ -246,7 +246,7 @@ def training(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> S
                     **{"field": "value", "type": "quantitative", "title": None},
                     "scale": {"zero": False},
                 },
-                "color": _by_arm(titles, order),
+                "color": _by_arm(titles, order, data),
                 "tooltip": [
                     {"field": "arm"},
                     {"field": "step"},
@@ -273,7 +273,7 @@ def validation(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) ->
     y["scale"] = {"zero": False}
     apart = {"field": "arm", "type": "nominal", "sort": _names(titles, order)}
     offset = {"xOffset": {**apart, "scale": {"range": [-14, 14]}}} if len(order) > 1 else {}
-    shared = {"x": x, "color": _by_arm(titles, order), **offset}
+    shared = {"x": x, "color": _by_arm(titles, order, data, "circle"), **offset}
     mark = {"type": "point", "filled": True, "size": 50}
     tooltip = [{"field": "arm"}, {"field": "checkpoint"}, {"field": "pass_rate", "format": ".1%"}]
     return _single(
@@ -327,7 +327,9 @@ def sweep(
 def _sweep_chart(key: str, data: list[dict[str, Any]]) -> Spec:
     numeric = all(isinstance(row["setting"], float) for row in data)
     x: Spec = {"field": "setting", "title": key, "type": "quantitative" if numeric else "nominal"}
-    x |= {"scale": {"zero": False, "padding": 12}} if numeric else {"axis": {"labelAngle": 0}}
+    settings = sorted({row["setting"] for row in data}, key=str)
+    x["axis"] = {"labelAngle": 0, "values": settings, "grid": False}
+    x |= {"scale": {"zero": False, "padding": 16}} if numeric else {}
     y = {"type": "quantitative", "axis": {**PERCENT, "title": "mean accuracy"}}
     y["scale"] = {"zero": False}
     return _single(
@@ -357,7 +359,7 @@ def cost(stages: Rows) -> Spec | None:
     return _single(
         {
             "data": {"values": [dict(row) for row in stages]},
-            **{"height": {"step": 24}, "mark": {"type": "bar", "height": {"band": 0.6}}},
+            **{"height": 24 * len(stages), "mark": {"type": "bar", "height": {"band": 0.6}}},
             "encoding": {
                 "y": {"field": "stage", "type": "nominal", "sort": None, "title": None},
                 "x": {"field": "seconds", "type": "quantitative"},
@@ -394,17 +396,19 @@ def _names(titles: Mapping[str, str], order: Sequence[str]) -> list[str]:
     return [titles[name] for name in order]
 
 
-def _by_arm(titles: Mapping[str, str], order: Sequence[str]) -> Spec:
-    """One colour an arm, the same in every chart; no legend for a single arm."""
-    legend = {"orient": "top", "title": None, "columns": 4} if len(order) > 1 else None
+def _by_arm(
+    titles: Mapping[str, str], order: Sequence[str], data: Rows, symbol: str = "stroke"
+) -> Spec:
+    """One colour (or dash) an arm, the same in every chart; the legend has those drawn here."""
+    drawn = {row["arm"] for row in data}
+    names = [name for name in _names(titles, order) if name in drawn]
+    legend = {
+        **{"orient": "top", "title": None, "columns": 4, "values": names},
+        **{"symbolType": symbol, "symbolOpacity": 1},
+    }
     scale = {"domain": _names(titles, order)}
-    return {"field": "arm", "type": "nominal", "scale": scale, "legend": legend}
-
-
-def _dashes(titles: Mapping[str, str], order: Sequence[str]) -> Spec:
-    """Colours are not all there is to tell lines apart by."""
-    scale = {"domain": _names(titles, order)}
-    return {"field": "arm", "type": "nominal", "scale": scale, "legend": None}
+    shown = legend if len(names) > 1 else None
+    return {"field": "arm", "type": "nominal", "scale": scale, "legend": shown}
 
 
 def _facets(
@@ -422,7 +426,13 @@ def _facets(
 
 
 def _single(spec: Spec) -> Spec:
-    return {"$schema": SCHEMA, "width": "container", **spec}
+    """One chart as wide as its place."""
+    fit = {"type": "fit-x", "contains": "padding"}
+    return {"$schema": SCHEMA, "width": "container", "autosize": fit, **spec}
+
+
+def _decades(largest: int) -> list[int]:
+    return [10**power for power in range(len(str(largest)))]
 
 
 def _as_number(text: str) -> float | str:

@@ -30,7 +30,7 @@ class Condition:
     name: str
     side: Literal["at most", "at least", "above"]
     threshold: float
-    percent: bool = False
+    unit: Literal["", "%", "points"] = ""
 
     def verdict(self, found: Estimate | None) -> Verdict:
         if found is None:
@@ -45,10 +45,22 @@ class Condition:
         return "fails" if high < threshold else "undecided"
 
     def as_text(self) -> str:
-        return f"{self.name} {self.side} {self.number(self.threshold)}"
+        return f"{self.name} {self.side} {self.number(self.threshold)}{self.suffix}"
+
+    def found_text(self, found: Estimate | None) -> str | None:
+        """The figure with its interval."""
+        if found is None:
+            return None
+        value, low, high = (self.number(x) for x in (found.value, found.low, found.high))
+        return f"{value}{self.suffix} ({low} to {high})"
 
     def number(self, value: float) -> str:
-        return f"{100 * value:.1f}%" if self.percent else f"{value:.3g}"
+        text = f"{100 * value:.1f}" if self.unit else f"{value:.3g}"
+        return text.replace("-", "−")
+
+    @property
+    def suffix(self) -> str:
+        return f" {self.unit}" if self.unit == "points" else self.unit
 
 
 @dataclass(frozen=True)
@@ -62,13 +74,13 @@ CLAIMS = (
     Claim(
         "C1",
         "RL's footprint is sparse",
-        (Condition("reranked_share", "share of positions reranked", "at most", 0.05, True),),
+        (Condition("reranked_share", "share of positions reranked", "at most", 0.05, "%"),),
     ),
     Claim(
         "C2",
         "RL promotes what the base already favours",
         (
-            Condition("top5_share", "promoted tokens in the base top-5", "at least", 0.99, True),
+            Condition("top5_share", "promoted tokens in the base top-5", "at least", 0.99, "%"),
             Condition("mean_rank", "their mean rank", "at most", 3),
         ),
     ),
@@ -86,9 +98,9 @@ CLAIMS = (
                 "RL's gain recovered at entropy-gated positions",
                 "at least",
                 0.5,
-                True,
+                "%",
             ),
-            Condition("random_recovery", "the same at random positions", "at most", 0.1, True),
+            Condition("random_recovery", "the same at random positions", "at most", 0.1, "%"),
         ),
     ),
     Claim(
@@ -100,37 +112,39 @@ CLAIMS = (
                 "distilled LoRA of at most 0.5% of the parameters, minus RL",
                 "at least",
                 -0.02,
-                True,
+                "points",
             ),
         ),
     ),
     Claim(
         "C6",
         "ReasonMaxxer matches RL",
-        (Condition("gap_to_rl", "mean over benchmarks, minus RL", "at least", -MARGIN, True),),
+        (Condition("gap_to_rl", "mean over benchmarks, minus RL", "at least", -MARGIN, "points"),),
     ),
     Claim(
         "C7",
         "Entropy gating matters",
-        (Condition("over_random_gate", "mean, minus a random gate", "above", 0, True),),
+        (Condition("over_random_gate", "mean, minus a random gate", "above", 0, "points"),),
     ),
     Claim(
         "C8",
         "The negative half matters",
-        (Condition("over_positive_only", "mean, minus positive only", "above", 0, True),),
+        (Condition("over_positive_only", "mean, minus positive only", "above", 0, "points"),),
     ),
     Claim(
         "C9",
         "Robust to the threshold and the pass-rate window",
         (
-            Condition("spread_tau", "largest change over tau", "at most", MARGIN, True),
-            Condition("spread_window", "largest change over the window", "at most", MARGIN, True),
+            Condition("spread_tau", "largest change over tau", "at most", MARGIN, "points"),
+            Condition(
+                "spread_window", "largest change over the window", "at most", MARGIN, "points"
+            ),
         ),
     ),
     Claim(
         "C10",
         "Cheap",
-        (Condition("cost_ratio", "cost to RL's accuracy, of RL's cost", "at most", 0.01, True),),
+        (Condition("cost_ratio", "cost to RL's accuracy, of RL's cost", "at most", 0.01, "%"),),
     ),
     Claim(
         "C11",
@@ -141,7 +155,7 @@ CLAIMS = (
                 "base pass@k at the largest k, minus RL",
                 "at least",
                 0,
-                True,
+                "points",
             ),
         ),
     ),
@@ -171,7 +185,7 @@ def _judged(claim: Claim, found: Mapping[str, Estimate]) -> dict[str, Any]:
             {
                 "text": condition.as_text(),
                 "verdict": verdict,
-                "found": _found_text(condition, found.get(condition.figure)),
+                "found": condition.found_text(found.get(condition.figure)),
             }
             for condition, verdict in zip(claim.conditions, verdicts, strict=True)
         ],
@@ -182,13 +196,6 @@ def _together(verdicts: Sequence[Verdict]) -> Verdict:
     """One failure fails the claim; it holds when every condition does."""
     order: tuple[Verdict, ...] = ("fails", "not tested", "undecided", "holds")
     return next(verdict for verdict in order if verdict in verdicts)
-
-
-def _found_text(condition: Condition, found: Estimate | None) -> str | None:
-    if found is None:
-        return None
-    value, low, high = (condition.number(x) for x in (found.value, found.low, found.high))
-    return f"{value} ({low} to {high})"
 
 
 # --- figures from the arms ----------------------------------------------------------------------

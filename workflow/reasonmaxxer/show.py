@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from . import view
 from .errors import UserError
@@ -21,10 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     folder = args.run or latest(Path("results"))
     run = view.Run(read_json(folder / "metrics.json"), read_json(folder / "figures.json"))
     content = view.main_table(run)
@@ -39,14 +40,12 @@ def main(args: argparse.Namespace) -> None:
     console.print(Text(view.verdict(run)))
 
 
-def _cell(cell: dict[str, object] | None) -> object:
-    from rich.text import Text
-
+def _cell(cell: dict[str, Any] | None) -> Text:
     if cell is None:
         return Text("–", style="dim")
-    text = Text(str(cell["value"]))
-    change = cell["change"]
-    if isinstance(change, dict):
+    text = Text(cell["value"])
+    if cell["change"]:
+        change = cell["change"]
         text.append(f" {change['mark']} {change['value']}", style=STYLES[change["kind"]])
     return text.append(f"\n{cell['interval']}", style="dim")
 

@@ -36,10 +36,12 @@ function fitted(spec, width, config) {
   if (copy.facet) {
     const panels = new Set(copy.data.values.map((row) => row[copy.facet.field])).size;
     const columns = Math.max(1, Math.min(3, panels, Math.floor(width / 290)));
-    const labelled = copy.spec.height && copy.spec.height.step ? 150 : 62;
+    const gap = 22;
+    const names = copy.spec.height && copy.spec.height.step ? 165 : 62; // room for the y axis
+    const axes = copy.resolve ? names * columns : names;
     copy.columns = columns;
-    copy.spacing = { row: 26, column: 18 };
-    copy.spec.width = Math.max(110, Math.floor(Math.min(width, columns * 420) / columns) - labelled);
+    copy.spacing = { row: 26, column: gap };
+    copy.spec.width = Math.max(110, Math.min(440, Math.floor((width - axes - gap * columns) / columns)));
   }
   const emphasis = [config.muted, config.accent];
   return JSON.parse(JSON.stringify(copy).replaceAll('"range":"emphasis"', `"range":${JSON.stringify(emphasis)}`));

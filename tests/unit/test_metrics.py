@@ -1,0 +1,320 @@
+"""The stage `metrics` on made-up runs: figures against pandas, one protocol, missing parts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import synthetic
+from reasonmaxxer import __main__, tables
+from reasonmaxxer.claims import CLAIMS, Condition
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.excerpts import TokenTexts
+from reasonmaxxer.metrics import compute, read_manifest
+from reasonmaxxer.statistics import Estimate
+
+ARMS = {"base": 0.35, "reasonmaxxer": 0.6, "random-gate": 0.4, "grpo": 0.6}
+SMALL: dict[str, Any] = {
+    "benchmarks": {"chains": (24, 4), "single": (30, 1)},
+    "pool": (8, 6),
+    "length": 12,
+}
+
+
+def metrics(folder: Path, manifest: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """metrics.json and figures.json as the command writes them."""
+    paths = {name: folder / f"{name}.json" for name in ("metrics", "figures")}
+    __main__.main(
+        [
+            *("metrics", "--manifest", json.dumps(manifest), "--out", str(paths["metrics"])),
+            *("--table", str(folder / "metrics.parquet"), "--figures", str(paths["figures"])),
+        ]
+    )
+    return tuple(json.loads(path.read_text(encoding="utf-8")) for path in paths.values())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("run")
+    manifest = synthetic.make_run(folder, arms=ARMS, **SMALL)
+    found, figures = metrics(folder, manifest)
+    return {"folder": folder, "manifest": manifest, "metrics": found, "figures": figures}
+
+
+def row(found: dict[str, Any], arm: str, benchmark: str, metric: str) -> dict[str, Any]:
+    (only,) = (
+        r
+        for r in found["rows"]
+        if (r["arm"], r["benchmark"], r["metric"]) == (arm, benchmark, metric)
+    )
+    return only
+
+
+def evaluation(run: dict[str, Any], arm: str, benchmark: str) -> Any:
+    paths = run["manifest"]["arms"][arm]["evaluation"][benchmark]
+    return tables.read_all(paths, "evaluation").to_pandas()
+
+
+# --- figures ----------------------------------------------------------------------------------
+
+
+def test_rows_hold_what_a_plain_count_of_the_samples_gives(run: dict[str, Any]) -> None:
+    for arm in ARMS:
+        for benchmark in ("chains", "single"):
+            frame = evaluation(run, arm, benchmark)
+            parsed = frame[frame.verdict != "unparseable"]
+            expected = {
+                "accuracy": (frame.verdict == "correct").mean(),
+                "accuracy-parsed": (parsed.verdict == "correct").mean(),
+                "unparseable": (frame.verdict == "unparseable").mean(),
+                "truncated": (frame.finish_reason == "length").mean(),
+                "boxed": frame.text.str.contains("\\boxed", regex=False).mean(),
+                "length": frame.token_ids.map(len).mean(),
+            }
+            for metric, value in expected.items():
+                found = row(run["metrics"], arm, benchmark, metric)
+                assert found["value"] == pytest.approx(value), (arm, benchmark, metric)
+                assert found["low"] <= found["value"] <= found["high"]
+
+
+def test_pass_at_k_goes_up_to_half_the_samples(run: dict[str, Any]) -> None:
+    metrics_of = {
+        benchmark: {r["metric"] for r in run["metrics"]["rows"] if r["benchmark"] == benchmark}
+        for benchmark in ("chains", "single")
+    }
+    assert {"pass@2", "maj@4"} <= metrics_of["chains"]
+    assert not {"pass@4", "pass@3"} & metrics_of["chains"]
+    assert not any(m.startswith(("pass@", "maj@")) for m in metrics_of["single"])
+
+
+def test_the_mean_is_over_benchmarks_and_its_difference_over_paired_problems(
+    run: dict[str, Any],
+) -> None:
+    found = run["metrics"]
+    for arm in ARMS:
+        parts = [row(found, arm, b, "accuracy")["value"] for b in ("chains", "single")]
+        assert row(found, arm, "mean", "accuracy")["value"] == pytest.approx(np.mean(parts))
+    (gain,) = (
+        d
+        for d in found["differences"]
+        if (d["arm"], d["benchmark"], d["metric"]) == ("reasonmaxxer", "mean", "accuracy")
+    )
+    values = [row(found, arm, "mean", "accuracy")["value"] for arm in ("reasonmaxxer", "base")]
+    assert gain["value"] == pytest.approx(values[0] - values[1])
+    assert gain["base"] == "base"
+    assert gain["p_corrected"] >= gain["p"]
+    assert gain["statement"].startswith("higher (+")
+
+
+def test_no_difference_is_said_in_words(run: dict[str, Any]) -> None:
+    for difference in run["metrics"]["differences"]:
+        expected = difference["p_corrected"] > 0.05
+        assert difference["statement"].startswith("no difference shown") == expected
+
+
+def test_the_table_holds_the_same_rows_as_the_json(run: dict[str, Any]) -> None:
+    table = tables.read(run["folder"] / "metrics.parquet", "metrics").to_pylist()
+    assert table == run["metrics"]["rows"]
+
+
+def test_seeds_of_an_arm_are_one_line(tmp_path: Path) -> None:
+    arms = {"base": 0.3, "reasonmaxxer": 0.6, "reasonmaxxer+seed=43": 0.55, "other+tau=1": 0.5}
+    manifest = synthetic.make_run(tmp_path, arms=arms, training=False, **SMALL)
+    found, _ = compute(manifest)
+    line = row(found, "reasonmaxxer+seed=*", "chains", "accuracy")
+    members = [row(found, a, "chains", "accuracy")["value"] for a in list(arms)[1:3]]
+    assert line["value"] == pytest.approx(np.mean(members))
+    assert line["seed"] is None
+    assert [d["value"] for d in found["differences"] if d["arm"] == "reasonmaxxer+seed=*"]
+
+
+# --- one protocol -----------------------------------------------------------------------------
+
+
+def rewrite(path: str, change: Any, **config: Any) -> None:
+    """The evaluation table again, with rows or settings changed."""
+    rows = [change(dict(r)) for r in tables.rows(path, "evaluation")]
+    made_by = tables.provenance_of(path, "evaluation")
+    made_by["config"] = {**made_by["config"], **config}
+    tables.write(path, "evaluation", [r for r in rows if r], made_by)
+
+
+@pytest.mark.parametrize(
+    ("change", "config", "message"),
+    [
+        (lambda r: {**r, "prompt_token_ids": [5]}, {}, "different prompts"),
+        (lambda r: {**r, "problem_id": r["problem_id"] + "x"}, {}, "different problems"),
+        (lambda r: r, {"temperature": 1.0}, "different settings"),
+        (lambda r: r if r["problem_id"] != "single-0003" else None, {}, "different problems"),
+    ],
+)
+def test_arms_evaluated_differently_cannot_share_a_table(
+    tmp_path: Path, change: Any, config: dict[str, Any], message: str
+) -> None:
+    arms = {"base": 0.3, "reasonmaxxer": 0.6}
+    manifest = synthetic.make_run(tmp_path, arms=arms, training=False, **SMALL)
+    rewrite(manifest["arms"]["reasonmaxxer"]["evaluation"]["single"][0], change, **config)
+    with pytest.raises(UserError, match=f"'base' and 'reasonmaxxer'.*{message}"):
+        compute(manifest)
+
+
+@pytest.mark.parametrize("drop", [("chains-0002", 3), ("chains-0000", 0)])
+def test_a_missing_sample_is_an_error_that_names_the_file(
+    tmp_path: Path, drop: tuple[str, int]
+) -> None:
+    manifest = synthetic.make_run(tmp_path, arms={"base": 0.3}, training=False, **SMALL)
+    paths = manifest["arms"]["base"]["evaluation"]["chains"]
+    for path in paths:
+        rewrite(path, lambda r: r if (r["problem_id"], r["sample"]) != drop else None)
+    with pytest.raises(UserError, match=f"{paths[0]}.*samples 0 to 3 of every problem"):
+        compute(manifest)
+
+
+def test_an_arm_under_its_own_prompt_is_shown_but_not_compared(tmp_path: Path) -> None:
+    arms = {"base": 0.3, "grpo": 0.6}
+    manifest = synthetic.make_run(tmp_path, arms=arms, training=False, **SMALL)
+    for paths in manifest["arms"]["grpo"]["evaluation"].values():
+        for path in paths:
+            rewrite(path, lambda r: {**r, "prompt_token_ids": [7]})
+    manifest["arms"]["grpo"]["own_prompt"] = True
+    found, _ = compute(manifest)
+    assert row(found, "grpo", "chains", "accuracy")["value"] > 0
+    assert not [d for d in found["differences"] if d["arm"] == "grpo"]
+
+
+# --- what may be missing ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "metric", "value"),
+    [
+        ({"arms": {"base": 0.0, "reasonmaxxer": 0.0}}, "accuracy", 0.0),
+        ({"arms": {"base": 1.0, "reasonmaxxer": 1.0}}, "accuracy", 1.0),
+        ({"parseable": 0.0}, "accuracy-parsed", None),
+        ({"parseable": 0.0}, "unparseable", 1.0),
+        ({"benchmarks": {"chains": (1, 1), "single": (1, 4)}}, "length", ...),
+        ({"training": False}, "accuracy", ...),
+    ],
+)
+def test_poor_runs_have_figures_too(
+    tmp_path: Path, case: dict[str, Any], metric: str, value: Any
+) -> None:
+    settings = {**SMALL, "arms": {"base": 0.3, "reasonmaxxer": 0.6}, **case}
+    found, figures = metrics(tmp_path, synthetic.make_run(tmp_path, **settings))
+    result = row(found, "base", "chains", metric)["value"]
+    assert result == value or (value is ... and result is not None)
+    assert figures["run"] == "synthetic"
+
+
+def test_a_manifest_may_be_text_or_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text('{"run": "a"}', encoding="utf-8")
+    assert read_manifest(str(path)) == read_manifest('{"run": "a"}') == {"run": "a"}
+    with pytest.raises(UserError, match="--manifest: missing"):
+        read_manifest("missing.json")
+
+
+# --- what the page draws ----------------------------------------------------------------------
+
+
+def test_excerpts_are_the_rollouts_themselves(run: dict[str, Any]) -> None:
+    manifest, found = run["manifest"], run["figures"]["rollouts"]
+    assert found
+    rollouts = {
+        (r["problem_id"], r["sample"]): r for r in tables.rows(manifest["rollouts"][0], "rollouts")
+    }
+    path = manifest["arms"]["reasonmaxxer"]["selection"]
+    gates = {(r["problem_id"], r["sample"]): r for r in tables.rows(path, "selection")}
+    for excerpt in found:
+        key = (excerpt["problem_id"], excerpt["sample"])
+        assert len(excerpt["tokens"]) == len(rollouts[key]["token_ids"]) == excerpt["length"]
+        assert len(excerpt["entropy"]) == excerpt["length"]
+        if key in gates:
+            assert excerpt["gated"] == gates[key]["positions"]
+        for choices in excerpt["alternatives"].values():
+            assert len(choices) == 5
+            assert sum(share for _, share in choices) == pytest.approx(1.0, abs=0.01)
+
+
+def test_token_texts_join_to_the_decoded_text(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    text = "naïve 🂡 = \\boxed{½}\n漢字"
+    ids = fast(text)["input_ids"]
+    pieces = TokenTexts(fast).pieces(ids)
+    assert len(pieces) == len(ids) == len(text.encode())
+    assert "".join(pieces) == text
+
+
+def test_pairs_show_base_and_trained_arm_on_the_same_problem(run: dict[str, Any]) -> None:
+    found = run["figures"]["pairs"]
+    assert {pair["benchmark"] for pair in found} == {"chains", "single"}
+    for pair in found:
+        base, trained = pair["sides"]
+        assert (base["arm"], trained["arm"]) == ("base", "reasonmaxxer")
+        right = (base["verdict"] == "correct", trained["verdict"] == "correct")
+        names = {(False, True): "fixed", (True, False): "broken", (True, True): "both"}
+        assert pair["outcome"] == names.get(right, "neither")
+
+
+def test_distributions_count_every_position_and_problem(run: dict[str, Any]) -> None:
+    figures, manifest = run["figures"], run["manifest"]
+    entropy = tables.read(manifest["entropies"][0], "entropies")["entropy"].to_numpy()
+    assert sum(figures["entropy"]["counts"]) == len(entropy) == figures["tokens"]["entropies"]
+    assert figures["entropy"]["above"] == pytest.approx((entropy > 0.4).mean())
+    verdicts = tables.read(manifest["verdicts"][0], "verdicts").to_pandas()
+    right = verdicts[verdicts.verdict == "correct"].groupby("problem_id").size()
+    counts = figures["pool"]["counts"]
+    assert sum(counts) == verdicts.problem_id.nunique()
+    assert [counts[n] for n in range(1, 7)] == [(right == n).sum() for n in range(1, 7)]
+
+
+# --- claims -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("side", "low", "high", "verdict"),
+    [
+        ("at most", 0.01, 0.05, "holds"),
+        ("at most", 0.01, 0.06, "undecided"),
+        ("at most", 0.06, 0.09, "fails"),
+        ("at least", 0.05, 0.09, "holds"),
+        ("at least", 0.01, 0.04, "fails"),
+        ("above", 0.05, 0.09, "undecided"),
+        ("above", 0.06, 0.09, "holds"),
+        ("above", 0.01, 0.04, "fails"),
+    ],
+)
+def test_a_claims_verdict_comes_from_the_interval(
+    side: Any, low: float, high: float, verdict: str
+) -> None:
+    condition = Condition("x", "x", side, 0.05)
+    assert condition.verdict(Estimate((low + high) / 2, low, high)) == verdict
+    assert condition.verdict(None) == "not tested"
+
+
+def test_claims_without_figures_are_not_tested_and_evidence_decides(tmp_path: Path) -> None:
+    manifest = synthetic.make_run(tmp_path, arms=ARMS, training=False, **SMALL)
+    manifest["evidence"] = {
+        "reranked_share": {"value": 0.02, "low": 0.01, "high": 0.03},
+        "top5_share": {"value": 0.9, "low": 0.89, "high": 0.91},
+    }
+    verdicts = {claim["id"]: claim["verdict"] for claim in compute(manifest)[0]["claims"]}
+    assert list(verdicts) == [claim.id for claim in CLAIMS]
+    assert verdicts["C1"] == "holds"
+    assert verdicts["C2"] == "fails"  # one condition is enough
+    assert verdicts["C3"] == verdicts["C8"] == verdicts["C10"] == "not tested"
+    assert verdicts["C6"] in ("holds", "undecided", "fails")

@@ -1,0 +1,255 @@
+"""The page: what it says, what it leaves out, and that foreign text stays text."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import synthetic
+from reasonmaxxer import __main__, report, timings, view
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.figures import figures
+from reasonmaxxer.metrics import compute
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "workflow/reasonmaxxer/page"
+SMALL: dict[str, Any] = {"benchmarks": {"chains": (20, 4)}, "pool": (8, 6), "length": 12}
+TSV = "s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t512.0\n"
+
+
+def run_of(folder: Path, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    manifest = synthetic.make_run(folder, **{**SMALL, **settings})
+    found, suite = compute(manifest)
+    return found, figures(manifest, suite)
+
+
+def page_of(folder: Path, found: dict[str, Any], drawn: dict[str, Any], **config: Any) -> str:
+    """The page as the command writes it."""
+    for name, content in (("metrics", found), ("figures", drawn)):
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    __main__.main(
+        [
+            *("report", "--metrics", str(folder / "metrics.json")),
+            *("--figures", str(folder / "figures.json"), "--page", str(PAGE)),
+            *("--config", json.dumps(config), "--benchmarks-dir", str(folder / "benchmarks")),
+            *("--out", str(folder / "report.html")),
+        ]
+    )
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Elements and visible text of a page, as a browser would cut it up."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: dict[str, str] = {}
+        self.text = ""
+        self._script: str | None = None
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._script = str(dict(attrs).get("id", len(self.scripts))) if tag == "script" else None
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script = None
+
+    def handle_data(self, data: str) -> None:
+        if self._script is None:
+            self.text += data
+        else:
+            self.scripts[self._script] = self.scripts.get(self._script, "") + data
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("run")
+    arms = {"base": 0.3, "reasonmaxxer": 0.7, "grpo": 0.3}
+    found, drawn = run_of(folder, arms=arms)
+    html = page_of(folder, found, drawn, title="A <title>", reference="Qwen2.5-1.5B")
+    return {"folder": folder, "metrics": found, "figures": drawn, "html": html, "page": Page(html)}
+
+
+# --- what it says -----------------------------------------------------------------------------
+
+
+def test_the_first_screen_has_verdict_table_and_intervals(run: dict[str, Any]) -> None:
+    text = re.sub(r"\s+", " ", run["page"].text)
+    rows = {
+        (r["arm"], r["metric"]): r for r in run["metrics"]["rows"] if r["benchmark"] == "chains"
+    }
+    for arm in ("base", "reasonmaxxer"):
+        accuracy = rows[arm, "accuracy"]
+        assert f"{100 * accuracy['value']:.1f}" in text
+        assert f"{100 * accuracy['low']:.1f}–{100 * accuracy['high']:.1f}" in text
+    assert "reasonmaxxer solves" in text
+    assert "a gain of" in text
+    assert "one seed: seed variance is not in the intervals" in text
+    assert text.index("a gain of") < text.index("Wilson for an arm") < text.index("Chance that")
+
+
+def test_no_difference_is_not_a_gain(tmp_path: Path) -> None:
+    found, drawn = run_of(tmp_path, arms={"base": 0.5, "reasonmaxxer": 0.5}, training=False)
+    assert "no difference shown" in view.verdict(view.Run(found, drawn))
+
+
+def test_gains_by_format_and_by_reasoning_add_up(run: dict[str, Any]) -> None:
+    seen = view.Run(run["metrics"], run["figures"])
+    (part,) = view.gain_parts(seen)
+    gain = seen.difference("reasonmaxxer", "chains")
+    assert gain is not None
+    assert part["format"] + part["reasoning"] == pytest.approx(100 * gain["value"])
+
+
+def test_the_papers_figures_stand_beside_ours_where_both_exist(run: dict[str, Any]) -> None:
+    published = report.read_published(report.PUBLISHED)
+    assert len(published["results"]) == 30
+    for entry in published["results"]:
+        scores = entry["scores"].values()
+        assert len(scores) == 6
+        assert sum(scores) / 6 == pytest.approx(entry["mean"], abs=0.0015)
+    seen = view.Run(run["metrics"], run["figures"])
+    beside = view.beside_paper(seen, published, "Qwen2.5-1.5B")
+    assert beside is not None
+    assert [row["system"] for row in beside["paper"]][-1] == "ReasonMaxxer"
+    assert beside["ours"] == []  # our benchmark is not one of the paper's
+    assert view.beside_paper(seen, published, None) is None
+
+
+@pytest.mark.parametrize("id_", [f"C{n}" for n in range(1, 12)])
+def test_every_claim_has_a_verdict(run: dict[str, Any], id_: str) -> None:
+    claim = next(c for c in run["metrics"]["claims"] if c["id"] == id_)
+    assert claim["verdict"] in ("holds", "fails", "undecided", "not tested")
+    assert claim["claim"] in run["page"].text
+
+
+# --- one file, no request, nothing executed -----------------------------------------------------
+
+
+def test_the_page_asks_the_network_for_nothing(run: dict[str, Any]) -> None:
+    assert len(run["html"].encode()) < 8 << 20
+    for tag, attributes in run["page"].elements:
+        for name in ("src", "href", "action", "data"):
+            target = attributes.get(name)
+            assert target is None or target.startswith(("#", "data:,")), (tag, target)
+    policy = next(a for t, a in run["page"].elements if "http-equiv" in a)["content"]
+    assert policy is not None and policy.startswith("default-src 'none'")
+    style = run["html"][run["html"].index("<style>") : run["html"].index("</style>")]
+    assert "url(" not in style and "@import" not in style
+
+
+def test_text_of_models_and_datasets_stays_text(run: dict[str, Any]) -> None:
+    assert "img" not in [tag for tag, _ in run["page"].elements]
+    data = json.loads(run["page"].scripts["data"])
+    tokens = [t for rollout in data["rollouts"] for t in rollout["tokens"]]
+    assert any(synthetic.HOSTILE in token for token in tokens)
+    raw = run["page"].scripts["data"] + run["page"].scripts["specs"]
+    assert not set("<>&\u2028\u2029") & set(raw)
+    assert "A <title>" in run["page"].text
+
+
+def test_json_for_scripts_reads_back_as_it_was() -> None:
+    content = {"a": "</script><!--&\u2028\u2029é", "b": [1.5, None]}
+    text = report.script_json(content)
+    assert json.loads(text) == content
+    assert not set("<>&\u2028\u2029") & set(text)
+
+
+# --- what may be missing ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ({"arms": {"base": 0.0, "reasonmaxxer": 0.0}}, "no difference shown"),
+        ({"arms": {"base": 1.0, "reasonmaxxer": 1.0}}, "no difference shown"),
+        ({"arms": {"base": 0.4}}, "this run trained nothing"),
+        ({"parseable": 0.0}, "no completion has an answer that can be read"),
+        ({"benchmarks": {"chains": (1, 1)}}, "1 problem"),
+        ({"training": False}, "Nothing to draw: this run has no figures for it."),
+        ({}, "No timings: this page was made without"),
+    ],
+)
+def test_a_poor_run_has_a_page_that_says_so(
+    tmp_path: Path, case: dict[str, Any], said: str
+) -> None:
+    settings = {"arms": {"base": 0.3, "reasonmaxxer": 0.7}, **case}
+    html = page_of(tmp_path, *run_of(tmp_path, **settings))
+    assert said in re.sub(r"\s+", " ", Page(html).text)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"metrics\.json: cannot be read"):
+        report.read_json(tmp_path / "metrics.json")
+
+
+# --- cost -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> list[timings.Job]:
+    seconds = {
+        "sample_rollouts/main.p0-9.s0-3": 100,
+        "score_rollouts/main.p0-9.s0-3": 20,
+        "select_positions/main": 1,
+        "select_positions/random-gate": 2,
+        "train_adapter/reasonmaxxer": 30,
+        "train_adapter/random-gate": 31,
+        "evaluate_arm/reasonmaxxer.chains.s0-3": 50,
+        "audit_problems": "-",
+    }
+    for name, value in seconds.items():
+        path = tmp_path / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(TSV.format(seconds=value), encoding="utf-8")
+    return timings.read_jobs(tmp_path)
+
+
+def test_an_arm_costs_its_own_stages_and_the_shared_ones_once(jobs: list[timings.Job]) -> None:
+    arms = ["base", "reasonmaxxer", "random-gate"]
+    assert timings.arm_seconds(jobs, "reasonmaxxer", arms) == 100 + 20 + 1 + 30
+    assert timings.arm_seconds(jobs, "random-gate", arms) == 100 + 20 + 2 + 31
+    assert timings.arm_seconds(jobs, "base", arms) is None
+
+
+def test_stages_come_in_the_pipelines_order_with_tokens_and_dollars(
+    jobs: list[timings.Job],
+) -> None:
+    rows = timings.stage_rows(jobs, {"rollouts": 5000, "training": {"reasonmaxxer": 600}}, 3.6)
+    names = ["Problems", "Rollouts", "Scoring", "Selection", "Training", "Evaluation"]
+    assert [row["stage"] for row in rows] == names
+    found = {row["stage"]: row for row in rows}
+    assert found["Rollouts"]["tokens"] == 5000
+    assert found["Rollouts"]["dollars"] == pytest.approx(0.1)
+    assert found["Training"] == {
+        **{"stage": "Training", "jobs": 2, "seconds": 61.0, "tokens": 600},
+        **{"memory_mb": 512.0, "dollars": pytest.approx(0.061)},
+    }
+
+
+def test_a_run_without_timings_has_no_jobs(tmp_path: Path) -> None:
+    assert timings.read_jobs(tmp_path / "missing") == []
+
+
+# --- the terminal -----------------------------------------------------------------------------
+
+
+def test_show_prints_the_main_table(
+    run: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    __main__.main(["show", str(run["folder"])])
+    printed = capsys.readouterr().out
+    for arm in ("base", "reasonmaxxer", "grpo"):
+        assert arm in printed
+    assert "▲ +" in printed
+    assert "a gain of" in printed
