@@ -52,6 +52,9 @@ def extract(
         marks = [m for m in marks if m.start < _new_problem(text, marks[0].end)]
         mark = max(marks, key=lambda m: m.end)
         return Extraction(mark.answer or None, mark.rule if mark.answer else "empty-box")
+    problem = _new_problem(text, 0)
+    if problem < len(text) and (answer := _answer_is(text[:problem])):
+        return Extraction(answer, "answer-is")
     for rule, find in _WEAK_RULES.items():
         answer = find(text)
         if answer:
@@ -127,6 +130,7 @@ def _new_problem(text: str, position: int) -> int:
 # --- explicit marks -----------------------------------------------------------------------------
 
 _BOX = re.compile(r"\\(?:f?boxed|fbox|beginboxed)\s*\{")
+_UNBRACED_BOX = re.compile(r"\\boxed\s*([-+]?[0-9A-Za-z][0-9A-Za-z.]*)")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BOX_OR_BRACE = re.compile(_BOX.pattern + "|" + _BRACE.pattern, re.DOTALL)
 _TAG = re.compile(r"<answer>(.{0,4000}?)</answer>", re.DOTALL | re.IGNORECASE)
@@ -158,6 +162,9 @@ def _boxes(text: str) -> list[_Mark]:
             return found + _boxes_in_open_braces(text, match.end())
         found.append(_Mark(match.start(), end + 1, _unboxed(text[match.end() : end]), "boxed"))
         position = end + 1
+    if not found and (unbraced := list(_UNBRACED_BOX.finditer(text))):
+        last = unbraced[-1]
+        found.append(_Mark(last.start(), last.end(), last[1], "boxed"))
     return found
 
 
@@ -202,7 +209,9 @@ def _explicit_marks(text: str) -> list[_Mark]:
             _Mark(m.start(), m.end(), _tidy(m["answer"]), "hashes") for m in _HASHES.finditer(text)
         ]
     if "<answer>" in text:
-        marks += [_Mark(m.start(), m.end(), m[1].strip(), "tag") for m in _TAG.finditer(text)]
+        marks += [
+            _Mark(m.start(), m.end(), reference_answer(m[1]), "tag") for m in _TAG.finditer(text)
+        ]
     for match in _final_statements(text):
         answer = picked(_sentence(text, match.end()), words=not marks)
         if answer and "boxed" not in answer:
@@ -258,7 +267,7 @@ _MATH = re.compile(
     re.DOTALL,
 )
 _PROSE = re.compile(
-    r"(?<![\\A-Za-zÀ-ÿ{])[A-Za-zÀ-ÿ]{3,}|[\u0400-\u04ff\u0590-\u074f\u0900-\u0dff\u3040-\u30ff\u4e00-\u9fff]{2,}"
+    r"(?<![\\A-Za-zÀ-ÿ{])[A-Za-zÀ-ÿ]{3,}|[\u0400-\u04ff\u0590-\u074f\u0900-\u0dff\u3040-\u30ff\u4e00-\u9fff]"
 )
 _COPULA = re.compile(
     r"(?:\b(?:is|are|was|be|equals?|by|to|of|about|approximately|exactly|only|'s|est|de|son|es|ist|у|es)|[:=]|’s"
@@ -269,6 +278,7 @@ _SENTENCE_END = re.compile(
     r"[.!?。](?=\s|$|\*)|\n\s*\n|[。！？]|\n(?=\s*[-*#])| I hope it is correct"
 )
 _LETTER = re.compile(r"(?<![A-Za-z\\'’])\(?([A-J])\)?(?![A-Za-z'’])")
+_NO_ANSWERS = {"correct", "right", "wrong", "incorrect", "as follows", "below", "above", "unknown"}
 _MARKERS = re.compile(
     r"\b(?:therefore|thus|hence|so|answer|in conclusion|conclusion|consequently|finally|we find|we get"
     r"|donc|ainsi|en conclusion|réponse|daher|also|somit|por lo tanto|por tanto|entonces|así que|quindi"
@@ -285,8 +295,9 @@ def _sentence(text: str, start: int) -> str:
     spans = [m.span() for m in _MATH.finditer(chunk)]
     for end in _SENTENCE_END.finditer(chunk):
         if end.start() and not any(a < end.start() < b for a, b in spans):
-            return chunk[: end.start()]
-    return chunk
+            chunk = chunk[: end.start()]
+            break
+    return re.split(r"\s(?:because|since)\s", chunk)[0]
 
 
 def _math_spans(sentence: str) -> list[_Mark]:
@@ -309,10 +320,11 @@ def _math_spans(sentence: str) -> list[_Mark]:
     return spans
 
 
-def picked(sentence: str, *, words: bool = False) -> str | None:
+def picked(sentence: str, *, words: bool = False, named: bool = False) -> str | None:
     """The answer in one sentence: what follows its last "is" or "=", else its last quantity.
 
-    With `words`, a sentence without formula or number is itself a short answer in words.
+    With `words`, a sentence without formula or number is itself a short answer in words; with
+    `named`, only what follows an "is" or "=" counts.
     """
     sentence = sentence.strip().strip('*_ "“”').strip()
     spans = _math_spans(sentence)
@@ -327,8 +339,9 @@ def picked(sentence: str, *, words: bool = False) -> str | None:
             if _whole_formula(plain):
                 return plain
         follow = [s for s in spans if s.start == 0 or _COPULA.search(sentence[: s.start])]
-        best = (follow or spans)[-1]
-        return _tidy(best.answer)
+        if named and not follow:
+            return None
+        return _tidy((follow or spans)[-1].answer)
     letters = [
         m for m in _LETTER.finditer(sentence)
         if m[1] not in "AI" or m[0] != m[1] or m.end() == len(sentence) or sentence[m.end()] in ".,:*"
@@ -336,8 +349,8 @@ def picked(sentence: str, *, words: bool = False) -> str | None:
     if letters:
         return letters[0][1]
     if words:
-        plain = _tidy(re.split(r"[,;:]|\bbecause\b", sentence)[0])
-        if plain and len(plain.split()) <= 5:
+        plain = _tidy(re.split(r"[,;:]", sentence)[0])
+        if plain and len(plain.split()) <= 5 and plain.lower() not in _NO_ANSWERS:
             return plain
     return None
 
@@ -355,6 +368,8 @@ def _tidy(text: str) -> str:
     text = re.split(r"\s+I hope it is", text)[0]
     while text and text[-1] in ".,;:!" and not text.endswith("!!") and not re.search(r"\d!$", text):
         text = text[:-1].rstrip()
+    if match := _MATH.fullmatch(text):
+        text = next(group for group in match.groups() if group is not None).strip()
     return text
 
 
@@ -370,7 +385,7 @@ _QUALIFIED = re.compile(  # "odd $n$"; "$f(x)=ax$ for some $a>0$"
     r"\$[^$\n]+\$,?\s+(?:for|where|with|if|when|such that)\b[^\n]*",
     re.IGNORECASE,
 )
-_CHOICE = re.compile(r"\s*(?:\*\*)?\(?([A-H])(?:\)|[.:)](?=\s|$)| (?=[A-Z][a-z]))")
+_CHOICE = re.compile(r"\s*(?:\*\*)?\(?([A-H])(?:\)|\.(?=\s|$)| (?=[A-Z][a-z]))")
 
 
 def _answer_is(text: str) -> str | None:
@@ -393,7 +408,12 @@ def _bold(text: str) -> str | None:
 def _bare_answer(text: str) -> str | None:
     """A short text that is nothing but a formula, a quantity or a choice letter."""
     text = text.strip()
-    if not text or len(text) > SHORT * 4 or (len(text) > SHORT and "\\begin" not in text):
+    if (
+        not text
+        or "\\boxed" in text
+        or len(text) > SHORT * 4
+        or (len(text) > SHORT and "\\begin" not in text)
+    ):
         return None
     if match := _CHOICE.match(text):
         return match[1]
@@ -404,12 +424,14 @@ def _bare_answer(text: str) -> str | None:
     spans = _math_spans(text)
     if len(spans) == 1 and not _PROSE.search(text[: spans[0].start] + text[spans[0].end :]):
         return _tidy(text)
-    return _tidy(text) if _whole_formula(text) or len(text.split()) == 1 else None
+    return (
+        _tidy(text) if _whole_formula(text) or (len(text.split()) == 1 and text.isascii()) else None
+    )
 
 
 def _last_line(text: str) -> str | None:
     line = text.rstrip().rpartition("\n")[2].strip()
-    if len(line) > SHORT or not re.search(r"\d", line):
+    if len(line) > SHORT or "boxed" in line or not re.search(r"\d", line):
         return None
     plain = _tidy(line)
     return plain if plain and _whole_formula(plain) and "=" not in plain else None
@@ -432,8 +454,8 @@ def _conclusion(text: str) -> str | None:
         markers = list(_MARKERS.finditer(sentence))
         if markers:
             return picked(sentence[markers[-1].end() :]) or picked(sentence)
-        if len(text) <= SHORT and picked(sentence):
-            return picked(sentence)
+        if len(text) <= SHORT and (answer := picked(sentence, named=True)):
+            return answer
     return None
 
 

@@ -35,7 +35,13 @@ def equivalent(reference: str, answer: str, leaf: Leaf) -> bool | None:
     choice = _same_choice(gold, pred)
     if choice is not None:
         return choice
-    return compare(take_apart(gold), take_apart(pred), leaf)
+    same = compare(take_apart(gold), take_apart(pred), leaf)
+    if not same and (label := _LABELLED.match(pred)):
+        return compare(take_apart(gold), take_apart(pred[label.end() :]), leaf)
+    return same
+
+
+_LABELLED = re.compile(r"(?:\\text\s*\{\s*)?\(([A-H])\)\s*\}?\s*(?=\S)")
 
 
 def _same_choice(gold: str, pred: str) -> bool | None:
@@ -70,6 +76,9 @@ def compare(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
         return False if is_scalar(gold) or is_scalar(pred) else None
     if kinds in ({"matrix", kind} for kind in ("union", "ratio", "list", "set")):
         return False
+    if kinds == {"union", "list"} and (unions := [_as_union(s) for s in (gold, pred)]):
+        if unions[0] and unions[1]:
+            return _unordered(unions[0].parts, unions[1].parts, leaf) or None
     if kinds in ({"union", "list"}, {"union", "set"}):
         intervals = any(part.kind == "tuple" for part in gold.parts + pred.parts)
         return False if intervals else None
@@ -195,6 +204,7 @@ def _compare_equations(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
     (g_name, g_value), (p_name, p_value) = _value(gold), _value(pred)
     if not (is_name(g_name.text) and is_name(p_name.text)):
         return leaf(gold.text, pred.text) if len(gold.parts) == len(pred.parts) == 2 else None
+    p_name, p_value = _same_argument(g_name, p_name, p_value)
     same = compare(g_value, p_value, leaf)
     if canonical(g_name.text) == canonical(p_name.text):
         return same
@@ -205,6 +215,21 @@ def _compare_equations(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
     if len(gold.parts) == len(pred.parts) == 2:
         return same_equation(gold.text, pred.text)
     return None
+
+
+def _same_argument(name: Shape, other: Shape, value: Shape) -> tuple[Shape, Shape]:
+    """f(x)=2x with the argument called as in f(n)=2n."""
+    match = _FUNCTION.fullmatch(canonical(name.text)), _FUNCTION.fullmatch(canonical(other.text))
+    if not match[0] or not match[1] or match[0][1] != match[1][1]:
+        return other, value
+    old, new = match[1][2], match[0][2]
+    if old == new or new in re.sub(r"\\[A-Za-z]+", "", value.text):
+        return other, value
+    text = re.sub(r"\\[A-Za-z]+|" + old, lambda m: new if m[0] == old else m[0], value.text)
+    return name, take_apart(text)
+
+
+_FUNCTION = re.compile(r"([A-Za-z])\(([a-z])\)")
 
 
 def _letters(text: str) -> bool:
@@ -252,6 +277,16 @@ def _interval(shape: Shape) -> Shape | None:
     marks = ("[" if left == r"\le" else "(", "]" if right == r"\le" else ")")
     text = f"{marks[0]}{low.text},{high.text}{marks[1]}"
     return Shape("tuple", text, (low, high), marks)
+
+
+def _as_union(shape: Shape) -> Shape | None:
+    """x < 1 or x > 2 as a union of intervals; a union as it is."""
+    if shape.kind == "union":
+        return shape
+    intervals = [_interval(part) if part.kind == "inequality" else None for part in shape.parts]
+    if len({_named(part) for part in shape.parts}) > 1 or None in intervals:
+        return None
+    return Shape("union", shape.text, tuple(i for i in intervals if i))
 
 
 def _compare_inequalities(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
@@ -319,7 +354,11 @@ def without_units(gold: str, pred: str) -> tuple[str, str, bool | None]:
     p, p_unit = strip_unit(pred, single_letters=True)
     if g_unit and p_unit and g_unit != p_unit and parse_number(g) and parse_number(p):
         return g, p, False
-    return g.rstrip("°").strip(), p.rstrip("°").strip(), None
+    return _without_degrees(g), _without_degrees(p), None
+
+
+def _without_degrees(text: str) -> str:
+    return text if re.search(r"\\(?:sin|cos|tan|sec|csc|cot)", text) else text.rstrip("° ")
 
 
 def same_number(gold: Number, pred: Number) -> bool:
@@ -373,14 +412,14 @@ def _same_base(gold: str, pred: str) -> bool | None:
 def plain_words(text: str) -> str | None:
     """The text in lower case if it is words rather than a formula."""
     wrapped = re.search(r"\\text\s*\{[^{}]*[A-Za-z]{2}", text) is not None
-    plain = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text).replace("\\", " ").strip(" .\"'*")
+    plain = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text).strip(" .\"'*")
     if not _WORDS.fullmatch(plain) or not (wrapped or re.search(r"[A-Za-z]{3}", plain)):
         return None
     return " ".join(re.sub(r"^(?:the|an?)\s+", "", plain.lower()).split())
 
 
 def _same_text(gold: str, pred: str, texts: list[str | None]) -> bool | None:
-    keys = [re.sub(r"[^a-z0-9]", "", canonical(side).lower()) for side in (gold, pred)]
+    keys = [re.sub(r"[.,'\"(){}]", "", canonical(side).lower()) for side in (gold, pred)]
     if texts[0] is not None and texts[1] is not None:
         return texts[0] == texts[1] or keys[0] == keys[1]
     if keys[0] == keys[1]:
@@ -400,6 +439,7 @@ def same_formula(gold: str, pred: str) -> bool | None:
         trees = formula.parse(gold), formula.parse(pred)
     except formula.FormulaError:
         return None
+    trees = one_case(trees)
     names = formula.variables(trees[0]) | formula.variables(trees[1])
     points = formula.sample_points(names, POINTS if names else 1)
     if "%" not in gold + pred and _differ(trees, points, "." in gold + pred):
@@ -410,6 +450,16 @@ def same_formula(gold: str, pred: str) -> bool | None:
     if exact[0] == exact[1]:
         return True
     return None if names else _decimals_agree(gold, pred, exact[0][0], exact[1][0])
+
+
+def one_case(trees: tuple[formula.Tree, formula.Tree]) -> tuple[formula.Tree, formula.Tree]:
+    """Both trees in lower case where their variables differ by case alone: n and N."""
+    left, right = map(formula.variables, trees)
+    lowered = formula.lowered(trees[0]), formula.lowered(trees[1])
+    names = [formula.variables(tree) for tree in lowered]
+    if left != right and names[0] == names[1] and len(left) == len(right) == len(names[0]):
+        return lowered
+    return trees
 
 
 def _differ(trees: tuple[formula.Tree, formula.Tree], points: list, decimal: bool) -> bool:

@@ -312,6 +312,13 @@ def variables(tree: Tree) -> set[str]:
     return {name for part in tree[1:] if isinstance(part, tuple) for name in variables(part)}
 
 
+def lowered(tree: Tree) -> Tree:
+    """The tree with its Latin variables in lower case."""
+    if tree[0] == "variable":
+        return ("variable", tree[1] if tree[1][0] == "\\" else tree[1].lower())
+    return tuple(lowered(part) if isinstance(part, tuple) else part for part in tree)
+
+
 def is_complex(tree: Tree) -> bool:
     """Whether the imaginary unit stands in a tree."""
     return tree == ("constant", "i") or any(is_complex(p) for p in tree if isinstance(p, tuple))
@@ -348,7 +355,7 @@ def evaluate(tree: Tree, field: Field, point: dict[str, Any]) -> Any:
     if head == "/":
         return values[0] / values[1]
     if head == "neg":
-        return -values[0]
+        return 0 - values[0]  # unlike -x, no negative zero beside a branch cut
     if head == "%":
         return values[0] / 100
     if head == "^":
@@ -367,13 +374,34 @@ def values_at(tree: Tree, field: Field, points: list[dict[str, Any]]) -> Iterato
             yield None
 
 
+MAX_BITS = 50_000
+
+
 def _fraction_power(base: Fraction, exponent: Fraction) -> Fraction:
-    if exponent.denominator != 1 or abs(exponent) > 64 or base.numerator.bit_length() > 512:
+    bits = max(base.numerator.bit_length(), base.denominator.bit_length())
+    if exponent.denominator != 1 or bits * abs(exponent) > MAX_BITS:
         raise FormulaError("power")
     return base**exponent.numerator
 
 
-EXACT = Field(Fraction, {}, _fraction_power, {})
+def _integer(value: Fraction, limit: int) -> int:
+    if value.denominator != 1 or not 0 <= value <= limit:
+        raise FormulaError("whole number expected")
+    return value.numerator
+
+
+EXACT = Field(
+    Fraction,
+    {},
+    _fraction_power,
+    {
+        "abs": abs,
+        "floor": lambda x: Fraction(math.floor(x)),
+        "ceil": lambda x: Fraction(math.ceil(x)),
+        "!": lambda x: Fraction(math.factorial(_integer(x, 3000))),
+        "binom": lambda n, k: Fraction(math.comb(_integer(n, 3000), _integer(k, 3000))),
+    },
+)
 
 
 def _whole(value: complex, limit: int) -> int:

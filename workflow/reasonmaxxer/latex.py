@@ -93,6 +93,7 @@ _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
         (r"(?<![A-Za-z\\])(sqrt|pi)(?![A-Za-z])", r"\\\1 "),
     ]
 ]
+_WHOLE_TEXT = re.compile(r"\\text\s*\{([^{}]*\d[^{}]*)\}")
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z{}(),;!$%])")
 
 
@@ -108,6 +109,8 @@ def normalise(text: str) -> str:
         text = _DOUBLED.sub(r"\\", text)
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
+    if whole := _WHOLE_TEXT.fullmatch(text.strip()):  # \text{120 dollars}
+        text = whole[1]
     return trim(text)
 
 
@@ -129,7 +132,7 @@ _SINGLE_BRACES = re.compile(r"(?<=[\^_])\{([A-Za-z0-9])\}")
 def canonical(text: str) -> str:
     """Key of a normalised formula: no blanks, no text wrappers, no braces around one token."""
     text = _TEXT.sub(r"\1", text)
-    text = "".join(text.split())
+    text = "".join(text.split()).rstrip(".")
     text = _SINGLE_BRACES.sub(r"\1", text)
     return re.sub(r"\\(?:begin|end)\{[pb]?matrix\}", r"\\matrix", text)
 

@@ -23,6 +23,7 @@ from .equivalence import (
     POINTS,
     close_values,
     equivalent,
+    one_case,
     quick_leaf,
     without_units,
 )
@@ -119,6 +120,7 @@ def _values(tree: formula.Tree, points: list[dict[str, Fraction]], digits: int) 
 
 
 def _same_values(gold: str, pred: str, trees: tuple[formula.Tree, formula.Tree]) -> bool | None:
+    trees = one_case(trees)
     names = formula.variables(trees[0]) | formula.variables(trees[1])
     points = formula.sample_points(names, POINTS if names else 1)
     left, right = (_values(tree, points, DIGITS) for tree in trees)
