@@ -205,6 +205,7 @@ def jobs(tmp_path: Path) -> list[timings.Job]:
         "select_positions/random-gate": 2,
         "train_adapter/reasonmaxxer": 30,
         "train_adapter/random-gate": 31,
+        "evaluate_arm/base.validation.s0-3": 7,
         "evaluate_arm/reasonmaxxer.chains.s0-3": 50,
         "audit_problems": "-",
     }
@@ -217,8 +218,8 @@ def jobs(tmp_path: Path) -> list[timings.Job]:
 
 def test_an_arm_costs_its_own_stages_and_the_shared_ones_once(jobs: list[timings.Job]) -> None:
     arms = ["base", "reasonmaxxer", "random-gate"]
-    assert timings.arm_seconds(jobs, "reasonmaxxer", arms) == 100 + 20 + 1 + 30
-    assert timings.arm_seconds(jobs, "random-gate", arms) == 100 + 20 + 2 + 31
+    assert timings.arm_seconds(jobs, "reasonmaxxer", arms) == 100 + 20 + 1 + 30 + 7
+    assert timings.arm_seconds(jobs, "random-gate", arms) == 100 + 20 + 2 + 31 + 7
     assert timings.arm_seconds(jobs, "base", arms) is None
 
 
@@ -226,8 +227,8 @@ def test_stages_come_in_the_pipelines_order_with_tokens_and_dollars(
     jobs: list[timings.Job],
 ) -> None:
     rows = timings.stage_rows(jobs, {"rollouts": 5000, "training": {"reasonmaxxer": 600}}, 3.6)
-    names = ["Problems", "Rollouts", "Scoring", "Selection", "Training", "Evaluation"]
-    assert [row["stage"] for row in rows] == names
+    names = ["Problems", "Rollouts", "Scoring", "Selection", "Training"]
+    assert [row["stage"] for row in rows] == [*names, "Checkpoint choice, base", "Evaluation"]
     found = {row["stage"]: row for row in rows}
     assert found["Rollouts"]["tokens"] == 5000
     assert found["Rollouts"]["dollars"] == pytest.approx(0.1)

@@ -211,11 +211,11 @@ class _Draws:
 def _counts(problems: int, seed: int) -> NDArray[np.uint8]:
     """[resamples, problems]: how often each problem is drawn."""
     rng = np.random.default_rng([problems, seed])
-    counts = np.zeros((RESAMPLES, problems), dtype=np.uint8)
-    for row in counts:
-        row += np.bincount(rng.integers(problems, size=problems), minlength=problems).astype(
-            np.uint8
-        )
+    counts = np.empty((RESAMPLES, problems), dtype=np.uint8)
+    for rows in np.array_split(counts, max(1, RESAMPLES * problems >> 20)):
+        drawn = rng.integers(problems, size=rows.shape)
+        drawn += problems * np.arange(len(rows))[:, None]
+        rows[:] = np.bincount(drawn.ravel(), minlength=rows.size).reshape(rows.shape)
     return counts
 
 

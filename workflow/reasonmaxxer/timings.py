@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+BASE_ON_VALIDATION = "Checkpoint choice, base"
+
 # Rule -> what it does, in the order of the pipeline; a rule that is not listed keeps its name.
 STAGES = {
     "convert_model": "Model conversion",
@@ -20,13 +22,15 @@ STAGES = {
     "select_positions": "Selection",
     "train_adapter": "Training",
     "choose_checkpoint": "Checkpoint choice",
-    "evaluate_base_on_validation": "Checkpoint choice",
-    "merge_adapter": "Evaluation",
     "evaluate_arm": "Evaluation",
+    "judge_arm": "Evaluation",
     "compute_metrics": "Metrics",
 }
 # Stages without which a trained arm does not exist; each is counted once, shared or its own.
-MAKING = ("Rollouts", "Verdicts", "Scoring", "Selection", "Training", "Checkpoint choice")
+MAKING = (
+    *("Rollouts", "Verdicts", "Scoring", "Selection", "Training", "Checkpoint choice"),
+    BASE_ON_VALIDATION,
+)
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,14 @@ def read_jobs(folder: Path) -> list[Job]:
         lines = list(csv.DictReader(path.open(encoding="utf-8"), delimiter="\t"))
         if lines:
             seconds, memory = (_number(lines[-1].get(key)) for key in ("s", "max_rss"))
-            jobs.append(Job(_stage(rule), "/".join(rest), seconds or 0.0, memory))
+            name = "/".join(rest)
+            jobs.append(Job(_stage(rule, name), name, seconds or 0.0, memory))
     return jobs
 
 
-def _stage(rule: str) -> str:
-    return STAGES.get(rule, rule.replace("_", " ").capitalize())
+def _stage(rule: str, job: str) -> str:
+    stage = STAGES.get(rule, rule.replace("_", " ").capitalize())
+    return BASE_ON_VALIDATION if stage == "Evaluation" and ".validation." in job else stage
 
 
 def _number(text: str | None) -> float | None:
@@ -75,6 +81,7 @@ def stage_rows(
     for job in jobs:
         groups.setdefault(job.stage, []).append(job)
     order = list(dict.fromkeys(STAGES.values()))
+    order.insert(order.index("Evaluation"), BASE_ON_VALIDATION)
     stages = sorted(groups, key=lambda s: order.index(s) if s in order else len(order))
     return [
         {
@@ -97,7 +104,8 @@ def arm_seconds(jobs: Iterable[Job], arm: str, arms: Iterable[str]) -> float | N
     owned: dict[str, dict[bool, float]] = {}
     names = sorted(arms, key=len, reverse=True)
     for job in jobs:
-        owner = next((name for name in names if _is_of(job.name, name)), None)
+        shared = job.stage == BASE_ON_VALIDATION
+        owner = None if shared else next((name for name in names if _is_of(job.name, name)), None)
         if job.stage in MAKING and owner in (arm, None):
             own = owned.setdefault(job.stage, {})
             own[owner == arm] = own.get(owner == arm, 0.0) + job.seconds
