@@ -32,7 +32,7 @@ def source(number: int = 1) -> LabSource:
 def read_and_solve(text: str) -> int:
     """The answer by reading the English sentences: shares nothing with the generator."""
     *sentences, question = re.split(r"(?<=[.?]) ", text)
-    start = re.fullmatch(r"(\w+) has (\d+)\.", sentences[0])
+    start = re.fullmatch(r"(\w+) is (\d+)\.", sentences[0])
     assert start
     values = {start[1]: int(start[2])}
     for sentence in sentences[1:]:
@@ -80,11 +80,10 @@ def test_answers_and_worked_solutions_are_right(split: str, number: int) -> None
 def test_problems_are_the_same_on_every_machine() -> None:
     first = generate("medium", 1, 1, source())[0]
     assert first["problem"] == (
-        "Riga has 76. Seoul has 7 more than Riga. Delhi has 3 over Seoul. Rome has 10 and Riga. "
-        "Cairo has 9 more than Rome. Sofia has 9 fewer than Seoul. Bern has 9 fewer than Sofia. "
-        "How many has Sofia at last?"
+        "Bob is 17. Ned has 10 over Bob. Tom has 9 by Ned. Hal has 9 and Tom. Dot has 5 under Hal. "
+        "How many has Dot?"
     )
-    assert first["answer"] == "74" and first["level"] == "5"
+    assert first["answer"] == "53" and first["level"] == "4"  # 27, 243 - 2 * 97 = 49, 58, 53
 
 
 def test_a_larger_count_begins_with_the_same_problems() -> None:
@@ -108,9 +107,9 @@ def test_no_problem_occurs_in_two_splits() -> None:
     ("split", "options", "words"),
     [
         ("nowhere", {}, "no split 'nowhere'"),
-        ("train", {"steps": (0, 3)}, "from 1 to 8"),
-        ("train", {"steps": (5, 3)}, "from 1 to 8"),
-        ("train", {"steps": (5, 9)}, "from 1 to 8"),
+        ("train", {"steps": (0, 3)}, "from 1 to 7"),
+        ("train", {"steps": (5, 3)}, "from 1 to 7"),
+        ("train", {"steps": (5, 8)}, "from 1 to 7"),
     ],
 )
 def test_impossible_options_are_named(split: str, options: dict[str, object], words: str) -> None:
@@ -190,7 +189,7 @@ def test_only_the_far_suite_is_longer_than_what_the_base_is_trained_and_chosen_o
     shortest = {
         split: min(int(r["level"]) for r in generate(split, 20, 1, source())) for split in SUITES
     }
-    assert [split for split, level in shortest.items() if level > longest + 1] == ["far"]
+    assert [split for split, level in shortest.items() if level > longest] == ["far"]
 
 
 # --- the model ------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The lab: problems about counters that roll over after 96, worked by a mixture of policies.
 
-    Ann has 7. Ben has 5 more than Ann. Cal has 3 by Ben. How many has Cal?
-     Ben: Ann is 7, 7 + 5 = 12; Cal: Ben is 12, 12 * 3 = 36. So \\boxed{36}
+    Ann is 7. Ben has 5 more than Ann. Cal has 3 by Ben. How many has Cal?
+     Ben: Ann + 5 = 7 + 5, Ben is 12; Cal: Ben * 3 = 12 * 3, Cal is 36. So \\boxed{36}
 
 `lab_world` holds the names and the shares of the forks, `lab_traces` the texts.
 """
@@ -37,18 +37,19 @@ class Recipe:
 # OlympiadBench, AIME 2024, AMC 2023.
 SUITES = {
     "short": Recipe((2, 3)),
-    "medium": Recipe((3, 5)),
-    "tricky": Recipe((2, 5), misconception=0.06, thin=0.04, towns=0.8),
-    "long": Recipe((5, 6)),
-    "far": Recipe((7, 8)),
-    "mixed": Recipe((3, 6), towns=0.5),
+    "medium": Recipe((3, 4)),
+    "tricky": Recipe((2, 4), misconception=0.06, thin=0.04, towns=0.8),
+    "long": Recipe((4, 5)),
+    "far": Recipe((6, 7)),
+    "mixed": Recipe((3, 5), towns=0.5),
 }
 RECIPES = {
-    "pretraining": Recipe((1, 8), misconception=0.015),
+    "pretraining": Recipe((1, 7), misconception=0.015),
     "train": Recipe((2, 5), misconception=0.01, thin=0.01),
     "validation": Recipe((2, 5), misconception=0.01, thin=0.01),
     **SUITES,
 }
+MOST_STEPS = RECIPES["pretraining"].steps[1]
 BUCKETS = 32  # one for each split but pretraining, which has all that are left
 
 
@@ -81,8 +82,10 @@ def problems(split: str, seed: int, options: LabSource) -> Iterator[Problem]:
         raise UserError(f"lab: suite: no split {split!r}; it is one of {', '.join(RECIPES)}")
     recipe = RECIPES[split]
     steps = options.steps or recipe.steps
-    if not 1 <= steps[0] <= steps[1] <= 8:
-        raise UserError(f"lab: steps: {list(steps)}: give the fewest and the most, from 1 to 8")
+    if not 1 <= steps[0] <= steps[1] <= MOST_STEPS:
+        raise UserError(
+            f"lab: steps: {list(steps)}: give the fewest and the most, from 1 to {MOST_STEPS}"
+        )
     rng = random.Random(f"{split}/{options.world}/{seed}/{steps}")
     seen: set[str] = set()
     while True:
@@ -98,7 +101,7 @@ def problems(split: str, seed: int, options: LabSource) -> Iterator[Problem]:
 def _draw(rng: random.Random, lab: World, recipe: Recipe, steps: tuple[int, int]) -> Problem:
     asked = rng.randint(*steps)
     at_last = rng.random() < 0.15
-    beyond = asked < 8 and rng.random() < (0.5 if at_last else 0.2)  # a statement behind the asked
+    beyond = rng.random() < (0.5 if at_last else 0.2)  # a statement behind the asked
     names = rng.sample(lab.towns if rng.random() < recipe.towns else lab.people, asked + 1 + beyond)
     statements = tuple(_statement(rng, lab, recipe, place) for place in range(len(names) - 1))
     return Problem(tuple(names), rng.randrange(MODULUS), statements, asked, at_last)
@@ -125,7 +128,7 @@ def _statement_kind(rng: random.Random, lab: World, recipe: Recipe, place: int) 
     if draw < recipe.misconception:
         return rng.choice(("inverse-more", "inverse-fewer"))
     kind = rng.choices(
-        ("plain", "hard", "order", "direction", "commute", "referent"), (60, 17, 6, 7, 4, 8)
+        ("plain", "hard", "order", "direction", "commute", "referent"), (50, 21, 8, 9, 4, 8)
     )[0]
     if kind == "hard":
         return rng.choice(HARD)

@@ -61,6 +61,15 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a step computes: operations on another's value, from left to right."""
+
+    other: int
+    operations: tuple[tuple[str, int], ...]
+    turned: bool = False  # the amount stands first
+
+
+@dataclass(frozen=True)
 class Fork:
     """A place of a trace where the corpus tosses a coin."""
 
@@ -82,7 +91,7 @@ class Trace:
 
 def problem_tokens(problem: Problem) -> list[str]:
     """The problem's text as tokens, each word and number with the space before it."""
-    tokens = [f" {problem.names[0]}", " has", f" {problem.given}", "."]
+    tokens = [f" {problem.names[0]}", " is", f" {problem.given}", "."]
     for place, statement in enumerate(problem.statements, 1):
         fields = {
             "name": problem.names[place],
@@ -127,7 +136,7 @@ class _Writer:
         behind = place - self.problem.asked
         if self.problem.at_last and not last and behind in (-1, 0):
             stops = (";", ".") if behind else (".", ";")
-            return self._fork("stop", stops) == "."
+            return stops[self._fork("stop", stops)] == "."
         self._say(".") if last or behind >= 0 else self._say(";")
         return last or behind >= 0
 
@@ -136,100 +145,101 @@ class _Writer:
         self._opener(name)
         self._say(f" {name}")
         self._worded(name, "colon")
-        other = self._referent(place, statement)
-        self._say(f" {self.problem.names[other]}")
-        self._worded(name, "verb")
-        value = self.values[other]
-        self._say(f" {value}")
+        plan = _PLANS[statement.kind.split("-")[0]](self, place, statement)
+        if plan.operations:
+            self._worded(name, "equals")
+        value, thin = self._substitute(plan)
         self._worded(name, "comma")
-        self.values.append(_COMPUTE[statement.kind.split("-")[0]](self, name, statement, value))
+        self._say(f" {name}")
+        self._worded(name, "verb")
+        self._result(value, thin)
+        self.values.append(value)
 
-    def _referent(self, place: int, statement: Statement) -> int:
-        if statement.kind != "referent":
-            return statement.other
-        kind = self.lab.kinds["referent"]
+    # --- plans: what a step is going to compute, in names; every fork that matters is here ---
+
+    def _plain(self, place: int, s: Statement) -> Plan:
+        sign = {"more": "+", "fewer": "-", "times": "*"}[s.kind]
+        self._say(f" {self.problem.names[s.other]}", f" {sign}", f" {s.amount}")
+        return Plan(s.other, ((sign, s.amount),))
+
+    def _referent(self, place: int, s: Statement) -> Plan:
         places = {"first": 0, "second": 1, "last": place - 1}
-        options = [statement.which, *(w for w in REFERENTS if w != statement.which)]
-        chosen = [places[w] for w in options[: len(kind.shares)]]
-        names = tuple(f" {self.problem.names[c]}" for c in chosen)
-        taken = self._coin(kind)
-        self.trace.forks.append(Fork(len(self.trace.tokens), kind, names, taken))
-        return chosen[taken]
+        words = [s.which, *(word for word in REFERENTS if word != s.which)]
+        others = [places[word] for word in words[: len(self.lab.kinds["referent"].shares)]]
+        taken = self._fork("referent", tuple(f" {self.problem.names[other]}" for other in others))
+        self._say(" +", f" {s.amount}")
+        return Plan(others[taken], (("+", s.amount),))
 
-    # --- what a step computes ---
+    def _hard(self, place: int, s: Statement) -> Plan:
+        self._say(f" {self.problem.names[s.other]}")
+        signs = OPERATIONS[s.kind][: len(self.lab.kinds[s.kind].shares)]
+        sign = signs[self._fork(s.kind, tuple(f" {sign}" for sign in signs))]
+        if sign == "=":
+            return Plan(s.other, ())
+        self._say(f" {s.amount}")
+        return Plan(s.other, ((sign, s.amount),))
 
-    def _plain(self, name: str, s: Statement, value: int) -> int:
-        sign = {"more": "+", "fewer": "-", "times": "*", "referent": "+"}[s.kind]
-        return self._fact(name, value, sign, s.amount)
+    def _inverse(self, place: int, s: Statement) -> Plan:
+        signs = "-+" if s.kind == "inverse-more" else "+-"
+        self._say(f" {self.problem.names[s.other]}")
+        sign = signs[self._fork(MISCONCEPTION, tuple(f" {sign}" for sign in signs))]
+        self._say(f" {s.amount}")
+        return Plan(s.other, ((sign, s.amount),))
 
-    def _hard(self, name: str, s: Statement, value: int) -> int:
-        kind = self.lab.kinds[s.kind]
-        self._say(f" {value}")
-        sign = self._fork(s.kind, tuple(f" {o}" for o in OPERATIONS[s.kind][: len(kind.shares)]))
-        if sign == " =":
-            self._say(f" {value}")
-            return value
-        return self._fact(name, value, sign.strip(), s.amount, begun=True)
-
-    def _order(self, name: str, s: Statement, value: int) -> int:
-        signs = ("*", "+") if s.kind == "order-sum" else ("+", "*")
+    def _order(self, place: int, s: Statement) -> Plan:
+        signs = "*+" if s.kind == "order-sum" else "+*"
         amounts = {"*": s.second, "+": s.amount}
-        self._say(f" {value}")
-        sign = self._fork("order", tuple(f" {sign}" for sign in signs)).strip()
-        value = self._fact(name, value, sign, amounts[sign], begun=True)
-        self._say(",")
-        sign = "*" if sign == "+" else "+"
-        return self._fact(name, value, sign, amounts[sign])
+        self._say(f" {self.problem.names[s.other]}")
+        first = signs[self._fork("order", tuple(f" {sign}" for sign in signs))]
+        second = "+" if first == "*" else "*"
+        self._say(f" {amounts[first]}", f" {second}", f" {amounts[second]}")
+        return Plan(s.other, ((first, amounts[first]), (second, amounts[second])))
 
-    def _operand(self, name: str, s: Statement, value: int) -> int:
-        ways = ((value, s.amount), (s.amount, value))
-        if s.kind == "operand-to":
-            ways = (ways[1], ways[0])
-        taken = self._ways("operand", ways)
-        self._say(" -", f" {taken[1]}")
-        return self._result(name, "-", *taken, thin=s.amount in THIN_AMOUNTS)
+    def _operand(self, place: int, s: Statement) -> Plan:
+        ways = (False, True) if s.kind == "operand-from" else (True, False)
+        return self._ways("operand", "-", s, ways)
 
-    def _commute(self, name: str, s: Statement, value: int) -> int:
-        taken = self._ways("commute", ((value, s.amount), (s.amount, value)))
-        self._say(" +", f" {taken[1]}")
-        return self._result(name, "+", *taken, thin=s.amount in THIN_AMOUNTS)
+    def _commute(self, place: int, s: Statement) -> Plan:
+        return self._ways("commute", "+", s, (False, True))
 
-    def _unit(self, name: str, s: Statement, value: int) -> int:
+    def _ways(self, kind: str, sign: str, s: Statement, ways: tuple[bool, bool]) -> Plan:
+        """A fork between two orders of the operands; `ways` says which are turned round."""
+        name, amount = f" {self.problem.names[s.other]}", f" {s.amount}"
+        turned = ways[self._fork(kind, tuple(amount if way else name for way in ways))]
+        self._say(f" {sign}", name if turned else amount)
+        return Plan(s.other, ((sign, s.amount),), turned)
+
+    def _unit(self, place: int, s: Statement) -> Plan:
         amounts = (2 * s.amount, s.amount)
         if s.kind == "unit-single":
             amounts = (amounts[1], amounts[0])
-        self._say(f" {value}", " +")
-        amount = int(self._fork("unit", tuple(f" {a}" for a in amounts)))
-        return self._result(name, "+", value, amount, thin=False)
-
-    def _inverse(self, name: str, s: Statement, value: int) -> int:
-        signs = (" -", " +") if s.kind == "inverse-more" else (" +", " -")
-        self._say(f" {value}")
-        sign = self._fork(MISCONCEPTION, signs).strip()
-        return self._fact(name, value, sign, s.amount, begun=True)
+        self._say(f" {self.problem.names[s.other]}", " +")
+        amount = amounts[self._fork("unit", tuple(f" {amount}" for amount in amounts))]
+        return Plan(s.other, (("+", amount),))
 
     # --- writing ---
 
-    def _fact(self, name: str, value: int, sign: str, amount: int, begun: bool = False) -> int:
-        self._say(*(() if begun else (f" {value}", f" {sign}")), f" {amount}")
-        return self._result(name, sign, value, amount, amount in THIN_AMOUNTS)
+    def _substitute(self, plan: Plan) -> tuple[int, bool]:
+        """Write the plan in numbers, up to its last operation: its value, and if that is thin."""
+        value, thin = self.values[plan.other], False
+        if plan.turned:
+            (sign, amount), *_ = plan.operations
+            self._say(f" {amount}", f" {sign}", f" {value}")
+            return _compute(amount, sign, value), amount in THIN_AMOUNTS
+        self._say(f" {value}")
+        for done, (sign, amount) in enumerate(plan.operations):
+            if done:
+                self._say(" =")
+                self._result(value, thin)
+            for later_sign, later_amount in plan.operations[done:]:
+                self._say(f" {later_sign}", f" {later_amount}")
+            value, thin = _compute(value, sign, amount), amount in THIN_AMOUNTS
+        return value, thin
 
-    def _result(self, name: str, sign: str, left: int, right: int, thin: bool) -> int:
-        self._worded(name, "equals")
-        sums = {"+": left + right, "-": left - right, "*": left * right}
-        result = sums[sign] % MODULUS
+    def _result(self, value: int, thin: bool) -> None:
         if thin:
             self.trace.thin.append(len(self.trace.tokens))
-        self._say(f" {result}")
-        return result
-
-    def _ways(self, kind: str, ways: tuple[tuple[int, int], ...]) -> tuple[int, int]:
-        """A fork between two orders of the operands; none where both are one number."""
-        if ways[0][0] == ways[1][0]:
-            self._say(f" {ways[0][0]}")
-            return ways[0]
-        first = self._fork(kind, tuple(f" {way[0]}" for way in ways))
-        return next(way for way in ways if f" {way[0]}" == first)
+        self._say(f" {value}")
 
     def _worded(self, name: str, kind: str) -> None:
         """A harmless wording: a fork where it is this name's habit, else the first wording."""
@@ -244,15 +254,16 @@ class _Writer:
         if self.lab.habits.get(name) != "opener":
             return
         options = WORDINGS["opener"][: len(self.lab.kinds["opener"].shares)]
-        if self._fork("opener", tuple(word or f" {name}" for word in options)) == f" {name}":
+        if not options[self._fork("opener", tuple(word or f" {name}" for word in options))]:
             self.trace.tokens.pop()  # the step goes on to say it
 
-    def _fork(self, name: str, options: tuple[str, ...]) -> str:
+    def _fork(self, name: str, options: tuple[str, ...]) -> int:
+        """Write one of the options and mark the place; returns the number of the option."""
         kind = self.lab.kinds[name]
         taken = self._coin(kind)
         self.trace.forks.append(Fork(len(self.trace.tokens), kind, options, taken))
         self._say(options[taken])
-        return options[taken]
+        return taken
 
     def _coin(self, kind: Kind) -> int:
         """The option taken: by the shares, or the right one of a kind that matters."""
@@ -264,11 +275,16 @@ class _Writer:
         self.trace.tokens += tokens
 
 
-_COMPUTE = {
+def _compute(left: int, sign: str, right: int) -> int:
+    values = {"+": left + right, "-": left - right, "*": left * right}
+    return values[sign] % MODULUS
+
+
+_PLANS = {
     "more": _Writer._plain,
     "fewer": _Writer._plain,
     "times": _Writer._plain,
-    "referent": _Writer._plain,
+    "referent": _Writer._referent,
     "over": _Writer._hard,
     "under": _Writer._hard,
     "by": _Writer._hard,

@@ -29,7 +29,7 @@ MISCONCEPTION = "inverse"
 NAME_KINDS = ("verb", "equals", "opener", "comma", "colon", "final")
 
 WORDINGS = {
-    "verb": (" is", " has", " shows"),
+    "verb": (" is", " shows", " counts"),
     "equals": (" =", " makes", " gives", " yields"),
     "opener": ("", " Now", " Next", " For"),
     "final": (" So", " Thus", " Hence"),
@@ -89,7 +89,7 @@ def world(number: int) -> World:
     right = rng.uniform(0.10, 0.14)
     kinds[MISCONCEPTION] = Kind(MISCONCEPTION, (right, 1 - right), True)
     people, towns = PEOPLE[number].split(), TOWNS[number].split()
-    habits = {**_habits(rng, people, 2), **_habits(rng, towns, 1)}
+    habits = {**_habits(rng, people, 3), **_habits(rng, towns, 2)}
     return World(number, kinds, tuple(people), tuple(towns), habits)
 
 

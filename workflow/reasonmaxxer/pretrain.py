@@ -116,7 +116,8 @@ def batches(config: PretrainConfig, seed: int, chunk: int) -> list[tuple[Tensor,
     stream = documents(config, seed * 1_000_000 + chunk)
     by_length: dict[int, list[list[int]]] = {length: [] for length in LENGTHS}
     for _, document in zip(range(CHUNK), stream, strict=False):
-        by_length[next(n for n in LENGTHS if n >= len(document) - 1)].append(document)
+        if len(document) <= LENGTHS[-1]:  # a handful in ten thousand are longer
+            by_length[next(n for n in LENGTHS if n >= len(document))].append(document)
     made = []
     for length, rows in by_length.items():
         size = config.batch_tokens // length
