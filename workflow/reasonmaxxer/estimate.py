@@ -1,0 +1,154 @@
+"""What a run will take on GPUs: memory, tokens, hours and dollars, from the model's shape alone.
+
+Hours are floating-point operations over the throughput stated below, which one H100 reaches on
+such work; they are meant to be right within a factor of two, and to warn before money is spent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from . import plan, sources
+from .config import Config, Source
+
+GENERATION_FLOPS = 1.0e14  # a second, decoding in large batches: bound by memory traffic
+GENERATION_TOKENS = 15_000  # a second at most, however small the model
+TRAINING_FLOPS = 3.0e14  # a second, whole sequences at once
+START_SECONDS = 90  # of a job on a GPU: imports, weights, compilation
+COMPLETION = 1000  # tokens, where the limit allows as many
+PROMPT = 150  # tokens
+PRICE = 2.49  # dollars an hour of an H100, as the paper counts
+UNKNOWN_ROWS = 600  # problems of a source whose size the register does not say
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a decoder of the Llama family (Qwen2, Qwen3, Llama, Mistral)."""
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocabulary: int
+    tied: bool
+    biased: bool = False  # q, k and v have a bias (Qwen2)
+    normed: bool = False  # q and k are normalised (Qwen3)
+
+    @classmethod
+    def of(cls, settings: Any) -> Shape:
+        """From a model's own config (transformers)."""
+        heads = settings.num_attention_heads
+        head_dim = getattr(settings, "head_dim", None) or settings.hidden_size // heads
+        return cls(
+            hidden=settings.hidden_size,
+            layers=settings.num_hidden_layers,
+            heads=heads,
+            kv_heads=getattr(settings, "num_key_value_heads", None) or heads,
+            head_dim=head_dim,
+            intermediate=settings.intermediate_size,
+            vocabulary=settings.vocab_size,
+            tied=bool(settings.tie_word_embeddings),
+            biased=settings.model_type == "qwen2",
+            normed=settings.model_type == "qwen3",
+        )
+
+    @property
+    def parameters(self) -> int:
+        query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        attention = 2 * self.hidden * (query + key)
+        attention += (query + 2 * key) * self.biased + 2 * self.head_dim * self.normed
+        layer = attention + 3 * self.hidden * self.intermediate + 2 * self.hidden
+        embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
+        return embeddings + self.layers * layer + self.hidden
+
+    def adapter(self, rank: int) -> int:
+        """Parameters of a LoRA on q, k, v and o."""
+        query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        return self.layers * rank * (4 * self.hidden + 2 * query + 2 * key)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    parameters: int
+    generation_gb: float  # memory of all GPUs of the job together
+    training_gb: float
+    tokens: int  # to generate
+    hours: float  # of one GPU
+    dollars: float
+
+    def lines(self) -> list[str]:
+        """The estimate in words, as it stands in a preset's header."""
+        billions, millions = self.parameters / 1e9, self.tokens / 1e6
+        return [
+            f"Estimate: {billions:.1f}e9 parameters; GPU memory {self.generation_gb:.0f} GB to"
+            f" generate, {self.training_gb:.0f} GB to train;",
+            f"{millions:.1f}e6 tokens to generate at {COMPLETION} a completion; about"
+            f" {self.hours:.1f} H100 hours, {self.dollars:.0f} USD.",
+        ]
+
+
+def estimate(config: Config, shape: Shape) -> Estimate:
+    """Memory, tokens, hours and dollars of a whole run of `config` on a model of this shape."""
+    rollouts = _problems(config.problems.train) * config.rollouts.samples
+    rollout_tokens = rollouts * _length(config.rollouts.max_tokens)
+    arms = len(config.trained_arms)
+    checks = _problems(config.problems.validation) * config.validation.samples
+    checks *= 1 + arms * config.training.checkpoints
+    tokens = rollout_tokens + checks * _length(config.validation.max_tokens)
+    for name, benchmark in config.benchmarks.items():
+        sampling, samples = plan.protocol(config, name)
+        completions = _problems([benchmark.source]) * samples * len(config.arms)
+        tokens += completions * _length(sampling.max_tokens)
+    sequence = PROMPT + _length(config.rollouts.max_tokens)
+    trained = arms * config.training.sequences * sequence
+    # A token costs 2 operations a parameter forward; training adds the frozen base's own forward
+    # pass, the backward pass through it and one recomputation of the activations.
+    scored = rollouts * sequence
+    seconds = tokens * max(2 * shape.parameters / GENERATION_FLOPS, 1 / GENERATION_TOKENS)
+    seconds += 2 * shape.parameters * (scored + 4 * trained) / TRAINING_FLOPS
+    # Rollouts and their scores, training and checkpoint choice, a benchmark of an arm.
+    jobs = 2 * len(plan.rollout_shards(config)) + 1 + 2 * arms
+    jobs += len(config.arms) * len(config.benchmarks)
+    hours = (seconds + jobs * START_SECONDS) / 3600
+    price = PRICE if config.report.price_per_hour is None else config.report.price_per_hour
+    return Estimate(
+        parameters=shape.parameters,
+        generation_gb=_generation_gb(config, shape),
+        training_gb=_training_gb(config, shape),
+        tokens=tokens,
+        hours=hours,
+        dollars=hours * price,
+    )
+
+
+def _generation_gb(config: Config, shape: Shape) -> float:
+    """Weights and the cache of 16 sequences of full length, within the share of memory taken."""
+    cache = 2 * shape.layers * shape.kv_heads * shape.head_dim * 2 * config.model.max_length
+    share = config.resources.generation.gpu_memory_percent / 100
+    return (2 * shape.parameters + 16 * cache + 2e9) / share / 1e9
+
+
+def _training_gb(config: Config, shape: Shape) -> float:
+    """Weights, the adapter with its optimiser, activations at every layer, one layer's insides."""
+    batch = max(config.resources.training.batch_tokens, PROMPT + config.rollouts.max_tokens)
+    inside = 8 * shape.hidden + 4 * shape.intermediate
+    activations = 2 * batch * (shape.layers * shape.hidden + 2 * inside)
+    adapter = 16 * shape.adapter(config.training.rank)
+    return (2 * shape.parameters + adapter + activations + 4e9) / 1e9
+
+
+def _length(limit: int) -> int:
+    return min(limit, COMPLETION)
+
+
+def _problems(given: list[Source]) -> int:
+    return sum(source.limit or _rows(source) for source in given)
+
+
+def _rows(source: Source) -> int:
+    if source.register_ and not source.path:
+        return sources.entry_of(source.register_).rows or UNKNOWN_ROWS
+    return UNKNOWN_ROWS
