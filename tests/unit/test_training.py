@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 import reference
 import torch
-from safetensors.torch import load_file
-
-from reasonmaxxer import tables, training
-from reasonmaxxer.config import ModelConfig, TrainingConfig
+from reasonmaxxer import base_states, entropies, tables, training
+from reasonmaxxer.config import EntropiesConfig, ModelConfig, TrainingConfig
+from reasonmaxxer.curriculum import learning_rate, read_rollouts, training_steps
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.model import load_base, lora_config
 from reasonmaxxer.objective import Rollout
-from reasonmaxxer.training import learning_rate, read_rollouts, training_steps
+from safetensors.torch import load_file
 
 QUICK = {"rank": 4, "alpha": 8, "warmup_steps": 2, "learning_rate": 0.005, "sequences_per_step": 4}
 
@@ -160,6 +159,66 @@ def test_stored_base_states_train_the_same_adapter(tmp_path, model, monkeypatch)
     live, _ = _train(tmp_path / "live", model, selection)
     a, b = load_file(stored[-1]), load_file(live[-1])
     assert all(torch.allclose(a[name], b[name], atol=1e-4) for name in a)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_states_that_the_scorer_kept_are_those_of_the_base(tmp_path, model, monkeypatch, dtype):
+    monkeypatch.setattr(entropies, "PART_TOKENS", 40)  # so that several parts are joined
+    rollouts = read_rollouts(_selection(tmp_path / "s.parquet"))
+    path = _score(tmp_path, rollouts, model, dtype)
+    base = load_base(str(model), ModelConfig(path=str(model), dtype=dtype))
+    trainer = training.Trainer(base, rollouts, TrainingConfig(**QUICK))
+    kept = base_states.StoredStates(base, rollouts, [path])
+    ids = base.pad([rollouts[i].ids for i in (7, 2, 11)])
+    found, expected = kept.hidden([7, 2, 11], ids), trainer.base_states.hidden([7, 2, 11], ids)
+    for row, index in enumerate((7, 2, 11)):
+        length = len(rollouts[index].ids)
+        assert found.dtype == base.dtype
+        gap = (found[row, :length] - expected[row, :length]).float().norm()
+        assert gap < (1e-5 if dtype == "float32" else 0.02) * expected[row, :length].float().norm()
+
+
+def test_states_of_other_rollouts_or_models_are_an_error(tmp_path, model):
+    rollouts = read_rollouts(_selection(tmp_path / "s.parquet"))
+    path = _score(tmp_path, rollouts[:-1], model, "float32")
+    base = load_base(str(model), ModelConfig(path=str(model), dtype="float32"))
+    with pytest.raises(UserError, match=r"no states of problem 'p2', sample 3"):
+        base_states.StoredStates(base, rollouts, [path])
+    other = load_base(str(model), ModelConfig(path=str(model), dtype="bfloat16"))
+    with pytest.raises(UserError, match=r"they are another model's"):
+        base_states.StoredStates(other, rollouts[:-1], [path])
+    path.write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="not a readable file of states"):
+        base_states.StoredStates(base, rollouts, [path])
+
+
+def _score(tmp_path, rollouts, model, dtype) -> Path:
+    """The file of states that the scorer keeps for these rollouts."""
+    rows = [
+        {
+            "problem_id": rollout.problem,
+            "sample": rollout.sample,
+            "seed": 0,
+            "prompt_token_ids": rollout.ids[: rollout.prompt_length].tolist(),
+            "token_ids": rollout.ids[rollout.prompt_length :].tolist(),
+            "logprobs": [0.0] * (len(rollout.ids) - rollout.prompt_length),
+            "finish_reason": "stop",
+            "text": "",
+        }
+        for rollout in rollouts
+    ]
+    tables.write(tmp_path / "rollouts.parquet", "rollouts", rows)
+    entropies.run(
+        rollouts=tmp_path / "rollouts.parquet",
+        model=str(model),
+        model_config=ModelConfig(path=str(model), dtype=dtype),
+        config=EntropiesConfig(),
+        out=tmp_path / "entropies.parquet",
+        scratch=tmp_path / "scratch",
+        batch_tokens=64,
+        states_out=tmp_path / "states.safetensors",
+    )
+    return tmp_path / "states.safetensors"
 
 
 def test_gradients_do_not_depend_on_the_micro_batches(tmp_path, model):

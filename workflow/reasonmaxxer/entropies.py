@@ -12,15 +12,18 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from . import tables
+from .base_states import join_states, writing_states
 from .batching import plan_batches
 from .config import EntropiesConfig, ModelConfig
 from .errors import UserError
@@ -42,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-config", required=True, help="config section `model` as JSON")
     parser.add_argument("--config", required=True, help="config section `entropies` as JSON")
     parser.add_argument("--out", required=True, type=Path, help="table `entropies` to write")
+    parser.add_argument(
+        "--states-out", type=Path, help="file to keep the base's hidden states in, for training"
+    )
     parser.add_argument("--scratch", required=True, type=Path, help="folder for unfinished work")
     parser.add_argument("--batch-tokens", type=int, default=16384, help="most tokens of a batch")
     parser.add_argument("--threads", type=int, default=1, help="CPU cores")
@@ -57,6 +63,7 @@ def main(args: argparse.Namespace) -> None:
         out=args.out,
         scratch=args.scratch,
         batch_tokens=args.batch_tokens,
+        states_out=args.states_out,
     )
 
 
@@ -68,29 +75,45 @@ def run(
     out: Path,
     scratch: Path,
     batch_tokens: int,
+    states_out: Path | None = None,
 ) -> None:
     """Score `rollouts` into `out`; parts that an interrupted run finished are not scored again."""
     section = {"model": model_config.model_dump(mode="json"), **config.model_dump(mode="json")}
     record = provenance("entropies", section, inputs=[rollouts])
     check_rollouts(rollouts, model_settings(model, model_config).vocab_size)
 
-    key = json.dumps([record, model_fingerprint(model)], sort_keys=True)
+    key = json.dumps([record, model_fingerprint(model), bool(states_out)], sort_keys=True)
     folder = scratch / hashlib.sha256(key.encode()).hexdigest()[:16]
-    parts = []
+    finished: list[Path] = []
     base: Base | None = None
     with tqdm(total=tables.num_rows(rollouts, "rollouts"), unit="rollout", desc="scoring") as bar:
         for index, part in enumerate(_parts(rollouts)):
-            parts.append(folder / f"part-{index:06d}.parquet")
-            if not parts[-1].exists():
+            path = folder / f"part-{index:06d}.parquet"
+            if not path.exists():
                 base = base or load_base(model, model_config)
-                columns = score_rollouts(base, part, config.top_k, batch_tokens)
-                tables.write(parts[-1], "entropies", columns, record)
+                with _part_states(base, part, path) if states_out else nullcontext() as states:
+                    columns = score_rollouts(base, part, config.top_k, batch_tokens, states)
+                tables.write(path, "entropies", columns, record)
+            finished.append(path)
             bar.update(len(part))
+    if states_out:
+        join_states([path.with_suffix(".safetensors") for path in finished], states_out)
     with tables.open_writer(out, "entropies", record) as writer:
-        for path in parts:
+        for path in finished:
             for table in tables.iter_batches(path, "entropies"):
                 writer.write({name: table[name] for name in table.column_names})
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _part_states(
+    base: Base, rollouts: list[dict[str, Any]], path: Path
+) -> AbstractContextManager[Tensor]:
+    """Where the hidden states of a part go: a file beside the part's own."""
+    keys = [
+        (row["problem_id"], row["sample"], len(row["prompt_token_ids"]) + len(row["token_ids"]))
+        for row in rollouts
+    ]
+    return writing_states(path.with_suffix(".safetensors"), base.dtype, base.width, keys)
 
 
 def check_rollouts(path: Path, vocabulary: int) -> None:
@@ -123,18 +146,29 @@ def _parts(rollouts: Path) -> Iterator[list[dict[str, Any]]]:
 
 @torch.inference_mode()
 def score_rollouts(
-    base: Base, rollouts: list[dict[str, Any]], top_k: int, batch_tokens: int
+    base: Base,
+    rollouts: list[dict[str, Any]],
+    top_k: int,
+    batch_tokens: int,
+    states: Tensor | None = None,
 ) -> dict[str, Any]:
-    """Columns of the table `entropies` for these rollouts, in their order."""
+    """Columns of the table `entropies` for these rollouts, in their order.
+
+    Puts the hidden states of all their tokens into `states` [tokens, H], if given.
+    """
     sequences = [
         np.asarray(row["prompt_token_ids"] + row["token_ids"], dtype=np.int64) for row in rollouts
     ]
     completions = np.array([len(row["token_ids"]) for row in rollouts])
     starts = np.cumsum(completions) - completions
+    ends = np.cumsum([len(sequence) for sequence in sequences]).tolist()
     columns = _Columns(int(completions.sum()), min(top_k, base.head.vocabulary))
     for batch in plan_batches([len(sequence) for sequence in sequences], batch_tokens):
         hidden = base.hidden(base.pad([sequences[i] for i in batch]))
         width = hidden.shape[1]
+        if states is not None:
+            for row, i in enumerate(batch):
+                states[ends[i] - len(sequences[i]) : ends[i]] = hidden[row, : len(sequences[i])]
         rows, places, targets = [], [], []
         for row, i in enumerate(batch):
             first = len(sequences[i]) - completions[i]

@@ -30,6 +30,13 @@ class Rollout:
     prompt_length: int  # at least 1
     advantage: float
     positions: np.ndarray  # decisions, 0-based in the completion, ascending
+    problem: str = ""
+    sample: int = 0
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What tells it apart: problem, sample, and its length to be sure."""
+        return self.problem, self.sample, len(self.ids)
 
     @property
     def decision_share(self) -> float:

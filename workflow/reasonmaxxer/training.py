@@ -23,15 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from . import tables
-from .base_states import BaseStates, LiveStates, StoredStates, fits_on_disk
+from .base_states import BaseStates, LiveStates, StoredStates, fits_on_disk, store_states
 from .batching import plan_batches
 from .config import ModelConfig, TrainingConfig
+from .curriculum import learning_rate, read_rollouts, training_steps
 from .errors import UserError
 from .model import (
     Base,
@@ -68,6 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="safetensors files to write, evenly spaced over the run, the last at its end",
     )
+    parser.add_argument(
+        "--states",
+        nargs="*",
+        type=Path,
+        default=[],
+        help="files that the scorer wrote by --states-out, to be spared the base's passes",
+    )
     parser.add_argument("--scratch", required=True, type=Path, help="folder for unfinished work")
     parser.add_argument("--batch-tokens", type=int, default=16384, help="most tokens of a batch")
     parser.add_argument("--threads", type=int, default=1, help="CPU cores")
@@ -84,6 +91,7 @@ def main(args: argparse.Namespace) -> None:
         checkpoints=args.checkpoints,
         scratch=args.scratch,
         batch_tokens=args.batch_tokens,
+        states=args.states,
     )
 
 
@@ -96,6 +104,7 @@ def run(
     checkpoints: Sequence[Path],
     scratch: Path,
     batch_tokens: int,
+    states: Sequence[Path] = (),
 ) -> None:
     """Train, writing `checkpoints` and the log. An interrupted run goes on where it was saved."""
     rollouts = read_rollouts(selection)
@@ -116,13 +125,13 @@ def run(
         check_ids(rollout.ids, settings.vocab_size, f"{selection}: token ids")
 
     section = {"model": model_config.model_dump(mode="json"), **config.model_dump(mode="json")}
-    record = provenance("training", section, inputs=[selection], seed=config.seed)
+    record = provenance("training", section, inputs=[selection, *states], seed=config.seed)
     folder = scratch / _digest({**record, "weights": model_fingerprint(model)})
     folder.mkdir(parents=True, exist_ok=True)
 
     with _Processes() as processes:
         trainer = Trainer(load_base(model, model_config), rollouts, config, processes)
-        trainer.base_states = _base_states(trainer, rollouts, steps, folder, batch_tokens)
+        trainer.base_states = base_states(trainer, steps, states, folder, batch_tokens)
         log = trainer.fit(steps, folder, batch_tokens)
         if processes.rank:
             return
@@ -141,74 +150,25 @@ def _checkpoint(folder: Path, index: int) -> Path:
     return folder / f"checkpoint-{index}.safetensors"
 
 
-# --- the plan ---------------------------------------------------------------------------------
-
-
-def read_rollouts(selection: Path) -> list[Rollout]:
-    """The training sequences of the table `selection`. Raises `UserError` if one is malformed."""
-    columns = ["prompt_token_ids", "token_ids", "advantage", "positions", "problem_id", "sample"]
-    rollouts = []
-    for row in tables.rows(selection, "selection", columns):
-        prompt, completion = row["prompt_token_ids"], row["token_ids"]
-        positions = np.asarray(row["positions"], dtype=np.int64)
-        where = f"{selection}: problem '{row['problem_id']}', sample {row['sample']}"
-        if not prompt:
-            raise UserError(f"{where}: prompt_token_ids: is empty; the first token needs one")
-        if len(positions) and not (positions.min() >= 0 and positions.max() < len(completion)):
-            raise UserError(
-                f"{where}: positions: outside the completion of {len(completion)} tokens"
-            )
-        ids = np.asarray(prompt + completion, dtype=np.int64)
-        rollouts.append(Rollout(ids, len(prompt), row["advantage"], positions))
-    if not rollouts:
-        raise UserError(f"{selection}: no rollouts to train on; see its summary")
-    return rollouts
-
-
-def training_steps(rollouts: Sequence[Rollout], config: TrainingConfig) -> list[list[int]]:
-    """Indices of the rollouts of each optimiser step.
-
-    Epochs repeat, each in a new random order, until `config.sequences` rollouts are visited; of a
-    longer selection that many are drawn. Order `magnitude` is by |A| x share of decisions,
-    falling, the same in each epoch, as in the released scripts.
-    """
-    rng = np.random.default_rng(config.seed)
-    magnitudes = np.array([abs(r.advantage) * r.decision_share for r in rollouts])
-    order: list[int] = []
-    while len(order) < config.sequences:
-        if config.order == "magnitude":
-            order.extend(np.argsort(-magnitudes, kind="stable").tolist())
-        else:
-            order.extend(rng.permutation(len(rollouts)).tolist())
-    order = order[: config.sequences]
-    size = config.sequences_per_step
-    return [order[start : start + size] for start in range(0, len(order), size)]
-
-
-def learning_rate(step: int, steps: int, config: TrainingConfig) -> float:
-    """Rate of the 1-based `step`: linear warm-up from 0, then linear decay to 0.
-
-    As in the usual schedule with warm-up, the n-th step takes the rate at n - 1.
-    """
-    done, end = step - 1, config.decay_steps or steps
-    if done < config.warmup_steps:
-        return config.learning_rate * done / config.warmup_steps
-    return config.learning_rate * max(end - done, 0) / max(end - config.warmup_steps, 1)
-
-
-def _base_states(
+def base_states(
     trainer: Trainer,
-    rollouts: Sequence[Rollout],
     steps: Sequence[Sequence[int]],
+    kept: Sequence[Path],
     folder: Path,
     batch_tokens: int,
 ) -> BaseStates:
+    """From the scorer's files where they were kept; else stored here if visited repeatedly."""
+    base, rollouts = trainer.base, trainer.rollouts
+    if kept:
+        return StoredStates(base, rollouts, kept)
     repeats = sum(map(len, steps)) > len(rollouts)
     alone = trainer.processes.count == 1
-    if repeats and alone and fits_on_disk(trainer.base, rollouts, folder):
-        path = folder / "base-states.npy"
-        return StoredStates(trainer.base, trainer.adapted, rollouts, path, batch_tokens)
-    return LiveStates(trainer.base, trainer.adapted)
+    if repeats and alone and fits_on_disk(base, rollouts, folder):
+        path = folder / "base-states.safetensors"
+        if not path.exists():
+            store_states(base, trainer.adapted, rollouts, path, batch_tokens)
+        return StoredStates(base, rollouts, [path])
+    return LiveStates(base, trainer.adapted)
 
 
 # --- the loop ---------------------------------------------------------------------------------
