@@ -25,10 +25,10 @@ def main(args: argparse.Namespace) -> None:
     paths = {"train": args.train, "validation": args.validation}
     paths |= {Path(path).stem: path for path in args.benchmarks}
     splits = {name: tables.read(path, "problems").to_pylist() for name, path in paths.items()}
-    others = {name: rows for name, rows in splits.items() if name != "train"}
+    benchmarks = {name: splits[name] for name in paths if name not in ("train", "validation")}
+    without_overlap(splits["validation"], "validation", benchmarks, "fail")
+    others = {**benchmarks, "validation": splits["validation"]}
     without_overlap(splits["train"], "train", others, "fail")
-    del others["validation"]
-    without_overlap(splits["validation"], "validation", others, "fail")
     summary = {
         "provenance": provenance("problems", {}, paths.values()),
         "splits": {name: _counts(path, splits[name]) for name, path in paths.items()},

@@ -26,7 +26,7 @@ def normalise(text: str) -> str:
     text = re.sub(r"\\[dt]frac(?![a-z])", r"\\frac", text)
     text = re.sub(r"\\(left|right|displaystyle|text|mathrm|q?quad)(?![a-z])", "", text)
     text = re.sub(r"\\[,;:!>\[\]() ]|[\s~${}]", "", text)
-    return re.sub(r"(?<!\d)[.,;:]|[.,;:](?!\d)", "", text)
+    return re.sub(r"\?|(?<!\d)[.,;:]|[.,;:](?!\d)", "", text)
 
 
 def without_doubles(problems: list[Problem]) -> tuple[list[Problem], int]:
