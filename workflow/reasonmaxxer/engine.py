@@ -310,6 +310,8 @@ def _cpu_options(hardware: Hardware, model: ModelConfig) -> dict[str, Any]:
     # The job's cores are its threads: binding to a core list would pile jobs onto the same ones.
     os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
     os.environ["OMP_NUM_THREADS"] = str(hardware.threads)
+    # One helper of the sampler is compiled even in eager mode: seconds and a gigabyte a start.
+    os.environ["TORCHDYNAMO_DISABLE"] = "1"
     return {
         "distributed_executor_backend": "uni",
         "enforce_eager": True,
