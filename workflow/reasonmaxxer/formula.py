@@ -28,7 +28,7 @@ class FormulaError(ValueError):
 
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
+    r"\s*(?:(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3}(?!\d))?(?![eE][+-]?\d))"
     r"|(?P<command>\\[A-Za-z]+)|(?P<word>(?:arc)?(?:sinh|cosh|tanh|sin|cos|tan|sec|csc|cot|log|ln|exp)(?![a-z]))"
     r"|(?P<letter>[A-Za-z])|(?P<symbol>\\[{}]|[-+*/^_(){}\[\]|!'°%]))"
 )
