@@ -14,7 +14,7 @@ import pytest
 import reference
 import torch
 from reasonmaxxer import base_states, entropies, tables, training
-from reasonmaxxer.config import EntropiesConfig, ModelConfig, TrainingConfig
+from reasonmaxxer.config import EntropiesConfig, ModelConfig, TrainingConfig, load
 from reasonmaxxer.curriculum import learning_rate, read_rollouts, training_steps
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.model import load_base, lora_config
@@ -353,6 +353,14 @@ def test_the_rate_warms_up_and_decays_as_published(step, decay, share):
     # 125 steps, 50 of warm-up; the scripts decay to step 200 and leave off at 34% of the peak
     config = TrainingConfig(decay_steps=decay)
     assert learning_rate(step, 125, config) == pytest.approx(share * 1e-4)
+
+
+def test_the_overlay_of_the_released_scripts_runs_their_149_steps():
+    root = Path(__file__).parents[2] / "config"
+    scripts = load([root / "config.yaml", root / "released-scripts.yaml"])
+    assert scripts.training.steps == 149
+    assert learning_rate(150, 149, scripts.training) / 1e-4 == pytest.approx(0.34)
+    assert scripts.selection.trim_longest == 0.2
 
 
 # --- errors -----------------------------------------------------------------------------------
