@@ -15,11 +15,9 @@ Rows = Sequence[Mapping[str, Any]]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name; nothing is fetched
 PERCENT = {"format": ".0%"}
-INTERVAL = [
-    {"field": "value", "format": ".1%"},
-    {"field": "low", "format": ".1%"},
-    {"field": "high", "format": ".1%"},
-]
+RULE = {"type": "rule", "strokeWidth": 2}
+DOT = {"filled": True, "size": 60, "opacity": 1}
+INTERVAL = {"value": ".1%", "low": ".1%", "high": ".1%"}
 
 
 def accuracy(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
@@ -29,26 +27,9 @@ def accuracy(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spe
         return None
     y = {"field": "arm", "type": "nominal", "sort": _names(titles, order), "title": None}
     x = {"type": "quantitative", "axis": {**PERCENT, "title": None}, "scale": {"zero": False}}
-    return _facets(
-        data,
-        "benchmark",
-        {
-            "height": {"step": 22},
-            "layer": [
-                {
-                    "mark": {"type": "rule", "strokeWidth": 2},
-                    "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y},
-                },
-                {
-                    "mark": {"type": "point", "filled": True, "size": 60},
-                    "encoding": {
-                        **{"x": {**x, "field": "value"}, "y": y},
-                        "tooltip": [{"field": "arm"}, *INTERVAL],
-                    },
-                },
-            ],
-        },
-    )
+    tooltip = _tips(arm="", **INTERVAL)
+    layers = _with_interval({"y": y}, "x", x, {"type": "point", **DOT}, tooltip)
+    return _facets(data, "benchmark", {"height": {"step": 22}, "layer": layers})
 
 
 def pass_at_k(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
@@ -67,29 +48,12 @@ def pass_at_k(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Sp
         "axis": {"values": sorted({row["k"] for row in data}), "grid": False},
     }
     y = {"type": "quantitative", "axis": {**PERCENT, "title": "pass@k"}, "scale": {"zero": False}}
-    colour = _by_arm(titles, order, data)
-    return _facets(
-        data,
-        "benchmark",
-        {
-            "height": 190,
-            "layer": [
-                {
-                    "mark": {"type": "area", "opacity": 0.13},
-                    "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
-                    | {"color": colour},
-                },
-                {
-                    "mark": {"type": "line", "point": {"size": 30}},
-                    "encoding": {
-                        **{"x": x, "y": {**y, "field": "value"}, "color": colour},
-                        "strokeDash": colour,
-                        "tooltip": [{"field": "arm"}, {"field": "k"}, *INTERVAL],
-                    },
-                },
-            ],
-        },
-    )
+    shared = {"x": x, "color": _by_arm(titles, order, data)}
+    line = {"type": "line", "point": {"size": 30}}
+    band = {"type": "area", "opacity": 0.13}
+    layers = _with_interval(shared, "y", y, line, _tips(arm="", k="", **INTERVAL), band)
+    layers[1]["encoding"]["strokeDash"] = shared["color"]  # not by colour alone
+    return _facets(data, "benchmark", {"height": 190, "layer": layers})
 
 
 def entropy(figure: Mapping[str, Any] | None) -> Spec | None:
@@ -100,7 +64,7 @@ def entropy(figure: Mapping[str, Any] | None) -> Spec | None:
     edges, counts = figure["edges"], figure["counts"]
     data = [
         {
-            **{"from": low, "to": high, "positions": count},
+            **{"low": low, "high": high, "positions": count},
             "above": "decision" if threshold is not None and low >= threshold else "other",
         }
         for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
@@ -110,44 +74,41 @@ def entropy(figure: Mapping[str, Any] | None) -> Spec | None:
         "mark": {"type": "bar", "binSpacing": 1},
         "encoding": {
             "x": {
-                **{"field": "from", "type": "quantitative", "bin": {"binned": True}},
+                **{"field": "low", "type": "quantitative", "bin": {"binned": True}},
                 "axis": {"title": "entropy of the base's next token, nats", "tickCount": 10},
             },
-            "x2": {"field": "to"},
+            "x2": {"field": "high"},
             "y": {
                 **{"field": "positions", "type": "quantitative"},
                 "scale": {"type": "log", "domainMin": 0.8},
-                "axis": {"title": "positions", "format": "~s", "values": _decades(max(counts))},
+                "axis": {
+                    "title": "positions",
+                    "format": "~s",
+                    "values": [10**n for n in range(len(str(max(counts))))],
+                },
             },
             "y2": {"datum": 0.8},
             "color": {
                 **{"field": "above", "type": "nominal", "legend": None},
                 "scale": {"domain": ["other", "decision"], "range": "emphasis"},
             },
-            "tooltip": [
-                {"field": "from", "format": ".3f"},
-                {"field": "to", "format": ".3f"},
-                {"field": "positions", "format": ","},
-            ],
+            "tooltip": _tips(low=".3f", high=".3f", positions=","),
         },
     }
-    layers: list[Spec] = [bars]
-    if threshold is not None:
-        at = [{"tau": threshold, "label": f"tau = {threshold:.3g}"}]
-        x = {"field": "tau", "type": "quantitative"}
-        layers += [
-            {
-                "data": {"values": at},
-                "mark": {"type": "rule", "strokeWidth": 1.5, "strokeDash": [4, 3]},
-                "encoding": {"x": x},
-            },
-            {
-                "data": {"values": at},
-                "mark": {"type": "text", "align": "left", "dx": 5, "y": 8, "fontWeight": 600},
-                "encoding": {"x": x, "text": {"field": "label"}},
-            },
-        ]
+    layers = [bars, *_threshold(threshold)] if threshold is not None else [bars]
     return _single({"data": {"values": data}, "height": 220, "layer": layers})
+
+
+def _threshold(tau: float) -> list[Spec]:
+    data = {"values": [{"tau": tau, "label": f"tau = {tau:.3g}"}]}
+    x = {"field": "tau", "type": "quantitative"}
+    rule = {"type": "rule", "strokeWidth": 1.5, "strokeDash": [4, 3]}
+    text = {"type": "text", "align": "left", "dx": 5, "y": 8, "fontWeight": 600}
+    label = {"x": x, "text": {"field": "label"}}
+    return [
+        {"data": data, "mark": rule, "encoding": {"x": x}},
+        {"data": data, "mark": text, "encoding": label},
+    ]
 
 
 def pass_rates(pool: Mapping[str, Any] | None) -> Spec | None:
@@ -178,7 +139,7 @@ def pass_rates(pool: Mapping[str, Any] | None) -> Spec | None:
                     **{"field": "use", "type": "nominal", "legend": None},
                     "scale": {"domain": ["all alike", "mixed"], "range": "emphasis"},
                 },
-                "tooltip": [{"field": "correct"}, {"field": "problems"}],
+                "tooltip": _tips(correct="", problems=""),
             },
         }
     )
@@ -203,11 +164,7 @@ def gated_share(gates: Rows, titles: Mapping[str, str]) -> Spec | None:
                     **{"field": "share", "type": "quantitative"},
                     "axis": {"format": ".1%", "title": "share of positions"},
                 },
-                "tooltip": [
-                    {"field": "arm"},
-                    {"field": "gate"},
-                    {"field": "share", "format": ".2%"},
-                ],
+                "tooltip": _tips(arm="", gate="", share=".2%"),
             },
         }
     )
@@ -247,11 +204,7 @@ def training(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> S
                     "scale": {"zero": False},
                 },
                 "color": _by_arm(titles, order, data),
-                "tooltip": [
-                    {"field": "arm"},
-                    {"field": "step"},
-                    {"field": "value", "format": ".4g"},
-                ],
+                "tooltip": _tips(arm="", step="", value=".4g"),
             },
         },
         sort=list(CURVES.values()),
@@ -261,7 +214,11 @@ def training(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> S
 
 def validation(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
     """Validation pass rate by checkpoint; a ring is round the chosen one."""
-    data = [{**row, "arm": titles[row["arm"]]} for row in curves if row["arm"] in order]
+    data = [
+        {**row, "arm": titles[row["arm"]], "value": row["pass_rate"]}
+        for row in curves
+        if row["arm"] in order
+    ]
     if not data:
         return None
     x = {
@@ -274,28 +231,14 @@ def validation(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) ->
     apart = {"field": "arm", "type": "nominal", "sort": _names(titles, order)}
     offset = {"xOffset": {**apart, "scale": {"range": [-14, 14]}}} if len(order) > 1 else {}
     shared = {"x": x, "color": _by_arm(titles, order, data, "circle"), **offset}
-    mark = {"type": "point", "filled": True, "size": 50}
-    tooltip = [{"field": "arm"}, {"field": "checkpoint"}, {"field": "pass_rate", "format": ".1%"}]
-    return _single(
-        {
-            **{"data": {"values": data}, "height": 220},
-            "layer": [
-                {
-                    "mark": {"type": "rule"},
-                    "encoding": {**shared, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
-                },
-                {
-                    "mark": mark,
-                    "encoding": {**shared, "y": {**y, "field": "pass_rate"}, "tooltip": tooltip},
-                },
-                {
-                    "transform": [{"filter": "datum.chosen"}],
-                    "mark": {"type": "point", "size": 190, "strokeWidth": 2},
-                    "encoding": {**shared, "y": {**y, "field": "pass_rate"}},
-                },
-            ],
-        }
-    )
+    tooltip = _tips(arm="", checkpoint="", **INTERVAL)
+    ring = {
+        "transform": [{"filter": "datum.chosen"}],
+        "mark": {"type": "point", "size": 190, "strokeWidth": 2},
+        "encoding": {**shared, "y": {**y, "field": "value"}},
+    }
+    layers = _with_interval(shared, "y", y, {"type": "point", **DOT}, tooltip)
+    return _single({"data": {"values": data}, "height": 220, "layer": [*layers, ring]})
 
 
 def sweep(
@@ -332,24 +275,9 @@ def _sweep_chart(key: str, data: list[dict[str, Any]]) -> Spec:
     x |= {"scale": {"zero": False, "padding": 16}} if numeric else {}
     y = {"type": "quantitative", "axis": {**PERCENT, "title": "mean accuracy"}}
     y["scale"] = {"zero": False}
-    return _single(
-        {
-            **{"data": {"values": data}, "height": 200},
-            "layer": [
-                {
-                    "mark": {"type": "rule"},
-                    "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
-                },
-                {
-                    "mark": {"type": "line" if numeric else "point", "point": True},
-                    "encoding": {
-                        **{"x": x, "y": {**y, "field": "value"}},
-                        "tooltip": [{"field": "arm"}, *INTERVAL],
-                    },
-                },
-            ],
-        }
-    )
+    mark = {"type": "line" if numeric else "point", "point": True}
+    layers = _with_interval({"x": x}, "y", y, mark, _tips(arm="", **INTERVAL))
+    return _single({"data": {"values": data}, "height": 200, "layer": layers})
 
 
 def cost(stages: Rows) -> Spec | None:
@@ -363,13 +291,38 @@ def cost(stages: Rows) -> Spec | None:
             "encoding": {
                 "y": {"field": "stage", "type": "nominal", "sort": None, "title": None},
                 "x": {"field": "seconds", "type": "quantitative"},
-                "tooltip": [{"field": "stage"}, {"field": "seconds", "format": ",.1f"}],
+                "tooltip": _tips(stage="", seconds=",.1f"),
             },
         }
     )
 
 
 # --- parts ------------------------------------------------------------------------------------
+
+
+def _with_interval(
+    shared: Spec,
+    channel: str,
+    scale: Spec,
+    mark: Spec,
+    tooltip: list[Spec],
+    interval: Spec | None = None,
+) -> list[Spec]:
+    """Two layers: the interval along `channel` (as a rule by default), the value upon it."""
+    ends = {channel: {**scale, "field": "low"}, f"{channel}2": {"field": "high"}}
+    value = {channel: {**scale, "field": "value"}}
+    return [
+        {"mark": interval or RULE, "encoding": {**shared, **ends}},
+        {"mark": mark, "encoding": {**shared, **value, "tooltip": tooltip}},
+    ]
+
+
+def _tips(**formats: str) -> list[Spec]:
+    """A tooltip's fields, each with its number format ("" for as it is)."""
+    return [
+        {"field": field, "format": how} if how else {"field": field}
+        for field, how in formats.items()
+    ]
 
 
 def _shown(
@@ -431,22 +384,8 @@ def _single(spec: Spec) -> Spec:
     return {"$schema": SCHEMA, "width": "container", "autosize": fit, **spec}
 
 
-def _decades(largest: int) -> list[int]:
-    return [10**power for power in range(len(str(largest)))]
-
-
 def _as_number(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:
         return text
-
-
-def swept_values(gates: Rows) -> dict[str, dict[str, Any]]:
-    """The values of an arm's own selection that sweeps may vary, by arm."""
-    keys = ("tau", "share", "window", "gate")
-    return {
-        row["arm"]: {key: row[key] for key in keys if row.get(key) is not None}
-        for row in gates
-        if not changes(row["arm"])
-    }

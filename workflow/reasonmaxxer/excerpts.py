@@ -36,7 +36,9 @@ _OUTCOMES = (
 # --- rollouts of the base ---------------------------------------------------------------------
 
 
-def collect_rollouts(manifest: Manifest, threshold: float | None) -> list[dict[str, Any]]:
+def collect_rollouts(
+    manifest: Manifest, threshold: float | None, tokens: TokenTexts
+) -> list[dict[str, Any]]:
     """A right and a wrong rollout of problems that the base solves sometimes, near half first.
 
     Each has the text of its tokens, their entropies (nats), whether they were gated, and the
@@ -49,7 +51,6 @@ def collect_rollouts(manifest: Manifest, threshold: float | None) -> list[dict[s
     keys = _chosen(verdicts, selection)
     rows = _rows_of(manifest["rollouts"], "rollouts", keys)
     scored = _entropies(manifest, keys)
-    tokens = TokenTexts(_tokenizer(manifest))
     problems = _problems(manifest, "train", {problem for problem, _ in keys})
     found = []
     for problem, sample in keys:
@@ -138,7 +139,7 @@ def _entropies(manifest: Manifest, keys: Sequence[Key]) -> dict[Key, dict[str, A
 
 
 def collect_pairs(
-    manifest: Manifest, suite: Mapping[str, Mapping[str, Scores]]
+    manifest: Manifest, suite: Mapping[str, Mapping[str, Scores]], tokens: TokenTexts
 ) -> list[dict[str, Any]]:
     """First samples of base and main arm on the same problems, all four outcomes among them.
 
@@ -147,7 +148,6 @@ def collect_pairs(
     base, main = base_of(manifest["arms"]), main_of(manifest["arms"])
     if main is None:
         return []
-    tokens = TokenTexts(_tokenizer(manifest))
     each = max(1, PAIRS // max(1, len(suite)))
     found = []
     for benchmark, arms in suite.items():
@@ -280,6 +280,10 @@ class TokenTexts:
         )
         self._alone: dict[int, str] = {}
 
+    def whole(self, ids: Sequence[int]) -> str:
+        """The text of several tokens."""
+        return str(self._decode(list(ids)))
+
     def alone(self, token: int) -> str:
         """The token by itself."""
         if token not in self._alone:
@@ -298,10 +302,3 @@ class TokenTexts:
             found.append(after[len(before) :])
             told = end
         return found
-
-
-def _tokenizer(manifest: Manifest) -> Any:
-    from transformers import AutoTokenizer
-
-    model = manifest["model"]
-    return AutoTokenizer.from_pretrained(model["path"], revision=model.get("revision"))

@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 
 from . import tables
 from .arms import main_of
-from .excerpts import collect_pairs, collect_rollouts
+from .config import ModelConfig
+from .excerpts import TokenTexts, collect_pairs, collect_rollouts
+from .prompts import load_tokenizer
 from .provenance import sha256
 from .scores import Scores
 
@@ -29,6 +31,9 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
     """Everything the report needs beyond metrics.json; small, whatever the run's size."""
     gates = gate_figures(manifest)
     threshold = _main_gate(manifest, gates).get("threshold")
+    model = manifest["model"]
+    place = {"path": model["path"], "revision": model.get("revision")}
+    tokens = TokenTexts(load_tokenizer(ModelConfig.model_validate(place)))
     return {
         "run": manifest["run"],
         "model": manifest["model"]["path"],
@@ -39,7 +44,7 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
         ],
         "main": main_of(manifest["arms"]),
         "benchmarks": [
-            {"name": name, **settings, "problems": _problems(suite, name)}
+            {"name": name, **settings, **_shown_problem(suite[name], tokens)}
             for name, settings in manifest["benchmarks"].items()
         ],
         "pool": pool_figures(manifest),
@@ -48,15 +53,18 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
         "training": training_curves(manifest),
         "validation": validation_curves(manifest),
         "tokens": token_counts(manifest, suite),
-        "rollouts": collect_rollouts(manifest, threshold),
-        "pairs": collect_pairs(manifest, suite),
+        "rollouts": collect_rollouts(manifest, threshold, tokens),
+        "pairs": collect_pairs(manifest, suite, tokens),
         "warnings": warnings(manifest, suite, gates),
         "provenance": provenance_rows(manifest),
     }
 
 
-def _problems(suite: Suite, benchmark: str) -> int:
-    return next((scores.problems for scores in suite[benchmark].values()), 0)
+def _shown_problem(arms: Mapping[str, Scores], tokens: TokenTexts) -> dict[str, Any]:
+    """How many problems, and the prompt of the first as the models were shown it."""
+    prompts = (scores.prompts[0] for scores in arms.values() if scores.prompts)
+    problems = next((scores.problems for scores in arms.values()), 0)
+    return {"problems": problems, "shown_prompt": tokens.whole(next(prompts, ()))}
 
 
 # --- the pool ---------------------------------------------------------------------------------

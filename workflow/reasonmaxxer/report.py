@@ -121,7 +121,7 @@ def all_charts(run: Run, stages: list[dict[str, Any]]) -> dict[str, Any]:
         "validation": charts.validation(figures["validation"], run.titles, single),
         "cost": charts.cost(stages),
     }
-    own = charts.swept_values(figures["gates"])
+    own = view.swept_values(figures["gates"])
     sweeps = charts.sweep(rows, list(run.arms), own)
     return found | {f"sweep-{key}": spec for key, spec in sweeps}
 

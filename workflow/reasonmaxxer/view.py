@@ -203,9 +203,11 @@ def gain_parts(run: Run) -> list[dict[str, Any]]:
     accuracy = share with an answer x accuracy of those; each factor's change is weighted with
     the mean of the other, so that the two parts add up to the gain.
     """
-    main = run.single[run.shown.index(run.main)] if run.main in run.shown else None
+    if run.main not in run.shown:
+        return []
+    main = run.single[run.shown.index(run.main)]
     found = []
-    for benchmark in run.benchmarks if main else []:
+    for benchmark in run.benchmarks:
         pair = [
             (run.row(arm, benchmark, "unparseable"), run.row(arm, benchmark, "accuracy-parsed"))
             for arm in (run.base, main)
@@ -290,7 +292,7 @@ def beside_paper(
             }
             for row in rows
         ],
-        "ours": ours if any(score for row in ours for score in row["scores"]) else [],
+        "ours": ours if set(names) & set(run.benchmarks) else [],
     }
 
 
@@ -302,6 +304,16 @@ def _paper_cost(row: Row) -> str | None:
     if row.get("cost_usd") is None:
         return None
     return f"{'≈ ' if row.get('cost_estimated') else ''}${row['cost_usd']:,}"
+
+
+def swept_values(gates: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """The values of an arm's own selection that sweeps may vary, by arm."""
+    keys = ("tau", "share", "window", "gate")
+    return {
+        row["arm"]: {key: row[key] for key in keys if row.get(key) is not None}
+        for row in gates
+        if not changes(row["arm"])
+    }
 
 
 def spread(items: Sequence[Any], count: int) -> list[Any]:

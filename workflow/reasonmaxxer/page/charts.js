@@ -43,8 +43,15 @@ function fitted(spec, width, config) {
     copy.spacing = { row: 26, column: gap };
     copy.spec.width = Math.max(110, Math.min(440, Math.floor((width - axes - gap * columns) / columns)));
   }
+  visit(copy, (part) => { if (part.legend && part.legend.columns) part.legend.columns = Math.max(1, Math.floor(width / 190)); });
   const emphasis = [config.muted, config.accent];
   return JSON.parse(JSON.stringify(copy).replaceAll('"range":"emphasis"', `"range":${JSON.stringify(emphasis)}`));
+}
+
+function visit(part, act) {
+  if (part === null || typeof part !== "object") return;
+  act(part);
+  for (const [name, inner] of Object.entries(part)) if (name !== "values") visit(inner, act);
 }
 
 async function draw(place) {

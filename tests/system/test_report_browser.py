@@ -1,0 +1,246 @@
+"""The page in a real browser: Chromium without a window, Debian's `chromium` and `chromium-driver`.
+
+Every page of a run under results/ is opened as well as one of a made-up run whose texts are
+hostile. `SCREENSHOTS=<folder>` keeps pictures of both, light and dark, wide and narrow.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import synthetic
+from reasonmaxxer import __main__
+
+ROOT = Path(__file__).parents[2]
+REAL = sorted(path for path in ROOT.glob("results/*/report.html"))
+SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
+TIMEOUT = 60.0  # seconds for a page to be drawn; a loaded machine is slow
+
+
+@pytest.fixture(scope="session")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run with 5,000 samples, seeds, a sweep, timings and hostile text."""
+    folder = tmp_path_factory.mktemp("run")
+    manifest = synthetic.make_run(folder)
+    timing = folder / "benchmarks/train_adapter/reasonmaxxer.tsv"
+    timing.parent.mkdir(parents=True)
+    timing.write_text("s\tmax_rss\n12.5\t700\n", encoding="utf-8")
+    figures, metrics, out = (folder / n for n in ("figures.json", "metrics.json", "report.html"))
+    __main__.main(
+        [
+            *("metrics", "--manifest", json.dumps(manifest), "--out", str(metrics)),
+            *("--table", str(folder / "metrics.parquet"), "--figures", str(figures)),
+        ]
+    )
+    __main__.main(
+        [
+            *("report", "--metrics", str(metrics), "--figures", str(figures), "--config"),
+            *(json.dumps({"title": "A made-up run", "price_per_hour": 1.89}), "--out", str(out)),
+            *("--page", str(ROOT / "workflow/reasonmaxxer/page")),
+            *("--benchmarks-dir", str(folder / "benchmarks")),
+        ]
+    )
+    return out
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(params=["made up", *(path.parent.name for path in REAL)])
+def page(
+    request: pytest.FixtureRequest, browser: webdriver.Chrome, made_up: Path
+) -> webdriver.Chrome:
+    """The browser with the page open and drawn, light, wide."""
+    names = {path.parent.name: path for path in REAL}
+    show(browser, names.get(request.param, made_up))
+    return browser
+
+
+def show(browser: webdriver.Chrome, path: Path, scheme: str = "light", size: str = "wide") -> None:
+    width, height = SIZES[size]
+    emulate = browser.execute_cdp_cmd
+    features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+    named = [{"name": name, "value": value} for name, value in features.items()]
+    emulate("Emulation.setEmulatedMedia", {"features": named})
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    emulate("Emulation.setDeviceMetricsOverride", metrics)
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)  # what earlier pages left
+    browser.get(path.as_uri())
+    wait(lambda: browser.execute_script("return document.documentElement.dataset.drawn") == "yes")
+
+
+def wait(done: Callable[[], Any]) -> None:
+    end = time.monotonic() + TIMEOUT
+    while not done():
+        assert time.monotonic() < end, "the page did not get there in time"
+        time.sleep(0.05)
+
+
+def find(page: webdriver.Chrome, selector: str) -> list[Any]:
+    return page.find_elements(By.CSS_SELECTOR, selector)
+
+
+# --- what every page must do --------------------------------------------------------------------
+
+
+def test_nothing_is_logged_and_no_request_leaves_the_page(page: webdriver.Chrome) -> None:
+    assert page.get_log("browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    requested = [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
+    assert requested
+    assert all(url.startswith(("file:", "data:")) for url in requested)
+    assert len([url for url in requested if url.startswith("file:")]) == 1
+
+
+def test_every_figure_is_drawn(page: webdriver.Chrome) -> None:
+    places = find(page, ".vega")
+    assert places
+    for place in places:
+        marks = place.find_elements(By.CSS_SELECTOR, "svg path, svg rect, svg line")
+        assert len(marks) > 3, place.get_attribute("data-chart")
+        assert place.size["height"] > 60
+
+
+def test_the_verdict_and_the_table_stand_on_the_first_screen(page: webdriver.Chrome) -> None:
+    height = SIZES["wide"][1]
+    (verdict,) = find(page, ".verdict")
+    first = find(page, ".results tbody tr")[0]
+    assert verdict.location["y"] + verdict.size["height"] < height
+    assert first.location["y"] + first.size["height"] < height
+
+
+def test_hover_and_focus_show_what_else_the_base_might_have_written(
+    page: webdriver.Chrome,
+) -> None:
+    gated = find(page, ".token.gated")
+    assert gated, "a decision among the rollouts shown"
+    (card,) = find(page, "#card")
+    assert not card.is_displayed()
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", gated[0])
+    webdriver.ActionChains(page).move_to_element(gated[0]).perform()
+    wait(card.is_displayed)
+    assert "entropy" in card.text and "decision" in card.text
+    assert len(card.find_elements(By.CSS_SELECTOR, ".choice")) >= 1
+    gated[0].send_keys(Keys.ESCAPE)
+    assert not card.is_displayed()
+
+
+def test_the_keyboard_walks_from_token_to_token_and_from_decision_to_decision(
+    page: webdriver.Chrome,
+) -> None:
+    tokens = find(page, ".tokens")[0].find_elements(By.CSS_SELECTOR, ".token")
+    page.execute_script("arguments[0].focus()", tokens[0])
+    webdriver.ActionChains(page).send_keys(Keys.ARROW_RIGHT).perform()
+    assert page.switch_to.active_element == tokens[1]
+    webdriver.ActionChains(page).send_keys("n").perform()
+    reached = page.switch_to.active_element
+    later = [token for token in tokens[2:] if "gated" in token.get_attribute("class").split()]
+    assert reached == (later[0] if later else tokens[1])
+    (card,) = find(page, "#card")
+    assert card.is_displayed()
+
+
+def test_filters_leave_only_what_they_name(page: webdriver.Chrome) -> None:
+    for verdict in ("correct", "incorrect"):
+        (button,) = find(page, f"#reader button[data-value='{verdict}']")
+        button.click()
+        shown = {outcome.text for outcome in find(page, "#reader .outcome")}
+        assert {text.split()[-1] for text in shown} == {verdict}
+        (pressed,) = find(page, f"#reader button[data-value='{verdict}']")
+        assert pressed.get_attribute("aria-pressed") == "true"
+        assert page.switch_to.active_element == pressed  # focus stays where it was
+
+
+def test_base_and_trained_stand_side_by_side(page: webdriver.Chrome) -> None:
+    find(page, "#reader button[data-value='pairs']")[0].click()
+    sides = find(page, "#reader article")
+    assert len(sides) == 2
+    assert sides[0].location["y"] == sides[1].location["y"]
+    following = find(page, "#reader button[data-step='next']")
+    if following and following[0].is_enabled():
+        before = find(page, "#reader .problem")[0].text
+        following[0].click()
+        assert find(page, "#reader .problem")[0].text != before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_it_fits_light_and_dark_wide_and_narrow(
+    browser: webdriver.Chrome, made_up: Path, scheme: str, size: str
+) -> None:
+    for path in (made_up, *REAL):
+        show(browser, path, scheme, size)
+        width = browser.execute_script("return document.documentElement.scrollWidth")
+        assert width <= SIZES[size][0], f"{path} is wider than the window"
+        ink, ground = (
+            browser.execute_script(f"return getComputedStyle(document.body).{name}")
+            for name in ("color", "backgroundColor")
+        )
+        assert contrast(ink, ground) > 7
+        keep(browser, f"{path.parent.name}-{scheme}-{size}.png")
+
+
+def keep(browser: webdriver.Chrome, name: str) -> None:
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        options = {"captureBeyondViewport": True}
+        picture = browser.execute_cdp_cmd("Page.captureScreenshot", options)["data"]
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / name).write_bytes(base64.b64decode(picture))
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG's contrast ratio of two CSS colours `rgb(r, g, b)`."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [float(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+# --- hostile text -------------------------------------------------------------------------------
+
+
+def test_a_hostile_completion_stays_text(browser: webdriver.Chrome, made_up: Path) -> None:
+    show(browser, made_up)
+    assert browser.title == "A made-up run · synthetic"  # the payload would have changed it
+    assert find(browser, "img") == []
+    shown = [token.text for token in find(browser, "#reader .token")]
+    assert any("<img src=x onerror=" in text for text in shown)
+    scripts = len(find(browser, "script"))
+    find(browser, "#reader button[data-value='pairs']")[0].click()
+    assert len(find(browser, "script")) == scripts
+    assert find(browser, "img") == []
+    assert browser.title == "A made-up run · synthetic"
