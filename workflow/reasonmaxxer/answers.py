@@ -52,6 +52,8 @@ def extract(
         marks = [m for m in marks if m.start < _new_problem(text, marks[0].end)]
         mark = max(marks, key=lambda m: m.end)
         return Extraction(mark.answer or None, mark.rule if mark.answer else "empty-box")
+    if _BOX.search(text):  # cut off inside its box
+        return Extraction(None, "unclosed-box")
     problem = _new_problem(text, 0)
     if problem < len(text) and (answer := _answer_is(text[:problem])):
         return Extraction(answer, "answer-is")
