@@ -17,6 +17,7 @@ STAGES = {
     "problems": "problems",
     "clean": "clean",
     "audit": "audit",
+    "preflight": "preflight",
     "rollouts": "rollouts",
     "verdicts": "verdicts",
     "entropies": "entropies",

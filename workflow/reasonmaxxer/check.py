@@ -15,10 +15,10 @@ from .config import Config, ModelConfig
 from .convert import locate
 from .errors import UserError
 from .estimate import Estimate, Shape, estimate
-from .model import check_targets, model_settings
+from .model import model_settings
 from .overlap import without_doubles, without_overlap
+from .preflight import check_model, check_prompts
 from .problems import load_problems
-from .prompts import encode, load_tokenizer
 
 HELP = "check a config, its model, its problems and this machine, without running anything"
 
@@ -82,19 +82,7 @@ def _overlap(run: Config, problems: Problems) -> str:
 def _model(run: Config, model: ModelConfig) -> str:
     if model.gguf is not None and not Path(model.path, "config.json").exists():
         return f"will be converted from {locate(model.gguf)}"
-    load_tokenizer(model)
-    settings = model_settings(model.path, model)
-    if model == run.model:
-        check_targets(settings, run.training.targets)
-    longest = getattr(settings, "max_position_embeddings", None)
-    if longest is not None and model.max_length > longest:
-        raise UserError(
-            f"model.max_length: {model.max_length} is more than the {longest} positions of "
-            f"{model.path}"
-        )
-    folder = Path(model.path)
-    if folder.is_dir() and not any(folder.glob("*.safetensors")):
-        raise UserError(f"model.path: {model.path}: no *.safetensors file in it")
+    settings = check_model(model, plan.targets(run) if model == run.model else [])
     return f"{model.path}, {settings.model_type}"
 
 
@@ -102,21 +90,12 @@ def _prompts(run: Config, problems: Problems) -> str:
     """Every prompt renders, and leaves room for a completion."""
     if not Path(run.model.path).exists() and run.model.gguf is not None:
         return "not checked before the model is converted"
-    tokenizer = load_tokenizer(run.model)
     longest = 0
     for split, rows in problems.items():
-        sampling = run.rollouts if split == "train" else run.validation
-        limit = plan.protocol(run, split)[0].max_tokens if split != "train" else sampling.max_tokens
-        lengths = map(
-            len, encode(plan.prompt_of(run, split), [r["problem"] for r in rows], tokenizer)
-        )
-        for row, length in zip(rows, lengths, strict=True):
-            longest = max(longest, length)
-            if length + limit > run.model.max_length:
-                raise UserError(
-                    f"{row['problem_id']}: its prompt has {length} tokens; with max_tokens "
-                    f"{limit} that is more than model.max_length = {run.model.max_length}"
-                )
+        texts = {row["problem_id"]: row["problem"] for row in rows}
+        sampling = run.rollouts if split == "train" else plan.protocol(run, split)[0]
+        prompt = plan.prompt_of(run, split)
+        longest = max(longest, check_prompts(run.model, prompt, texts, sampling.max_tokens))
     return f"the longest has {longest} tokens"
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .config import ModelConfig
+from .config import ModelConfig, PromptConfig
 from .errors import UserError
-from .prompts import eos_token_ids, load_tokenizer, trim_stop
+from .prompts import eos_token_ids, load_tokenizer, stop_ids, trim_stop
 
 if TYPE_CHECKING:
     import torch
@@ -84,17 +84,6 @@ def problem_seed(seed: int, problem_id: str) -> int:
     return int.from_bytes(digest[:5], "big") // SEED_SPACING * SEED_SPACING
 
 
-def check_lengths(prompts: Iterable[Prompt], sampling: Sampling, model: ModelConfig) -> None:
-    """Raises `UserError` when a prompt and its completion cannot fit `model.max_length`."""
-    for prompt in prompts:
-        if len(prompt.token_ids) + sampling.max_tokens > model.max_length:
-            raise UserError(
-                f"problem {prompt.problem_id}: its prompt has {len(prompt.token_ids)} tokens; with "
-                f"max_tokens = {sampling.max_tokens} that is more than model.max_length = "
-                f"{model.max_length}; raise model.max_length, or lower max_tokens"
-            )
-
-
 class VllmEngine:
     def __init__(
         self, model: ModelConfig, hardware: Hardware, max_lora_rank: int | None = None
@@ -160,7 +149,7 @@ class VllmEngine:
         from vllm import SamplingParams
         from vllm.inputs import TokensPrompt
 
-        check_lengths(prompts, sampling, self._model)
+        ends, strings = stop_ids(PromptConfig(stop=list(sampling.stop)), self._tokenizer)
         params = [
             SamplingParams(
                 n=sampling.count,
@@ -168,11 +157,11 @@ class VllmEngine:
                 top_p=sampling.top_p,
                 max_tokens=sampling.max_tokens,
                 seed=problem_seed(sampling.seed, prompt.problem_id) + sampling.first,
-                stop=list(sampling.stop) or None,
-                stop_token_ids=self._eos,
+                stop=strings or None,
+                stop_token_ids=sorted({*self._eos, *ends}),
                 include_stop_str_in_output=True,
                 logprobs=0,
-                detokenize=bool(sampling.stop),
+                detokenize=bool(strings),
             )
             for prompt in prompts
         ]
@@ -220,7 +209,6 @@ class TransformersEngine:
         import torch
         from tqdm import tqdm
 
-        check_lengths(prompts, sampling, self._model_config)
         for prompt in tqdm(prompts, desc="generating", unit="problem"):
             torch.manual_seed(problem_seed(sampling.seed, prompt.problem_id) + sampling.first)
             ids = torch.tensor([prompt.token_ids] * sampling.count, device=self._device)

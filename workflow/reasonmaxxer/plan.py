@@ -216,6 +216,26 @@ def prompt_of(config: Config, split: str) -> PromptConfig:
     return own.prompt if own is not None and own.prompt is not None else config.prompt
 
 
+def prompts_json(config: Config) -> str:
+    """For every split its prompt and how many tokens of completion must fit behind it."""
+    lengths = {"train": config.rollouts.max_tokens}
+    for split in (VALIDATION, *config.benchmarks):
+        lengths[split] = protocol(config, split)[0].max_tokens
+    return json.dumps(
+        {
+            split: {"prompt": prompt_of(config, split).model_dump(), "max_tokens": length}
+            for split, length in lengths.items()
+        },
+        sort_keys=True,
+    )
+
+
+def targets(config: Config) -> list[str]:
+    """All modules that some arm puts an adapter on."""
+    arms = [None, *config.trained_arms]
+    return sorted({t for arm in arms for t in section_of(config, arm, "training").targets})
+
+
 def prompt_files(config: Config, split: str) -> list[str]:
     template = prompt_of(config, split).template
     return [] if template == "chat" else [template]

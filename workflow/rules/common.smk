@@ -43,9 +43,12 @@ wildcard_constraints:
     shard="[^/]+",
 
 
+# Ancient: they stop a run that cannot work, and say nothing that changes what a job makes.
+CHECKED = ancient([f"{RUN}/problems/audit.json", f"{RUN}/problems/preflight.json"])
+
 # A stage's name is a target, whose jobs have names of their own: `-R <stage>` means the jobs.
 JOBS = {
-    "problems": ["load_problems", "clean_pool", "audit_problems"],
+    "problems": ["load_problems", "clean_pool", "audit_problems", "check_model"],
     "rollouts": ["sample_rollouts"],
     "verdicts": ["judge_rollouts"],
     "entropies": ["score_rollouts"],

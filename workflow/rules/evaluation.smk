@@ -13,7 +13,7 @@ rule evaluate_arm:
         lambda wildcards: model_files(plan.model_of(CONFIG, wildcards.arm).path),
         lambda wildcards: plan.prompt_files(CONFIG, wildcards.benchmark),
         problems=f"{RUN}/problems/{{benchmark}}.parquet",
-        audit=ancient(f"{RUN}/problems/audit.json"),
+        checked=CHECKED,
         adapter=adapter_of,
     output:
         f"{RUN}/completions/{{arm}}/{{benchmark}}/{{shard}}.parquet",

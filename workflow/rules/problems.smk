@@ -5,6 +5,7 @@ rule problems:
     input:
         expand(f"{RUN}/problems/{{split}}.parquet", split=SPLITS),
         f"{RUN}/problems/audit.json",
+        f"{RUN}/problems/preflight.json",
 
 
 # Benchmarks are read as they are; the pools of training and validation may lose problems that
@@ -88,3 +89,30 @@ rule audit_problems:
     shell:
         "python -m reasonmaxxer audit --train {input.train} --validation {input.validation}"
         " --benchmarks {input.benchmarks} --out {output} > {log} 2>&1"
+
+
+# What everything expensive waits for: it stops a run whose model or prompts cannot work.
+rule check_model:
+    input:
+        model_files(),
+        [plan.prompt_files(CONFIG, split) for split in SPLITS],
+        problems=expand(f"{RUN}/problems/{{split}}.parquet", split=SPLITS),
+    output:
+        f"{RUN}/problems/preflight.json",
+    log:
+        f"{RUN}/logs/check_model.log",
+    benchmark:
+        f"{RUN}/benchmarks/check_model.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.resources.light.threads
+    resources:
+        **asked("light"),
+    params:
+        model=section("model"),
+        prompts=plan.prompts_json(CONFIG),
+        targets=" ".join(plan.targets(CONFIG)),
+        code=code("preflight"),
+    shell:
+        "python -m reasonmaxxer preflight --model-config {params.model:q} --targets {params.targets}"
+        " --problems {input.problems} --prompts {params.prompts:q} --out {output} > {log} 2>&1"

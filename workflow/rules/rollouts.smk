@@ -8,7 +8,7 @@ rule sample_rollouts:
         model_files(),
         plan.prompt_files(CONFIG, "train"),
         problems=f"{RUN}/problems/train.parquet",
-        audit=ancient(f"{RUN}/problems/audit.json"),
+        checked=CHECKED,
     output:
         f"{RUN}/rollouts/{{origin}}/{{shard}}.parquet",
     log:
