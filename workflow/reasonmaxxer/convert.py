@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import struct
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def _save(source: Path, folder: Path, dtype: str) -> None:
             **place,
         )
         tokenizer = AutoTokenizer.from_pretrained(source.parent, **place)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, IndexError, struct.error) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"gguf: {source}: cannot be read: {reason}") from error
     # transformers refuses to save what it read from a GGUF file while these say "quantised".
