@@ -1,4 +1,4 @@
-"""A real run of config/test.yaml in a copy of the project, made once for all workflow tests."""
+"""Copies of the project to run Snakemake in, one with a real finished run."""
 
 import os
 import re
@@ -15,7 +15,7 @@ COPIED = ("Snakefile", "workflow", "config", "profiles", "data", "results/README
 
 
 class Project:
-    """A checkout with a finished run in it."""
+    """A copy of the project, and Snakemake in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,9 +47,7 @@ class Project:
         return jobs
 
 
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    folder = tmp_path_factory.mktemp("project")
+def copy_of_the_project(folder: Path) -> Project:
     for name in COPIED:
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +55,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, target)
-    made = Project(folder)
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the project in which nothing has run."""
+    return copy_of_the_project(tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the project with a finished run of config/test.yaml in it."""
+    made = copy_of_the_project(tmp_path_factory.mktemp("project"))
     made.snakemake("--configfile", "config/test.yaml")
     return made

@@ -146,6 +146,26 @@ class VllmEngine:
         return LoRARequest(f"{self._adapters}-{unique[:12]}", self._adapters, str(adapter))
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[dict[str, Any]]:
+        outputs = self.bare_generate(prompts, sampling)
+        for prompt, output in zip(prompts, outputs, strict=True):
+            for completion in sorted(output.outputs, key=lambda c: c.index):
+                token_ids = list(completion.token_ids)
+                logprobs = [
+                    step[token].logprob
+                    for step, token in zip(completion.logprobs, token_ids, strict=True)
+                ]
+                yield _row(
+                    prompt,
+                    sampling,
+                    sampling.first + completion.index,
+                    token_ids,
+                    logprobs,
+                    completion.finish_reason,
+                    self._tokenizer,
+                )
+
+    def bare_generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Any]:
+        """One `LLM.generate` call for all prompts; vLLM's own request outputs."""
         from vllm import SamplingParams
         from vllm.inputs import TokensPrompt
 
@@ -166,23 +186,7 @@ class VllmEngine:
             for prompt in prompts
         ]
         inputs = [TokensPrompt(prompt_token_ids=prompt.token_ids) for prompt in prompts]
-        outputs = self._llm.generate(inputs, params, lora_request=self._lora)
-        for prompt, output in zip(prompts, outputs, strict=True):
-            for completion in sorted(output.outputs, key=lambda c: c.index):
-                token_ids = list(completion.token_ids)
-                logprobs = [
-                    step[token].logprob
-                    for step, token in zip(completion.logprobs, token_ids, strict=True)
-                ]
-                yield _row(
-                    prompt,
-                    sampling,
-                    sampling.first + completion.index,
-                    token_ids,
-                    logprobs,
-                    completion.finish_reason,
-                    self._tokenizer,
-                )
+        return list(self._llm.generate(inputs, params, lora_request=self._lora))
 
 
 class TransformersEngine:

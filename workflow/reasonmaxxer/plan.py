@@ -119,7 +119,7 @@ def blocks(total: int, size: int) -> list[tuple[int, int]]:
 def rollout_shards(config: Config, arm: str | None = None) -> list[str]:
     """Names of the shards that hold an arm's rollouts (None: those of the run's own section)."""
     rollouts = section_of(config, arm, "rollouts")
-    problems = sum(source.limit for source in config.problems.train)
+    problems = sum(source.limit or 0 for source in config.problems.train)
     return [
         Shard(first_problem, count, first_sample, samples).name
         for first_problem, count in blocks(problems, rollouts.problems_per_shard)
