@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 SEED = "seed"
+RL_ARMS = ("grpo", "rl")
 
 
 def base_of(arms: Mapping[str, Mapping[str, Any]]) -> str:
@@ -19,6 +20,11 @@ def main_of(arms: Mapping[str, Mapping[str, Any]]) -> str | None:
     """The arm the run is about: `reasonmaxxer` if there is one, else the first trained one."""
     trained = [name for name, arm in arms.items() if arm["kind"] == "trained"]
     return "reasonmaxxer" if "reasonmaxxer" in trained else next(iter(trained), None)
+
+
+def is_rl(name: str, arm: Mapping[str, Any]) -> bool:
+    """Whether an arm stands for RL: our own run, or a checkpoint that is compared."""
+    return name in RL_ARMS or (arm["kind"] == "checkpoint" and not arm.get("own_prompt"))
 
 
 def changes(name: str) -> dict[str, str]:

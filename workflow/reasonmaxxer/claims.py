@@ -12,13 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .arms import base_of, lines, main_of, sweeps, without
+from .arms import RL_ARMS, base_of, is_rl, lines, main_of, sweeps, without
 from .statistics import Estimate, Values, mean_difference
 
 Metrics = Mapping[str, Mapping[str, Mapping[str, Values]]]
 Verdict = Literal["holds", "fails", "undecided", "not tested"]
 
-RL_ARMS = ("grpo", "rl")
 MARGIN = 0.03  # of the mean over benchmarks: what "matches" and "flat" allow
 
 
@@ -230,7 +229,7 @@ def _rl_arm(
 ) -> str | None:
     """The RL arm to be matched: ours if there is one, else the best public checkpoint."""
     ours = [name for name in compared if name in RL_ARMS]
-    public = [name for name in compared if arms[name]["kind"] == "checkpoint"]
+    public = [name for name in compared if is_rl(name, arms[name])]
     if ours or not public:
         return next(iter(ours), None)
     return max(

@@ -7,7 +7,9 @@ template, data sits in JSON whose <, > and & are escaped, and the page's policy 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -128,7 +130,6 @@ def all_charts(run: Run, stages: list[dict[str, Any]]) -> dict[str, Any]:
 
 def assets(page: Path) -> dict[str, Any]:
     """Styles and scripts of the page, inlined as they stand."""
-    import vl_convert
     from markupsafe import Markup
 
     return {
@@ -136,8 +137,25 @@ def assets(page: Path) -> dict[str, Any]:
         "scripts": [
             Markup((page / name).read_text(encoding="utf-8")) for name in ("charts.js", "reader.js")
         ],
-        "vega": Markup(vl_convert.javascript_bundle().replace("</script", "<\\/script")),
+        "vega": Markup(vega_bundle().replace("</script", "<\\/script")),
     }
+
+
+def vega_bundle() -> str:
+    """Vega-Lite and all it needs, as one script.
+
+    Bundling takes seconds, so it is done once for each version and kept in the user's cache.
+    """
+    import vl_convert
+
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    kept = home / "reasonmaxxer" / f"vega-bundle-{vl_convert.__version__}.js"
+    if kept.is_file():
+        return kept.read_text(encoding="utf-8")
+    bundle: str = vl_convert.javascript_bundle()
+    with contextlib.suppress(OSError):  # a home that cannot be written to costs time only
+        tables.write_text(kept, bundle)
+    return bundle
 
 
 def script_json(data: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .arms import SEED, changes, lines, seeds_name, without
+from .arms import SEED, changes, is_rl, lines, seeds_name, without
 
 MEAN = "mean"
 ALPHA = 0.05
@@ -166,8 +166,20 @@ def verdict(run: Run) -> str:
         return f"{run.titles[main]} was not evaluated on all benchmarks, so no mean is shown."
     return (
         f"{run.titles[main]} solves {percent(after['value'])}% {where}, "
-        f"the base {percent(before['value'])}%: {_gap_words(gap)}."
+        f"the base {percent(before['value'])}%: {_gap_words(gap)}.{_rl_words(run, place)}"
     )
+
+
+def _rl_words(run: Run, place: str) -> str:
+    """The RL arms' accuracy, where there are any: what the main arm is measured against."""
+    known = [
+        f"{run.titles[arm]} {percent(row['value'])}%"
+        for arm in run.shown
+        if is_rl(without(arm, SEED), run.arms.get(arm, {"kind": None}))
+        and (row := run.row(arm, place)) is not None
+        and row["value"] is not None
+    ]
+    return f" Reinforcement learning: {', '.join(known)}." if known else ""
 
 
 def _gap_words(gap: Row) -> str:
