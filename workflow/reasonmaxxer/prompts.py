@@ -14,6 +14,7 @@ from typing import Any
 
 from .config import ModelConfig, PromptConfig
 from .errors import UserError
+from .sources import hub_error
 
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 PLACEHOLDER = "{problem}"
@@ -29,7 +30,7 @@ def load_tokenizer(model: ModelConfig) -> Any:
     try:
         return AutoTokenizer.from_pretrained(model.path, revision=model.revision)
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = hub_error(error)
         raise UserError(f"model.path: {model.path}: no tokenizer can be read: {reason}") from error
 
 

@@ -9,7 +9,6 @@ import csv
 import difflib
 import io
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,16 @@ from .config import HubSource, Section, explain
 from .errors import UserError
 
 REGISTER = Path(__file__).resolve().parents[2] / "data" / "sources.yaml"
-ATTEMPTS = 5
+# Names of the libraries' exceptions, or parts of their messages: what they mean to a user.
+HUB_ERRORS = {
+    "gated": "gated: accept its terms on the hub, then log in or set HF_TOKEN",
+    "GatedRepo": "gated: accept its terms on the hub, then log in or set HF_TOKEN",
+    "OfflineModeIsEnabled": "not in the cache, and HF_HUB_OFFLINE is set; unset it or give a path",
+    "RevisionNotFound": "the hub knows no such revision; check `revision`",
+    "doesn't exist on the Hub": "not on the hub, or private: check the id, log in or set HF_TOKEN",
+    "RepositoryNotFound": "not on the hub, or private: check the id, log in or set HF_TOKEN",
+    "ConnectError": "cannot be reached; check the line or HF_ENDPOINT, or give a path",
+}
 
 
 @dataclass(frozen=True)
@@ -99,59 +107,30 @@ def read_file(path: str | Path) -> list[Row]:
 def read_hub(hub: HubSource) -> list[Row]:
     """The rows of a hub dataset at its pinned revision.
 
-    Interrupted downloads are taken up again where they broke off. HF_ENDPOINT (a mirror),
-    HF_HUB_OFFLINE, HF_HOME and HF_TOKEN work as everywhere in the Hugging Face libraries.
+    The Hugging Face libraries try again while the hub is busy, and take up a download where it
+    broke off. HF_ENDPOINT (a mirror), HF_HUB_OFFLINE, HF_HOME and HF_TOKEN work as everywhere.
     """
     import datasets
 
     datasets.disable_progress_bars()
     files = {hub.split: hub.files} if hub.files else None
-    data = patiently(
-        f"{hub.dataset} at {hub.revision}",
-        lambda: datasets.load_dataset(
+    try:
+        data = datasets.load_dataset(
             hub.dataset, hub.name, data_files=files, split=hub.split, revision=hub.revision
-        ),
-    )
+        )
+    except Exception as error:
+        where = f"hub: {hub.dataset} at {hub.revision}"
+        raise UserError(f"{where}: {hub_error(error)}") from error
     return [Row(f"{hub.dataset}: row {i}", values) for i, values in enumerate(data)]
 
 
-def patiently(what: str, action: Callable[[], Any], wait: float = 2.0) -> Any:
-    """The result of a hub call, tried again while the hub is busy or the line breaks."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return action()
-        except Exception as error:
-            reason, passing = hub_error(error)
-            if not passing or attempt == ATTEMPTS:
-                raise UserError(f"hub: {what}: {reason}") from error
-            time.sleep(wait * 2 ** (attempt - 1))
-    raise AssertionError("not reached")
-
-
-def hub_error(error: BaseException) -> tuple[str, bool]:
-    """What went wrong with a hub call in a user's words, and whether trying again may help."""
-    from huggingface_hub import errors
-
-    chain = list(_causes(error))
-    for cause in chain:
-        if isinstance(cause, errors.GatedRepoError):
-            return "gated: accept its terms on the hub, then log in or set HF_TOKEN", False
-        if isinstance(cause, errors.RevisionNotFoundError):
-            return "the hub knows no such revision; check `revision`", False
-        if isinstance(cause, errors.RepositoryNotFoundError):
-            return "not found on the hub (or private: log in or set HF_TOKEN)", False
-        if isinstance(cause, errors.OfflineModeIsEnabled):
-            return "not in the cache, and HF_HUB_OFFLINE is set; unset it or give a `path`", False
-    for cause in chain:
-        status = getattr(getattr(cause, "response", None), "status_code", None)
-        if status is not None:
-            return f"the hub answered {status}", status == 429 or status >= 500
-    text = str(error).strip().splitlines()
-    passing = any(isinstance(cause, ConnectionError | TimeoutError) for cause in chain) or any(
-        type(cause).__module__.split(".")[0] in ("httpx", "httpcore", "requests", "urllib3")
-        for cause in chain
-    )
-    return (text[0] if text else type(error).__name__), passing
+def hub_error(error: BaseException) -> str:
+    """What went wrong with a hub call, in a user's words."""
+    text = str(error).strip()
+    for mark, meaning in HUB_ERRORS.items():
+        if mark in text or any(mark in type(cause).__name__ for cause in _causes(error)):
+            return meaning
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,0 +1,28 @@
+"""Runs in a process of its own, since the hub's address is read when its library is imported.
+
+Prints what each case gave, as JSON: the number of problems, or the error a user would see.
+"""
+
+import json
+import sys
+
+from reasonmaxxer.config import HubSource, ModelConfig, Source
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.problems import load_problems
+from reasonmaxxer.prompts import load_tokenizer
+
+
+def outcome(case):
+    try:
+        if "model" in case:
+            return len(load_tokenizer(ModelConfig.model_validate(case["model"])))
+        if "register" in case:
+            source = Source.model_validate({"register": case["register"]})
+            return len(load_problems([source], "x", case["file"]))
+        source = Source(hub=HubSource.model_validate(case["hub"]))
+        return len(load_problems([source], "x"))
+    except UserError as error:
+        return str(error)
+
+
+print(json.dumps({name: outcome(case) for name, case in json.load(sys.stdin).items()}))

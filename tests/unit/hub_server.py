@@ -1,0 +1,155 @@
+"""A hub on the loopback: speaks what huggingface_hub and datasets ask of the real one.
+
+Repositories are given as files by commit. A repository's `mood` says how it misbehaves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass
+class Repository:
+    files: dict[str, bytes]
+    kind: str = "datasets"
+    mood: str = "well"  # well, gated, busy (429 twice), breaking (once, mid-file), down (503)
+    requests: list[tuple[str, str, str | None]] = field(default_factory=list)
+
+
+class Hub(ThreadingHTTPServer):
+    """Serves at `url` within its `with` block."""
+
+    daemon_threads = True
+
+    def __init__(self, repositories: dict[str, Repository]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.repositories = repositories
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+    def __enter__(self) -> Hub:
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Hub
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _answer(self, body: bytes = b"") -> None:
+        path = unquote(urlsplit(self.path).path).lstrip("/")
+        found = re.match(r"(?:api/)?(?:(datasets|models)/)?([\w.-]+/[\w.-]+)/?(.*)", path)
+        repository = self.server.repositories.get(found[2]) if found else None
+        if found is None or repository is None:
+            return self._error(404, "RepoNotFound", "Repository not found")
+        rest = found[3]
+        repository.requests.append((self.command, rest, self.headers.get("Range")))
+        calls = len(repository.requests)
+        if repository.mood == "gated" and "resolve" in rest:
+            return self._error(403, "GatedRepo", "Access to this repository is restricted")
+        if repository.mood == "down" or (repository.mood == "busy" and calls <= 2):
+            return self._error(503 if repository.mood == "down" else 429, "", "try later")
+        action, _, rest = rest.partition("/")
+        revision, _, name = rest.partition("/")
+        if revision not in ("", COMMIT, "main"):
+            return self._error(404, "RevisionNotFound", "Invalid rev id")
+        if action == "resolve":
+            return self._file(repository, name)
+        if action in ("", "revision"):
+            return self._json(self._info(found[2], repository))
+        if action in ("tree", "paths-info"):
+            wanted = re.findall(r'"([^"]+)"', body.decode()) if action == "paths-info" else None
+            return self._json(self._tree(repository, name, wanted))
+        return self._error(404, "EntryNotFound", "no such page")
+
+    def _info(self, name: str, repository: Repository) -> dict[str, object]:
+        siblings = [{"rfilename": file} for file in repository.files]
+        gated = "manual" if repository.mood == "gated" else False
+        return {
+            "id": name,
+            "sha": COMMIT,
+            "private": False,
+            "gated": gated,
+            "tags": [],
+            "downloads": 0,
+            "likes": 0,
+            "siblings": siblings,
+        }
+
+    def _tree(
+        self, repository: Repository, folder: str, wanted: list[str] | None
+    ) -> list[dict[str, object]]:
+        return [
+            {"type": "file", "path": file, "size": len(content), "oid": _oid(content)}
+            for file, content in repository.files.items()
+            if file.startswith(folder) and (wanted is None or file in wanted)
+        ]
+
+    def _file(self, repository: Repository, name: str) -> None:
+        if name not in repository.files:
+            return self._error(404, "EntryNotFound", "Entry not found")
+        content = repository.files[name]
+        start = 0
+        if self.headers.get("Range"):
+            start = int(re.findall(r"\d+", self.headers["Range"])[0])
+        self.send_response(206 if start else 200)
+        self.send_header("ETag", f'"{_oid(content)}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Accept-Ranges", "bytes")
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if repository.mood == "breaking" and name.endswith(".jsonl"):
+            repository.mood = "well"
+            self.wfile.write(content[: len(content) // 2])
+            self.wfile.flush()
+            self.close_connection = True
+            self.connection.close()
+            return
+        self.wfile.write(content[start:])
+
+    def _json(self, content: object) -> None:
+        data = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _error(self, status: int, code: str, message: str) -> None:
+        self.send_response(status)
+        if code:
+            self.send_header("X-Error-Code", code)
+        self.send_header("X-Error-Message", message)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def _oid(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()

@@ -1,0 +1,152 @@
+"""The hub's code paths, against a hub of ours on the loopback, through the real libraries."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hub_server import COMMIT, Hub, Repository
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+HERE = Path(__file__).parent
+GOOD = [{"id": i, "problem": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(5)]
+MEGABYTE = 2**20
+
+
+def jsonl(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def tiny_model(folder):
+    words = {"<eos>": 0, "one": 1, "two": 2}
+    backend = Tokenizer(models.WordLevel(words, unk_token="<eos>"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>")
+    tokenizer.save_pretrained(folder)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def repositories(folder):
+    # Larger than a chunk of a download, so that something is there to resume from.
+    long = jsonl([{**row, "note": "x" * 5 * MEGABYTE} for row in GOOD])
+    model = tiny_model(folder)
+    return {
+        "team/good": Repository({"test.jsonl": jsonl(GOOD)}),
+        "team/files": Repository({"some/where.jsonl": jsonl(GOOD), "other.jsonl": b"{"}),
+        "team/gated": Repository({"test.jsonl": jsonl(GOOD)}, mood="gated"),
+        "team/busy": Repository({"test.jsonl": jsonl(GOOD)}, mood="busy"),
+        "team/breaking": Repository({"test.jsonl": long}, mood="breaking"),
+        "team/model": Repository(model, kind="models"),
+        "team/gated-model": Repository(model, kind="models", mood="gated"),
+    }
+
+
+def entry(**changes):
+    hub = {"dataset": "team/good", "revision": COMMIT}
+    return {"title": "t", "hub": hub, "licence": "ours", **changes}
+
+
+REGISTER = {
+    "right": entry(rows=5),
+    "fewer": entry(rows=6),
+    "other": entry(sha256="0" * 64),
+    "column": entry(problem="problems"),
+}
+CASES = {
+    **{
+        name: {"hub": {"dataset": f"team/{name}", "revision": COMMIT}}
+        for name in ("good", "gated", "busy", "breaking", "missing")
+    },
+    "revision": {"hub": {"dataset": "team/good", "revision": "f" * 40}},
+    "split": {"hub": {"dataset": "team/good", "revision": COMMIT, "split": "train"}},
+    "files": {
+        "hub": {"dataset": "team/files", "revision": COMMIT, "files": "some/where.jsonl"},
+    },
+    "model": {"model": {"path": "team/model", "revision": COMMIT}},
+    "gated-model": {"model": {"path": "team/gated-model"}},
+    "missing-model": {"model": {"path": "team/no-such-model"}},
+}
+
+
+def run(cases, **environment):
+    paths = {"PYTHONPATH": str(HERE.parents[1] / "workflow")}
+    answer = subprocess.run(
+        [sys.executable, str(HERE / "hub_cases.py")],
+        input=json.dumps(cases),
+        env={**os.environ, **paths, "HF_HUB_DISABLE_XET": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return json.loads(answer.stdout)
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """What every case gave, with the line and then without it, and the requests by repository."""
+    folder = tmp_path_factory.mktemp("hub")
+    (folder / "model").mkdir()
+    register = folder / "sources.yaml"
+    register.write_text(yaml.safe_dump(REGISTER))
+    cases = CASES | {n: {"register": n, "file": str(register)} for n in REGISTER}
+    with Hub(repositories(folder / "model")) as hub:
+        home = {"HF_ENDPOINT": hub.url, "HF_HOME": str(folder / "home")}
+        online = run(cases, **home)
+        requests = {name: list(r.requests) for name, r in hub.repositories.items()}
+        known = {name: cases[name] for name in ("good", "model", "missing")}
+        offline = run(known, **home, HF_HUB_OFFLINE="1")
+        assert {n: list(r.requests) for n, r in hub.repositories.items()} == requests
+    return online, offline, requests
+
+
+@pytest.mark.parametrize("case", ["good", "busy", "breaking", "files", "right"])
+def test_a_dataset_at_its_revision_is_read(outcomes, case):
+    assert outcomes[0][case] == 5
+
+
+def test_an_interrupted_download_goes_on_where_it_broke_off(outcomes):
+    downloads = [r for r in outcomes[2]["team/breaking"] if r[:1] == ("GET",) and "jsonl" in r[1]]
+    assert [part is None for _, _, part in downloads] == [True, False]
+    start = int(downloads[1][2].removeprefix("bytes=").split("-")[0])
+    assert start >= 10 * MEGABYTE
+
+
+def test_a_busy_hub_is_asked_again(outcomes):
+    statuses = [path for method, path, _ in outcomes[2]["team/busy"] if method == "HEAD"]
+    assert len(statuses) - len(set(statuses)) >= 2
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("gated", "team/gated at 0123"),
+        ("gated", "gated: accept its terms"),
+        ("missing", "not on the hub, or private: check the id"),
+        ("revision", "the hub knows no such revision"),
+        ("split", 'Unknown split "train"'),
+        ("fewer", "5 problems, the register expects 6"),
+        ("other", f"the register expects {'0' * 64}"),
+        ("column", "no column 'problems'; did you mean 'problem'?"),
+        ("gated-model", "gated: accept its terms"),
+        ("missing-model", "not on the hub, or private: check the id"),
+    ],
+)
+def test_what_is_wrong_is_said(outcomes, case, message):
+    assert message in outcomes[0][case]
+
+
+def test_a_model_is_read_from_the_hub(outcomes):
+    assert outcomes[0]["model"] == 3
+
+
+def test_offline_what_was_read_before_is_read_without_asking(outcomes):
+    assert (outcomes[1]["good"], outcomes[1]["model"]) == (5, 3)
+
+
+def test_offline_what_is_not_in_the_cache_is_an_error_that_says_so(outcomes):
+    assert "HF_HUB_OFFLINE is set; unset it or give a path" in outcomes[1]["missing"]
