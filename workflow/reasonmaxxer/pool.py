@@ -24,7 +24,7 @@ from . import worker as worker_module
 WALL_FACTOR = 6  # wall seconds allowed for one second of CPU budget
 START_SECONDS = 300  # to import the algebra on a busy machine
 REQUESTS_BEFORE_RECYCLING = 2000
-MAX_DEATHS = 5  # of workers under one request, before the request is blamed
+MAX_DEATHS = 8  # of workers under one request, before the request is blamed
 
 
 @dataclass

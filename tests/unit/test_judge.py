@@ -1,0 +1,243 @@
+"""The judge as a whole: order, isolation, limits, references, and the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from reasonmaxxer import tables
+from reasonmaxxer.__main__ import main
+from reasonmaxxer.config import VerdictsConfig
+from reasonmaxxer.judge import Verdict, check_references, judge_pairs
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from hostile import GENERATORS, hostile_completions
+
+QUICK = VerdictsConfig(timeout_seconds=0.5, retry_seconds=0.7)
+ALGEBRA = ("x > 2", r"So \boxed{-x < -2}.")  # decided by a worker
+ENDLESS = ("7", r"\boxed{\int_0^1 \frac{\sin(x^{45})e^{x^x}}{\ln(x+\tan x)} dx}")
+PACKAGE = str(Path(sys.modules["reasonmaxxer"].__path__[0]).parent)
+
+
+def workers_of(parent: int) -> list[int]:
+    """Process ids of the judge's workers below `parent`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            status = (entry / "stat").read_text().rpartition(")")[2].split()
+            command = (entry / "cmdline").read_text()
+        except OSError:
+            continue
+        if int(status[1]) == parent and status[0] != "Z" and "reasonmaxxer.worker" in command:
+            found.append(int(entry.name))
+    return found
+
+
+def gone(pid: int, seconds: float = 10) -> bool:
+    """Whether a process ends within some seconds."""
+    for _ in range(int(seconds * 20)):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_verdicts_come_in_the_order_of_the_pairs() -> None:
+    pairs = [("1", r"\boxed{1}"), ALGEBRA, ("2", r"\boxed{3}"), ALGEBRA, ("4", "no idea")]
+    verdicts = [v.verdict for v in judge_pairs(pairs, workers=2)]
+    assert verdicts == ["correct", "correct", "incorrect", "correct", "unparseable"]
+
+
+def test_numbers_and_strings_start_no_process() -> None:
+    seen = []
+    for _ in judge_pairs((str(i), rf"\boxed{{{i}}}") for i in range(20)):
+        seen += workers_of(os.getpid())
+    assert seen == []
+
+
+def test_pairs_are_read_as_they_are_needed() -> None:
+    verdicts = judge_pairs((str(i), rf"\boxed{{{i}}}") for i in iter(int, 1))  # endless
+    assert [next(verdicts).verdict for _ in range(3)] == ["correct"] * 3
+    verdicts.close()
+
+
+def test_workers_are_gone_when_the_iteration_ends_or_is_left() -> None:
+    assert [v.verdict for v in judge_pairs([ALGEBRA])] == ["correct"]
+    assert workers_of(os.getpid()) == []
+    verdicts = judge_pairs([ALGEBRA, ALGEBRA, ENDLESS])
+    next(verdicts)
+    verdicts.close()
+    assert workers_of(os.getpid()) == []
+
+
+def test_a_comparison_without_end_is_a_timeout_and_the_next_one_is_judged() -> None:
+    verdicts = list(judge_pairs([ENDLESS, ALGEBRA], options=QUICK))
+    assert verdicts[0].verdict == "timeout"
+    assert verdicts[0].reason == "CPU time"
+    assert verdicts[1].verdict == "correct"
+
+
+def test_hostile_completions_get_a_verdict_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    completions = hostile_completions(len(GENERATORS), seed=1)
+    verdicts = list(judge_pairs([("7", text) for text in completions], options=QUICK))
+    assert len(verdicts) == len(completions)
+    assert "correct" not in {v.verdict for v in verdicts[:20]}
+    assert workers_of(os.getpid()) == []
+    assert list(tmp_path.iterdir()) == []
+    assert list(Path("/").glob("hostile_mark*")) == []
+
+
+def test_a_killed_worker_changes_no_verdict() -> None:
+    def kill_once() -> None:
+        while not (workers := workers_of(os.getpid())):
+            time.sleep(0.1)
+        time.sleep(1)
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+
+    pairs = [(f"x > {i}", rf"\boxed{{-x < -{i}}}") for i in range(2, 40)]
+    killer = threading.Thread(target=kill_once)
+    killer.start()
+    verdicts = {v.verdict for v in judge_pairs(pairs, workers=1)}
+    killer.join()
+    assert verdicts == {"correct"}
+
+
+def test_workers_end_with_a_killed_parent() -> None:
+    code = (
+        "from reasonmaxxer.judge import judge_pairs\n"
+        f"pairs = [({ALGEBRA[0]!r}, {ALGEBRA[1]!r}), ({ENDLESS[0]!r}, {ENDLESS[1]!r})]\n"
+        "for verdict in judge_pairs(pairs):\n"
+        "    print(verdict.verdict, flush=True)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": PACKAGE},
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"correct\n"  # the worker now computes without end
+    (worker,) = workers_of(parent.pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert gone(worker)
+
+
+def test_the_verdicts_do_not_depend_on_workers_or_hash_seed(tmp_path: Path) -> None:
+    rows = [
+        {"gold": gold, "completion": text}
+        for gold, text in [
+            ALGEBRA,
+            (r"\{1,2\}", r"\boxed{2, 1}"),
+            (r"2x+4y-3=0", r"\boxed{y=-\frac{1}{2}x+\frac{3}{4}}"),
+            (r"\frac{1}{2004!}", r"\boxed{\frac{1}{2006!}}"),
+            (r"[0,2] \cap (1,3)", r"\boxed{(1,2]}"),
+            ("5", "\\boxed{" + "{" * 100),
+        ]
+    ]
+    given = tmp_path / "pairs.jsonl"
+    given.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    outputs = set()
+    for workers, seed in ((1, "0"), (2, "1")):
+        out = tmp_path / f"out-{workers}.jsonl"
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "reasonmaxxer", "judge", "--input", str(given)),
+                *("--output", str(out), "--workers", str(workers)),
+            ],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": PACKAGE, "PYTHONHASHSEED": seed},
+        )
+        outputs.add(out.read_bytes())
+    assert len(outputs) == 1
+    written = [json.loads(line) for line in outputs.pop().splitlines()]
+    assert [row["verdict"] for row in written] == [
+        *("correct", "correct", "correct", "incorrect", "correct", "unparseable")
+    ]
+    assert list(written[0]) == ["gold", "completion", *Verdict._fields]
+
+
+def test_references_that_do_not_verify_against_themselves_are_named() -> None:
+    golds = [("a", "7"), ("b", r"\frac{1}{2"), ("c", ""), ("d", r"(1,2) \cup [3,\infty)")]
+    assert [(name, gold) for name, gold, _ in check_references(golds)] == [
+        ("b", r"\frac{1}{2"),
+        ("c", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("not json\n", "line 1: not JSON"),
+        ('{"gold": "1"}\n', "line 1: completion: a text is needed"),
+        ('{"gold": 1, "completion": "1"}\n', "line 1: gold: a text is needed"),
+    ],
+)
+def test_a_bad_input_line_is_named(
+    content: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "pairs.jsonl"
+    given.write_text(content)
+    with pytest.raises(SystemExit) as stop:
+        main(["judge", "--input", str(given), "--output", str(tmp_path / "out.jsonl")])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_the_stage_judges_a_rollouts_table(tmp_path: Path) -> None:
+    problems, rollouts, out = (tmp_path / f"{n}.parquet" for n in ("problems", "rollouts", "out"))
+    problem = {"problem": "", "source": "", "level": ""}
+    tables.write(
+        problems,
+        "problems",
+        [
+            problem | {"problem_id": "a", "answer": "7"},
+            problem | {"problem_id": "b", "answer": "x^2"},
+        ],
+    )
+    texts = [("a", 0, r"\boxed{7}"), ("a", 1, r"\boxed{8}"), ("b", 0, r"\boxed{x\cdot x}")]
+    tables.write(
+        rollouts, "rollouts", [{"problem_id": p, "sample": s, "text": t} for p, s, t in texts]
+    )
+    flags = ("--rollouts", str(rollouts), "--problems", str(problems), "--out", str(out))
+    main(["verdicts", *flags, "--config", "{}"])
+    rows = tables.read(out, "verdicts").to_pylist()
+    assert [(r["problem_id"], r["sample"], r["verdict"]) for r in rows] == [
+        ("a", 0, "correct"),
+        ("a", 1, "incorrect"),
+        ("b", 0, "correct"),
+    ]
+    assert tables.provenance_of(out, "verdicts")["stage"] == "verdicts"
+
+
+def test_a_rollout_of_an_unknown_problem_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problems, rollouts = tmp_path / "problems.parquet", tmp_path / "rollouts.parquet"
+    tables.write(problems, "problems", [{"problem_id": "a", "answer": "7"}])
+    tables.write(rollouts, "rollouts", [{"problem_id": "z", "sample": 0, "text": "7"}])
+    flags = ("--rollouts", str(rollouts), "--problems", str(problems))
+    with pytest.raises(SystemExit):
+        main(["verdicts", *flags, "--out", str(tmp_path / "out.parquet"), "--config", "{}"])
+    assert "problem_id: 'z' is not in" in capsys.readouterr().err
+    assert not (tmp_path / "out.parquet").exists()
