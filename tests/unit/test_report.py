@@ -95,7 +95,7 @@ def test_the_first_screen_has_verdict_table_and_intervals(run: dict[str, Any]) -
     assert "reasonmaxxer solves" in text
     assert "a gain of" in text
     assert "one seed: seed variance is not in the intervals" in text
-    assert text.index("a gain of") < text.index("Wilson for an arm") < text.index("Chance that")
+    assert text.index("a gain of") < text.index("Wilson's for an arm") < text.index("Chance that")
 
 
 def test_no_difference_is_not_a_gain(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def _heading(run: Run, column: str) -> dict[str, str]:
     if column == MEAN:
         return {"title": "Mean", "about": f"of {len(run.benchmarks)} benchmarks"}
     entry = run.benchmarks[column]
-    average = f", avg@{entry['samples']}" if entry["samples"] > 1 else ""
+    average = f" × {entry['samples']} samples" if entry["samples"] > 1 else ""
     problems = f"{entry['problems']} problem{'s' if entry['problems'] != 1 else ''}"
     return {"title": run.titles[column], "about": problems + average}
 
@@ -194,8 +194,8 @@ def _gap_words(gap: Row) -> str:
 def remarks(run: Run) -> list[str]:
     """What the table's intervals hold and what they leave out."""
     lines_ = [
-        "Brackets are 95% intervals: Wilson for an arm, a studentised bootstrap over problems for "
-        "differences. ▲ and ▼ mark differences to the base that remain after Holm's correction "
+        "Under each value stands its 95% interval: Wilson's for an arm, a studentised bootstrap over "
+        "problems for differences. ▲ and ▼ mark differences to the base that remain after Holm's correction "
         "for the number of comparisons; ≈ means that no difference is shown.",
     ]
     trained = [name for name, arm in run.arms.items() if arm["kind"] == "trained"]
