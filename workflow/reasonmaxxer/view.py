@@ -194,9 +194,9 @@ def _gap_words(gap: Row) -> str:
 def remarks(run: Run) -> list[str]:
     """What the table's intervals hold and what they leave out."""
     lines_ = [
-        "Under each value stands its 95% interval: Wilson's for an arm, a studentised bootstrap over "
-        "problems for differences. ▲ and ▼ mark differences to the base that remain after Holm's correction "
-        "for the number of comparisons; ≈ means that no difference is shown.",
+        "Under each value stands its 95% interval: Wilson's for an arm, a studentised bootstrap "
+        "over problems for differences. ▲ and ▼ mark differences to the base that remain after "
+        "Holm's correction for the number of comparisons; ≈ means that no difference is shown.",
     ]
     trained = [name for name, arm in run.arms.items() if arm["kind"] == "trained"]
     if trained and not run.seeds:
