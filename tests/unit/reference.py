@@ -5,7 +5,6 @@ Shares nothing with the package but the names of things. Slow on purpose.
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,7 +155,3 @@ def loss(
 
 def _mean(terms: list[torch.Tensor]) -> torch.Tensor:
     return sum(terms, torch.zeros((), dtype=torch.float64)) / max(len(terms), 1)
-
-
-def clone(sequences: list[Sequence]) -> list[Sequence]:
-    return copy.deepcopy(sequences)

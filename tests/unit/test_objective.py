@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import reference
-import torch
-from reference import Sequence
-
+from agreement import assert_gradients_agree, trainer_of
 from reasonmaxxer.config import ModelConfig, TrainingConfig
-from reasonmaxxer.model import adapter_tensors, load_base
+from reasonmaxxer.model import load_base
 from reasonmaxxer.objective import Rollout
 from reasonmaxxer.training import Trainer
+from reference import Sequence
 
 RNG = np.random.default_rng(7)
 
@@ -36,59 +35,17 @@ CASES = {
 }
 
 
-def _trainer(model, sequences, seed=3, **config) -> Trainer:
-    base = load_base(str(model), ModelConfig(path=str(model), dtype="float32"))
-    rollouts = [
-        Rollout(
-            np.array(s.prompt + s.completion),
-            len(s.prompt),
-            s.advantage,
-            np.array(s.positions, dtype=np.int64),
-        )
-        for s in sequences
-    ]
-    settings = {"rank": 4, "alpha": 8, "anchor_weight": 0.2} | config
-    trainer = Trainer(base, rollouts, TrainingConfig(**settings))
-    generator = torch.Generator().manual_seed(seed)
-    for parameter in trainer.parameters.values():  # B starts at zero: nothing to see there
-        parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
-    return trainer
-
-
-def _check(model, sequences, batch_tokens, **config) -> None:
-    trainer = _trainer(model, sequences, **config)
-    totals = trainer.accumulate(range(len(sequences)), batch_tokens).means(len(sequences))
-
-    adapter = reference.Adapter.from_peft(adapter_tensors(trainer.adapted), scale=2.0)
-    weight, floor = trainer.config.anchor_weight, trainer.config.probability_floor
-    exact = reference.load(model)
-    total, decision, anchor = reference.loss(exact, adapter, sequences, weight, floor=floor)
-    total.backward()
-
-    assert totals["loss"] == pytest.approx(total.item(), rel=1e-4, abs=1e-7)
-    assert totals["decision_loss"] == pytest.approx(decision.item(), rel=1e-4, abs=1e-7)
-    if weight:
-        assert totals["anchor_loss"] == pytest.approx(anchor.item(), rel=1e-4, abs=1e-7)
-    expected = adapter.gradients()
-    found = {
-        name.replace(".default", ""): parameter.grad
-        for name, parameter in trainer.parameters.items()
-    }
-    assert found.keys() == expected.keys()
-    for name, gradient in expected.items():
-        error = (found[name].double() - gradient).norm()
-        assert error <= 1e-4 * gradient.norm() + 1e-9, name
-
-
 @pytest.mark.parametrize("kind", ["Llama", "Qwen2", "Qwen3", "Mistral"])
 def test_loss_and_gradients_equal_the_reference_for_every_architecture(tmp_path, kind):
-    _check(reference.save_tiny(tmp_path / "model", kind), CASES["ragged"], batch_tokens=4096)
+    assert_gradients_agree(
+        reference.save_tiny(tmp_path / "model", kind), CASES["ragged"], batch_tokens=4096
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("batch_tokens", [1, 4096], ids=["one-by-one", "together"])
 def test_loss_and_gradients_equal_the_reference_for_every_rollout(tmp_path, name, batch_tokens):
-    _check(reference.save_tiny(tmp_path / "model"), CASES[name], batch_tokens)
+    assert_gradients_agree(reference.save_tiny(tmp_path / "model"), CASES[name], batch_tokens)
 
 
 @pytest.mark.parametrize(
@@ -102,13 +59,13 @@ def test_loss_and_gradients_equal_the_reference_for_every_rollout(tmp_path, name
     ids=["no-anchor", "strong-anchor", "floor", "other-targets"],
 )
 def test_loss_and_gradients_equal_the_reference_for_every_option(tmp_path, config):
-    _check(reference.save_tiny(tmp_path / "model"), CASES["ragged"], 4096, **config)
+    assert_gradients_agree(reference.save_tiny(tmp_path / "model"), CASES["ragged"], 4096, **config)
 
 
 def test_the_floor_stops_the_push_on_tokens_below_it(tmp_path):
     sequences = [_sequence(3, 6, -1.0, [0, 1, 2, 3, 4, 5])]
     model = reference.save_tiny(tmp_path / "model")
-    trainer = _trainer(model, sequences, anchor_weight=0.0, probability_floor=0.999)
+    trainer = trainer_of(model, sequences, anchor_weight=0.0, probability_floor=0.999)
     trainer.accumulate([0], 4096)
     assert all(not parameter.grad.any() for parameter in trainer.parameters.values())
 

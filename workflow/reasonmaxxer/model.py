@@ -176,9 +176,16 @@ def add_adapter(base: Base, config: TrainingConfig) -> Any:
     Adapter weights are float32 whatever the base's type. Initialised from `config.seed`.
     """
     from peft import get_peft_model
+    from peft.tuners.lora import LoraLayer
 
     torch.manual_seed(config.seed)
-    return get_peft_model(base.model, lora_config(config))
+    adapted = get_peft_model(base.model, lora_config(config))
+    for module in adapted.modules():
+        if isinstance(module, LoraLayer):
+            # Autocast brings a half-precision model's adapters down to its inputs; PEFT would
+            # widen the inputs instead and keep one float32 copy of them for every module.
+            module.cast_input_dtype_enabled = False
+    return adapted
 
 
 @contextlib.contextmanager
