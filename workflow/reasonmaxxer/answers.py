@@ -16,6 +16,21 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .sentences import (
+    JOINED,
+    MARKERS,
+    MATH,
+    NUMBER,
+    PROSE,
+    SENTENCE_END,
+    Mark,
+    is_formula,
+    math_spans,
+    picked,
+    sentence_from,
+    tidy,
+)
+
 MAX_CHARS = 100_000
 SHORT = 240  # characters of a text that is read as a bare answer or one sentence
 
@@ -27,13 +42,6 @@ class Extraction(NamedTuple):
     rule: str
 
 
-class _Mark(NamedTuple):
-    start: int
-    end: int
-    answer: str
-    rule: str
-
-
 def extract(
     completion: str, *, last_number: bool = False, max_chars: int = MAX_CHARS
 ) -> Extraction:
@@ -42,11 +50,10 @@ def extract(
     Of a text longer than `max_chars` only the end is read. `last_number` adds the last number in
     the text as the final resort.
     """
-    text = completion[-max_chars:] if len(completion) > max_chars else completion
-    text = _after_thinking(text)
-    if text is None:
+    thought = _after_thinking(completion[-max_chars:])
+    if thought is None:
         return Extraction(None, "unclosed-think")
-    text = _first_turn(text)
+    text = _first_turn(thought)
     marks = _explicit_marks(text)
     if marks:
         marks = [m for m in marks if m.start < _new_problem(text, marks[0].end)]
@@ -61,7 +68,7 @@ def extract(
         answer = find(text)
         if answer:
             return Extraction(answer, rule)
-    if last_number and (numbers := list(_NUMBER.finditer(text))):
+    if last_number and (numbers := list(NUMBER.finditer(text))):
         return Extraction(numbers[-1]["number"], "last-number")
     return Extraction(None, "none")
 
@@ -76,7 +83,7 @@ def reference_answer(reference: str) -> str:
         group = [boxes[-1]]
         for box in reversed(boxes[:-1]):
             between = text[box.end : group[0].start]
-            if len(between) > 12 and not _JOINED.fullmatch(_bare(between)):
+            if len(between) > 12 and not JOINED.fullmatch(_bare(between)):
                 break
             group.insert(0, box)
         return ", ".join(dict.fromkeys(box.answer for box in group))
@@ -97,7 +104,8 @@ _TURN = re.compile(
 _TURN_SIGNS = ("<|", "</s>", "_of_turn>", "Human", "User", "USER", "ssistant", "ASSISTANT")
 _PROBLEM = re.compile(
     r"\n[ \t>]*(?:#+[ \t]*|\*\*[ \t]*|-{3,}\s+)?(?:(?:Next|New|Another|Related|Similar)[ \t]+)?"
-    r"(?:Problem|Question|Exercise|Example|Task|Instruction|Q|Input)\b[ \t]*#?\d*[ \t]*(?:\*\*)?[ \t]*[:.\n]",
+    r"(?:Problem|Question|Exercise|Example|Task|Instruction|Q|Input)\b[ \t]*#?\d*[ \t]*"
+    r"(?:\*\*)?[ \t]*[:.\n]",
 )
 
 
@@ -135,17 +143,13 @@ _BOX = re.compile(r"\\(?:f?boxed|fbox|beginboxed)\s*\{")
 _UNBRACED_BOX = re.compile(r"\\boxed\s*([-+]?[0-9A-Za-z][0-9A-Za-z.]*)")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BOX_OR_BRACE = re.compile(_BOX.pattern + "|" + _BRACE.pattern, re.DOTALL)
-_TAG = re.compile(r"<answer>(.{0,4000}?)</answer>", re.DOTALL | re.IGNORECASE)
 _HASHES = re.compile(r"(?:^|\n)[ \t]*####[ \t]*(?P<answer>[^\n]{1,400})")
 _FINAL = re.compile(
-    r"(?:[Ff]inal|FINAL)\s+(?:[Aa]nswer|ANSWER|[Rr]esult)\s*(?:\*\*|__)?\s*(?P<verb>is|are|:|=|would be)\s*:?\s*(?:\*\*)?"
+    r"(?:[Ff]inal|FINAL)\s+(?:[Aa]nswer|ANSWER|[Rr]esult)\s*(?:\*\*|__)?\s*"
+    r"(?:is|are|:|=|would be)\s*:?\s*(?:\*\*)?"
     r"|(?:^|\n)[ \t#>*_]*(?:[Aa]nswer|ANSWER)[ \t]*(?:\*\*)?[ \t]*(?:is)?[ \t]*:[ \t]*(?:\*\*)?"
 )
 _FINAL_WORD = re.compile(r"nswer|NSWER|esult")
-_JOINED = re.compile(
-    r"[\s,;.&]*(?:\(?(?:for\s+)?part\s*\(?\w\)?\s*)?(?:,|;|&|\band\b|\bor\b)\s*"
-    r"(?:[A-Za-z]\w*(?:_\{?\w+\}?)?(?:\(\w\))?\s*=\s*)?[\s,]*"
-)
 
 
 def _bare(between: str) -> str:
@@ -154,19 +158,19 @@ def _bare(between: str) -> str:
     return re.sub(r"\\[()\[\],;:! ]|\$|\\q?quad|\\\\|~|\n", " ", between)
 
 
-def _boxes(text: str) -> list[_Mark]:
+def _boxes(text: str) -> list[Mark]:
     """All balanced boxes, the outermost ones, in one pass."""
-    found: list[_Mark] = []
+    found: list[Mark] = []
     position = 0
     while match := _BOX.search(text, position):
         end = _closing(text, match.end())
         if end is None:  # never closed, but there may be closed ones inside
             return found + _boxes_in_open_braces(text, match.end())
-        found.append(_Mark(match.start(), end + 1, _unboxed(text[match.end() : end]), "boxed"))
+        found.append(Mark(match.start(), end + 1, _unboxed(text[match.end() : end]), "boxed"))
         position = end + 1
     if not found and (unbraced := list(_UNBRACED_BOX.finditer(text))):
         last = unbraced[-1]
-        found.append(_Mark(last.start(), last.end(), last[1], "boxed"))
+        found.append(Mark(last.start(), last.end(), last[1], "boxed"))
     return found
 
 
@@ -181,9 +185,9 @@ def _closing(text: str, position: int) -> int | None:
     return None
 
 
-def _boxes_in_open_braces(text: str, position: int) -> list[_Mark]:
+def _boxes_in_open_braces(text: str, position: int) -> list[Mark]:
     """Balanced boxes behind a brace that never closes, by one pass with a stack."""
-    found: list[_Mark] = []
+    found: list[Mark] = []
     stack: list[tuple[int, int] | None] = []  # (command, content) of a box; None for other braces
     for match in _BOX_OR_BRACE.finditer(text, position):
         token = match[0]
@@ -195,7 +199,7 @@ def _boxes_in_open_braces(text: str, position: int) -> list[_Mark]:
             while found and found[-1].start > box[0]:  # a box in a box
                 found.pop()
             content = text[box[1] : match.start()]
-            found.append(_Mark(box[0], match.end(), _unboxed(content), "boxed"))
+            found.append(Mark(box[0], match.end(), _unboxed(content), "boxed"))
     return found
 
 
@@ -203,21 +207,20 @@ def _unboxed(content: str) -> str:
     return re.sub(r"\\f?boxed\s*\{(.*)\}", r"\1", content, flags=re.DOTALL).strip()
 
 
-def _explicit_marks(text: str) -> list[_Mark]:
+def _explicit_marks(text: str) -> list[Mark]:
     text = text.replace("\\\\boxed", " \\boxed")
     marks = list(_box_groups(text))
     if "####" in text:
         marks += [
-            _Mark(m.start(), m.end(), _tidy(m["answer"]), "hashes") for m in _HASHES.finditer(text)
+            Mark(m.start(), m.end(), tidy(m["answer"]), "hashes") for m in _HASHES.finditer(text)
         ]
-    if "<answer>" in text:
-        marks += [
-            _Mark(m.start(), m.end(), reference_answer(m[1]), "tag") for m in _TAG.finditer(text)
-        ]
+    start, end = text.rfind("<answer>"), text.rfind("</answer>")
+    if 0 <= start < end:
+        marks.append(Mark(start, end + 9, reference_answer(text[start + 8 : end]), "tag"))
     for match in _final_statements(text):
-        answer = picked(_sentence(text, match.end()), words=not marks)
+        answer = picked(sentence_from(text, match.end()), words=not marks)
         if answer and "boxed" not in answer:
-            marks.append(_Mark(match.start(), match.end() + 1, answer, "final-answer"))
+            marks.append(Mark(match.start(), match.end() + 1, answer, "final-answer"))
     return sorted(marks, key=lambda m: m.end)
 
 
@@ -230,9 +233,9 @@ def _final_statements(text: str) -> Iterator[re.Match[str]]:
             yield match
 
 
-def _box_groups(text: str) -> Iterator[_Mark]:
+def _box_groups(text: str) -> Iterator[Mark]:
     """Boxes joined by and/or/comma alone are one answer; others stand for themselves."""
-    group: _Mark | None = None
+    group: Mark | None = None
     for box in _boxes(text):
         percent = re.match(
             r"\s*(?:\\?[)\]$]\s*)?(?:\\?%|percent|pct)", text[box.end : box.end + 20]
@@ -240,139 +243,17 @@ def _box_groups(text: str) -> Iterator[_Mark]:
         if percent and "%" not in box.answer and re.search(r"\d", box.answer):
             box = box._replace(answer=box.answer + "\\%")
         between = _bare(text[group.end : box.start][:80]) if group else ""
-        if group and group.answer and (between == "" or _JOINED.fullmatch(between)):
+        if group and group.answer and (between == "" or JOINED.fullmatch(between)):
             answer = group.answer
             if box.answer != group.answer:
                 answer += ", " + box.answer
-            group = _Mark(group.start, box.end, answer, "boxed-list")
+            group = Mark(group.start, box.end, answer, "boxed-list")
         else:
             if group:
                 yield group
             group = box
     if group:
         yield group
-
-
-# --- sentences ----------------------------------------------------------------------------------
-
-_UNIT_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
-_NUMBER = re.compile(
-    rf"(?<![A-Za-z0-9_.])(?P<number>-?[$€£¥]?{_UNIT_NUMBER}(?:\s*/\s*\d+)?(?:\s*\\?%)?)"
-)
-_EXPRESSION = re.compile(
-    rf"(?<![A-Za-z0-9_.\\])(?P<bare>[-+]?(?:\(\s*)?(?:sqrt\()?[$€£¥]?{_UNIT_NUMBER}"
-    rf"(?:\s*(?:[-+*/^×÷=·]|\*\*)\s*\(?(?:sqrt\()?-?{_UNIT_NUMBER}\)?)*\)?(?:\s*(?:\\?%|percent|pct))?)"
-    r"|(?P<frac>-?\\frac\s*\{[^{}]*\}\s*\{[^{}]*\}(?:\s*\\?%)?)"
-)
-_MATH = re.compile(
-    r"\$\$(?P<a>[^$]+)\$\$|\\\[(?P<b>.+?)\\\]|\\\((?P<c>.+?)\\\)|(?<!\\)\$(?P<d>(?:\\.|[^$\\\n])+)\$",
-    re.DOTALL,
-)
-_PROSE = re.compile(
-    r"(?<![\\A-Za-zÀ-ÿ{])[A-Za-zÀ-ÿ]{3,}|[\u0400-\u04ff\u0590-\u074f\u0900-\u0dff\u3040-\u30ff\u4e00-\u9fff]"
-)
-_COPULA = re.compile(
-    r"(?:\b(?:is|are|was|be|equals?|by|to|of|about|approximately|exactly|only|'s|est|de|son|es|ist|у|es)|[:=]|’s"
-    r"|是|为|有|共|हैं|है|هو|هي|=)"
-    r"\s*(?:equal to|about|approximately|exactly|now|then|:|\*\*|\()*\s*$"
-)
-_SENTENCE_END = re.compile(
-    r"[.!?。](?=\s|$|\*)|\n\s*\n|[。！？]|\n(?=\s*[-*#])| I hope it is correct"
-)
-_LETTER = re.compile(r"(?<![A-Za-z\\'’])\(?([A-J])\)?(?![A-Za-z'’])")
-_NO_ANSWERS = {"correct", "right", "wrong", "incorrect", "as follows", "below", "above", "unknown"}
-_MARKERS = re.compile(
-    r"\b(?:therefore|thus|hence|so|answer|in conclusion|conclusion|consequently|finally|we find|we get"
-    r"|donc|ainsi|en conclusion|réponse|daher|also|somit|por lo tanto|por tanto|entonces|así que|quindi"
-    r"|portanto|logo|итак|ответ|следовательно|поэтому)\b|因此|所以|答案|结论|总共|共有|故|इसलिए|لذا|إذن|したがって|よって|答え",
-    re.IGNORECASE,
-)
-
-
-def _sentence(text: str, start: int) -> str:
-    """From `start` to the end of the sentence, at most 400 characters; formulas are not cut."""
-    chunk = text[start : start + 400].lstrip(" \t")
-    if chunk.startswith("\n"):
-        chunk = chunk.lstrip()
-    spans = [m.span() for m in _MATH.finditer(chunk)]
-    for end in _SENTENCE_END.finditer(chunk):
-        if end.start() and not any(a < end.start() < b for a, b in spans):
-            chunk = chunk[: end.start()]
-            break
-    return re.split(r"\s(?:because|since)\s", chunk)[0]
-
-
-def _math_spans(sentence: str) -> list[_Mark]:
-    """Formulas in delimiters, joined where only and/or/comma stands between; money is none."""
-    spans: list[_Mark] = []
-    position = 0
-    while match := _MATH.search(sentence, position):
-        content = next(group for group in match.groups() if group is not None)
-        prose = re.sub(r"\\[A-Za-z]+\s*(?:\{[A-Za-z .]*\})?", " ", content)
-        if match["d"] and len(_PROSE.findall(prose)) > 1 and content[:1] in " 0123456789?.,":
-            position = match.start() + 1
-            continue
-        percent = re.match(r"\s*(?:\\?%|percent|pct)", sentence[match.end() : match.end() + 12])
-        span = _Mark(match.start(), match.end(), content.strip() + ("%" if percent else ""), "math")
-        if spans and _JOINED.fullmatch(sentence[spans[-1].end : span.start]):
-            last = spans.pop()
-            span = _Mark(last.start, span.end, f"{last.answer}, {span.answer}", "math")
-        spans.append(span)
-        position = match.end()
-    return spans
-
-
-def picked(sentence: str, *, words: bool = False, named: bool = False) -> str | None:
-    """The answer in one sentence: what follows its last "is" or "=", else its last quantity.
-
-    With `words`, a sentence without formula or number is itself a short answer in words; with
-    `named`, only what follows an "is" or "=" counts.
-    """
-    sentence = sentence.strip().strip('*_ "“”').strip()
-    spans = _math_spans(sentence)
-    for match in _EXPRESSION.finditer(sentence):
-        if not any(a.start <= match.start() < a.end for a in spans):
-            spans.append(_Mark(match.start(), match.end(), match[0].strip(), "number"))
-    spans.sort()
-    if spans:
-        if not _PROSE.search(sentence[: spans[0].start] + sentence[spans[-1].end :]) and (
-            plain := _tidy(sentence)
-        ):
-            if _whole_formula(plain):
-                return plain
-        follow = [s for s in spans if s.start == 0 or _COPULA.search(sentence[: s.start])]
-        if named and not follow:
-            return None
-        return _tidy((follow or spans)[-1].answer)
-    letters = [
-        m for m in _LETTER.finditer(sentence)
-        if m[1] not in "AI" or m[0] != m[1] or m.end() == len(sentence) or sentence[m.end()] in ".,:*"
-    ]  # fmt: skip
-    if letters:
-        return letters[0][1]
-    if words:
-        plain = _tidy(re.split(r"[,;:]", sentence)[0])
-        if plain and len(plain.split()) <= 5 and plain.lower() not in _NO_ANSWERS:
-            return plain
-    return None
-
-
-def _whole_formula(text: str) -> bool:
-    """Whether the text is a formula or quantity rather than prose."""
-    bare = re.sub(r"\\text[a-z]*\s*\{[^{}]*\}|\\mbox\s*\{[^{}]*\}|\\[A-Za-z]+", " ", text)
-    bare = re.sub(r"(?:sqrt|sin|cos|tan|log|exp|and|or|matrix|array)(?![a-z])", " ", bare)
-    return not _PROSE.search(bare)
-
-
-def _tidy(text: str) -> str:
-    """Without sentence punctuation, emphasis and enclosing math delimiters."""
-    text = text.strip().strip("*_`").strip(' "“”')
-    text = re.split(r"\s+I hope it is", text)[0]
-    while text and text[-1] in ".,;:!" and not text.endswith("!!") and not re.search(r"\d!$", text):
-        text = text[:-1].rstrip()
-    if match := _MATH.fullmatch(text):
-        text = next(group for group in match.groups() if group is not None).strip()
-    return text
 
 
 # --- weak rules ---------------------------------------------------------------------------------
@@ -392,7 +273,7 @@ _CHOICE = re.compile(r"\s*(?:\*\*)?\(?([A-H])(?:\)|\.(?=\s|$)| (?=[A-Z][a-z]))")
 
 def _answer_is(text: str) -> str | None:
     for match in reversed(list(_ANSWER_IS.finditer(text))[-4:]):
-        if answer := picked(_sentence(text, match.end()), words=True):
+        if answer := picked(sentence_from(text, match.end()), words=True):
             return answer
     return None
 
@@ -420,23 +301,21 @@ def _bare_answer(text: str) -> str | None:
     if match := _CHOICE.match(text):
         return match[1]
     if _QUALIFIED.fullmatch(text):
-        return _tidy(text)
+        return tidy(text)
     if "\n" in text and "\\begin" not in text:
         return None
-    spans = _math_spans(text)
-    if len(spans) == 1 and not _PROSE.search(text[: spans[0].start] + text[spans[0].end :]):
-        return _tidy(text)
-    return (
-        _tidy(text) if _whole_formula(text) or (len(text.split()) == 1 and text.isascii()) else None
-    )
+    spans = math_spans(text)
+    if len(spans) == 1 and not PROSE.search(text[: spans[0].start] + text[spans[0].end :]):
+        return tidy(text)
+    return tidy(text) if is_formula(text) or (len(text.split()) == 1 and text.isascii()) else None
 
 
 def _last_line(text: str) -> str | None:
     line = text.rstrip().rpartition("\n")[2].strip()
     if len(line) > SHORT or "boxed" in line or not re.search(r"\d", line):
         return None
-    plain = _tidy(line)
-    return plain if plain and _whole_formula(plain) and "=" not in plain else None
+    plain = tidy(line)
+    return plain if plain and is_formula(plain) and "=" not in plain else None
 
 
 def _conclusion(text: str) -> str | None:
@@ -445,15 +324,15 @@ def _conclusion(text: str) -> str | None:
     if not text:
         return None
     tail = text[-600:]
-    spans = [m.span() for m in _MATH.finditer(tail)]
+    spans = [m.span() for m in MATH.finditer(tail)]
     starts = [0] + [
         end.end()
-        for end in _SENTENCE_END.finditer(tail)
+        for end in SENTENCE_END.finditer(tail)
         if end.end() < len(tail) - 1 and not any(a < end.start() < b for a, b in spans)
     ]
     for start in reversed(starts[-2:]):
         sentence = tail[start:].strip()
-        markers = list(_MARKERS.finditer(sentence))
+        markers = list(MARKERS.finditer(sentence))
         if markers:
             return picked(sentence[markers[-1].end() :]) or picked(sentence)
         if len(text) <= SHORT and (answer := picked(sentence, named=True)):

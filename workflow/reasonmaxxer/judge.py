@@ -18,9 +18,10 @@ from typing import Any, Literal, NamedTuple, cast
 
 from .answers import extract, reference_answer
 from .config import VerdictsConfig
-from .equivalence import equivalent, quick_leaf
+from .equivalence import equivalent
 from .errors import UserError
 from .latex import canonical, normalise
+from .leaves import quick_leaf
 from .limits import beyond_limits
 from .pool import Pool, Task
 
@@ -122,9 +123,9 @@ def _first_look(
     if limit := beyond_limits(answer, MAX_ANSWER_CHARS):
         return Verdict("unparseable", answer[:MAX_ANSWER_CHARS], rule, f"beyond limits: {limit}")
     if limit := beyond_limits(gold, MAX_ANSWER_CHARS):
-        same = canonical(normalise(gold)) == canonical(normalise(answer))
+        known = canonical(normalise(gold)) == canonical(normalise(answer))
         return Verdict(
-            "correct" if same else "incorrect", answer, rule, f"reference beyond limits: {limit}"
+            "correct" if known else "incorrect", answer, rule, f"reference beyond limits: {limit}"
         )
     same = equivalent(gold, answer, quick_leaf)
     if same is None:

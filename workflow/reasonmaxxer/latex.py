@@ -52,7 +52,8 @@ _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
         (r"\{\s*\\(?:rm|bf|it)\s+([^{}]*)\}", r"\\text{\1}"),
         (r"\\(?:rm|bf|it)(?![a-zA-Z])", ""),
         (r"\\operatorname\*?\s*\{([A-Za-z]+)\}", r"\\\1 "),
-        (r"\\(?:lt|gt)(?![a-zA-Z])", lambda m: "<" if m[0] == r"\lt" else ">"),  # type: ignore[list-item]
+        (r"\\lt(?![a-zA-Z])", "<"),
+        (r"\\gt(?![a-zA-Z])", ">"),
         (r"\\leq(?:slant)?(?![a-zA-Z])|(?<![<=])=?<=(?!>)|\\leqq(?![a-zA-Z])", r"\\le "),
         (r"\\geq(?:slant)?(?![a-zA-Z])|>=|\\geqq(?![a-zA-Z])", r"\\ge "),
         (r"\\neq(?![a-zA-Z])|!=|\\not\s*=", r"\\ne "),

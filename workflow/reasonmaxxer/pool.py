@@ -7,6 +7,7 @@ larger budget, so that neither load nor a stray kill changes a verdict.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -200,13 +201,13 @@ class Pool:
     def _lost(self, worker: _Worker) -> None:
         """A worker ended by itself or by somebody's signal: its task is tried again."""
         task, was_ready = worker.task, worker.ready
-        self._remove(worker)
-        if not was_ready:
+        status = self._remove(worker)
+        if not was_ready and status > 0:  # an error of its own, not a signal
             self._failed_starts += 1
             if self._failed_starts > MAX_DEATHS:
                 raise RuntimeError(
-                    f"the comparison worker ended {self._failed_starts} times before it was ready:"
-                    f" try `{sys.executable} -m {worker_module.__name__} {self.memory_mb} {os.getpid()}`"
+                    f"the comparison worker ended {self._failed_starts} times before it was ready;"
+                    f" its error stands above (python -m {worker_module.__name__})"
                 )
         if task is None:
             return
@@ -231,15 +232,15 @@ class Pool:
             else:
                 self._again(task)
 
-    def _remove(self, worker: _Worker) -> None:
+    def _remove(self, worker: _Worker) -> int:
+        """End a worker, if it has not ended, and return its exit status."""
         self._workers.remove(worker)
         process = worker.process
         assert process.stdout is not None and process.stdin is not None
         self._selector.unregister(process.stdout)
         process.kill()
-        process.wait()
+        status = process.wait()
         process.stdout.close()
-        try:
+        with contextlib.suppress(BrokenPipeError):  # a request was still in the buffer
             process.stdin.close()
-        except BrokenPipeError:
-            pass  # a request was still in the buffer
+        return status

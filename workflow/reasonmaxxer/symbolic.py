@@ -19,15 +19,10 @@ import sympy
 from math_verify import LatexExtractionConfig
 
 from . import formula
-from .equivalence import (
-    POINTS,
-    close_values,
-    equivalent,
-    one_case,
-    quick_leaf,
-    without_units,
-)
+from .equivalence import equivalent
+from .fields import Field, sample_points, values_at
 from .latex import Number, normalise, parse_number
+from .leaves import POINTS, close_values, quick_leaf, without_units
 
 logging.getLogger("math_verify").setLevel(logging.CRITICAL)
 DIGITS = 50
@@ -78,7 +73,7 @@ def _bounded(function: Callable[..., Any], limit: int) -> Callable[..., Any]:
     return call
 
 
-_MP = formula.Field(
+_MP = Field(
     mpmath.mpf,
     {"i": mpmath.mpc(0, 1), "oo": mpmath.inf},
     _power,
@@ -104,11 +99,11 @@ _MP = formula.Field(
 
 def _values(tree: formula.Tree, points: list[dict[str, Fraction]], digits: int) -> list[Any]:
     with mpmath.workdps(digits):
-        field = formula.Field(
+        field = Field(
             _MP.number, _MP.constants | {"pi": +mpmath.pi, "e": +mpmath.e}, _MP.power, _MP.functions
         )
         return list(
-            formula.values_at(
+            values_at(
                 tree,
                 field,
                 [
@@ -120,9 +115,9 @@ def _values(tree: formula.Tree, points: list[dict[str, Fraction]], digits: int) 
 
 
 def _same_values(gold: str, pred: str, trees: tuple[formula.Tree, formula.Tree]) -> bool | None:
-    trees = one_case(trees)
+    trees = formula.one_case(trees)
     names = formula.variables(trees[0]) | formula.variables(trees[1])
-    points = formula.sample_points(names, POINTS if names else 1)
+    points = sample_points(names, POINTS if names else 1)
     left, right = (_values(tree, points, DIGITS) for tree in trees)
     if not names:
         if left[0] is None or right[0] is None:
@@ -228,7 +223,7 @@ def _evaluated(left: Any, right: Any) -> bool:
         if {symbol.name for symbol in left.free_symbols} != names:
             return False
         agreed = 0
-        for point in formula.sample_points(names, POINTS if names else 1):
+        for point in sample_points(names, POINTS if names else 1):
             values = [
                 side.subs(
                     {

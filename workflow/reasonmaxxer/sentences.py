@@ -1,0 +1,142 @@
+"""What one sentence names as the answer: a formula, a quantity, a letter, a word."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Mark(NamedTuple):
+    start: int
+    end: int
+    answer: str
+    rule: str
+
+
+JOINED = re.compile(
+    r"[\s,;.&]*(?:\(?(?:for\s+)?part\s*\(?\w\)?\s*)?(?:,|;|&|\band\b|\bor\b)\s*"
+    r"(?:[A-Za-z]\w*(?:_\{?\w+\}?)?(?:\(\w\))?\s*=\s*)?[\s,]*"
+)
+
+
+_UNIT_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
+NUMBER = re.compile(
+    rf"(?<![A-Za-z0-9_.])(?P<number>-?[$€£¥]?{_UNIT_NUMBER}(?:\s*/\s*\d+)?(?:\s*\\?%)?)"
+)
+_EXPRESSION = re.compile(
+    rf"(?<![A-Za-z0-9_.\\])(?P<bare>[-+]?(?:\(\s*)?(?:sqrt\()?[$€£¥]?{_UNIT_NUMBER}"
+    rf"(?:\s*(?:[-+*/^×÷=·]|\*\*)\s*\(?(?:sqrt\()?-?{_UNIT_NUMBER}\)?)*\)?"
+    r"(?:\s*(?:\\?%|percent|pct))?)"
+    r"|(?P<frac>-?\\frac\s*\{[^{}]*\}\s*\{[^{}]*\}(?:\s*\\?%)?)"
+)
+MATH = re.compile(
+    r"\$\$(?P<a>[^$]+)\$\$|\\\[(?P<b>.+?)\\\]|\\\((?P<c>.+?)\\\)"
+    r"|(?<!\\)\$(?P<d>(?:\\.|[^$\\\n])+)\$",
+    re.DOTALL,
+)
+PROSE = re.compile(
+    r"(?<![\\A-Za-zÀ-ÿ{])[A-Za-zÀ-ÿ]{3,}"
+    r"|[\u0400-\u04ff\u0590-\u074f\u0900-\u0dff\u3040-\u30ff\u4e00-\u9fff]"
+)
+_COPULA = re.compile(
+    r"(?:\b(?:is|are|was|be|equals?|by|to|of|about|approximately|exactly|only|est|de|son|es|ist)"
+    r"|['’]s|[:=是为有共]|है|हैं|هو|هي)"
+    r"\s*(?:equal to|about|approximately|exactly|now|then|:|\*\*|\()*\s*$"
+)
+SENTENCE_END = re.compile(
+    r"[.!?。](?=\s|$|\*)|\n\s*\n|[。！？]|\n(?=\s*[-*#])| I hope it is correct"
+)
+_LETTER = re.compile(r"(?<![A-Za-z\\'’])\(?([A-J])\)?(?![A-Za-z'’])")
+_NO_ANSWERS = {"correct", "right", "wrong", "incorrect", "as follows", "below", "above", "unknown"}
+MARKERS = re.compile(
+    r"\b(?:therefore|thus|hence|so|answer|in conclusion|conclusion|consequently|finally|we find"
+    r"|we get|donc|ainsi|en conclusion|réponse|daher|somit|por lo tanto|por tanto|entonces|así que"
+    r"|quindi|portanto|logo|итак|ответ|следовательно|поэтому)\b"
+    r"|因此|所以|答案|结论|总共|共有|故|इसलिए|لذا|إذن|したがって|よって|答え",
+    re.IGNORECASE,
+)
+
+
+def sentence_from(text: str, start: int) -> str:
+    """From `start` to the end of the sentence, at most 400 characters; formulas are not cut."""
+    chunk = text[start : start + 400].lstrip(" \t")
+    if chunk.startswith("\n"):
+        chunk = chunk.lstrip()
+    spans = [m.span() for m in MATH.finditer(chunk)]
+    for end in SENTENCE_END.finditer(chunk):
+        if end.start() and not any(a < end.start() < b for a, b in spans):
+            chunk = chunk[: end.start()]
+            break
+    return re.split(r"\s(?:because|since)\s", chunk)[0]
+
+
+def math_spans(sentence: str) -> list[Mark]:
+    """Formulas in delimiters, joined where only and/or/comma stands between; money is none."""
+    spans: list[Mark] = []
+    position = 0
+    while match := MATH.search(sentence, position):
+        content = next(group for group in match.groups() if group is not None)
+        prose = re.sub(r"\\[A-Za-z]+\s*(?:\{[A-Za-z .]*\})?", " ", content)
+        if match["d"] and len(PROSE.findall(prose)) > 1 and content[:1] in " 0123456789?.,":
+            position = match.start() + 1
+            continue
+        percent = re.match(r"\s*(?:\\?%|percent|pct)", sentence[match.end() : match.end() + 12])
+        span = Mark(match.start(), match.end(), content.strip() + ("%" if percent else ""), "math")
+        if spans and JOINED.fullmatch(sentence[spans[-1].end : span.start]):
+            last = spans.pop()
+            span = Mark(last.start, span.end, f"{last.answer}, {span.answer}", "math")
+        spans.append(span)
+        position = match.end()
+    return spans
+
+
+def picked(sentence: str, *, words: bool = False, named: bool = False) -> str | None:
+    """The answer in one sentence: what follows its last "is" or "=", else its last quantity.
+
+    With `words`, a sentence without formula or number is itself a short answer in words; with
+    `named`, only what follows an "is" or "=" counts.
+    """
+    sentence = sentence.strip().strip('*_ "“”').strip()
+    spans = math_spans(sentence)
+    for match in _EXPRESSION.finditer(sentence):
+        if not any(a.start <= match.start() < a.end for a in spans):
+            spans.append(Mark(match.start(), match.end(), match[0].strip(), "number"))
+    spans.sort()
+    if spans:
+        plain = tidy(sentence)
+        around = sentence[: spans[0].start] + sentence[spans[-1].end :]
+        if plain and not PROSE.search(around) and is_formula(plain):
+            return plain
+        follow = [s for s in spans if s.start == 0 or _COPULA.search(sentence[: s.start])]
+        if named and not follow:
+            return None
+        return tidy((follow or spans)[-1].answer)
+    letters = [
+        m for m in _LETTER.finditer(sentence)
+        if m[1] not in "AI" or m[0] != m[1] or sentence[m.end() : m.end() + 1] in (*".,:*", "")
+    ]  # fmt: skip
+    if letters:
+        return letters[0][1]
+    if words:
+        plain = tidy(re.split(r"[,;:]", sentence)[0])
+        if plain and len(plain.split()) <= 5 and plain.lower() not in _NO_ANSWERS:
+            return plain
+    return None
+
+
+def is_formula(text: str) -> bool:
+    """Whether the text is a formula or quantity rather than prose."""
+    bare = re.sub(r"\\text[a-z]*\s*\{[^{}]*\}|\\mbox\s*\{[^{}]*\}|\\[A-Za-z]+", " ", text)
+    bare = re.sub(r"(?:sqrt|sin|cos|tan|log|exp|and|or|matrix|array)(?![a-z])", " ", bare)
+    return not PROSE.search(bare)
+
+
+def tidy(text: str) -> str:
+    """Without sentence punctuation, emphasis and enclosing math delimiters."""
+    text = text.strip().strip("*_`").strip(' "“”')
+    text = re.split(r"\s+I hope it is", text)[0]
+    while text and text[-1] in ".,;:!" and not text.endswith("!!") and not re.search(r"\d!$", text):
+        text = text[:-1].rstrip()
+    if match := MATH.fullmatch(text):
+        text = next(group for group in match.groups() if group is not None).strip()
+    return text
