@@ -30,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    run = config.load(args.configfile)
+    report(config.load(args.configfile))
+
+
+def report(run: Config) -> None:
+    """Print what each check found. Raises `UserError` with all that is wrong."""
     plan.check(run)
     problems: Problems = {}
     found: list[str] = []

@@ -1,0 +1,215 @@
+"""Commands around a run: init writes a config, check finds what is wrong, export leaves with it."""
+
+import argparse
+import json
+import shutil
+
+import pytest
+import torch
+import yaml
+from peft import PeftModel, get_peft_model
+from reasonmaxxer import check, config, export, init, preview, tables
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.model import lora_config
+from test_prompts import CHAT, byte_tokenizer
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+PROBLEMS = [{"id": i, "problem": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(40)]
+TESTS = [{"question": f"And {i} + 1?", "answer": f"so\n#### {i + 1}"} for i in range(6)]
+
+
+def command(module, *flags):
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    module.main(parser.parse_args([str(flag) for flag in flags]))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A tiny Llama with a byte tokenizer, in a folder."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    torch.manual_seed(0)
+    tokenizer = byte_tokenizer(chat=None)
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1}
+    settings = LlamaConfig(
+        **sizes,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=1024,
+        eos_token_id=1,
+    )
+    AutoModelForCausalLM.from_config(settings).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name, rows in (("mine", PROBLEMS), ("exam", TESTS)):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    return tmp_path
+
+
+@pytest.fixture
+def written(model, files):
+    """The config that init writes for the tiny model, and its path."""
+    path = files / "My Run.yaml"
+    flags = ["--train", 20, "--validation", 8, "--out", path]
+    flags += ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
+    command(init, "--model", model, *flags)
+    return path
+
+
+def changed(path, **changes):
+    run = config.overlay(yaml.safe_load(path.read_text()), changes)
+    other = path.with_name("changed.yaml")
+    other.write_text(yaml.safe_dump(run))
+    return other
+
+
+def test_init_writes_a_config_that_passes_its_own_check(written, capsys):
+    run = config.load([written])
+    assert (run.run, run.model.max_length) == ("my-run", 1024)
+    assert run.prompt.template == "config/prompts/qwen_boxed.txt"
+    assert run.benchmarks["exam"].source.problem == "question"
+    assert run.benchmarks["exam"].source.extract == "hashes"
+    command(check, "--configfile", written)
+    assert "nothing wrong found" in capsys.readouterr().out
+
+
+def test_init_takes_a_models_own_chat_template(model, files, tmp_path):
+    chatty = tmp_path / "chatty"
+    shutil.copytree(model, chatty)
+    byte_tokenizer(chat=CHAT).save_pretrained(chatty)
+    out = files / "chat.yaml"
+    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
+    command(init, "--model", chatty, *names, "--train", 9, "--validation", 9, "--out", out)
+    assert config.load([out]).prompt.template == "chat"
+
+
+def test_init_never_overwrites_a_config(written, model, files):
+    before = written.read_text()
+    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
+    with pytest.raises(UserError, match="is there already"):
+        command(init, "--model", model, *names, "--out", written)
+    assert written.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"path": "./no/such/model"}}, "no such folder, and no id of the hub"),
+        ({"model": {"max_length": 2048}}, "more than the 1024 positions"),
+        ({"training": {"targets": ["qkv_proj"]}}, "qkv_proj: the model has no such linear module"),
+        ({"rollouts": {"max_tokens": 1000}}, "its prompt has"),
+        ({"prompt": {"template": "chat"}}, "no chat template"),
+        ({"resources": {"training": {"gpu": 64}}}, "64 GPUs are asked for, this machine has"),
+        ({"resources": {"light": {"mem_mb": 10**9}}}, "resources.light.mem_mb"),
+        ({"benchmarks": {"exam": {"source": {"limit": 7}}}}, "limit 7, but it has only 6"),
+        ({"benchmarks": {"exam": {"source": {"answer": "ans"}}}}, "did you mean 'answer'?"),
+        ({"benchmarks": {"exam": {"source": {"path": "gone.csv"}}}}, "gone.csv: no such file"),
+        ({"prompt": {"template": "gone.txt"}}, "gone.txt: no such file"),
+    ],
+)
+def test_check_finds_it_before_anything_runs(written, changes, message):
+    with pytest.raises(UserError) as error:
+        command(check, "--configfile", changed(written, **changes))
+    assert message in str(error.value)
+
+
+def test_check_tells_all_that_is_wrong_at_once(written):
+    wrong = changed(
+        written,
+        model={"max_length": 2048},
+        benchmarks={"exam": {"source": {"limit": 7}}},
+        resources={"training": {"gpu": 64}},
+    )
+    with pytest.raises(UserError, match="3 found") as error:
+        command(check, "--configfile", wrong)
+    assert len(str(error.value).splitlines()) == 4
+
+
+def test_check_finds_a_benchmark_problem_in_the_pool(written, files):
+    both = {"path": str(files / "mine.jsonl"), "problem": "problem", "extract": "plain"}
+    wrong = changed(written, benchmarks={"exam": {"source": both}}, problems={"overlap": "fail"})
+    with pytest.raises(UserError, match=r"stand in another split .*\n.*exam|of exam"):
+        command(check, "--configfile", wrong)
+
+
+def test_a_model_folder_without_weights_is_found(written, model, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(model, bare, ignore=shutil.ignore_patterns("*.safetensors"))
+    with pytest.raises(UserError, match="safetensors file in it"):
+        command(check, "--configfile", changed(written, model={"path": str(bare)}))
+
+
+def test_prompt_shows_text_ids_and_where_the_completion_starts(written, capsys):
+    command(preview, "--configfile", written, "--n", 2)
+    shown = capsys.readouterr().out
+    assert shown.count("Solution:◀ the completion starts here") == 2
+    assert "{1: '<eos>'}" in shown
+    assert "ids: 0 " in shown
+
+
+@pytest.fixture
+def trained(written, model, tmp_path):
+    """A run whose adapter and metrics are there."""
+    run = config.load([written])
+    folder = tmp_path / "results" / run.run
+    adapter = folder / "adapters" / "reasonmaxxer"
+    base = AutoModelForCausalLM.from_pretrained(model)
+    torch.manual_seed(1)
+    tuned = get_peft_model(base, lora_config(run.training, str(model)))
+    for name, weight in tuned.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    tuned.save_pretrained(adapter)
+    row = {"metric": "accuracy", "problems": 6, "samples": 1, "seed": 42, "benchmark": "exam"}
+    rows = [
+        {**row, "arm": "base", "value": 0.25, "low": 0.1, "high": 0.4},
+        {**row, "arm": "reasonmaxxer", "value": 0.5, "low": 0.3, "high": 0.7},
+    ]
+    tables.write(folder / "metrics.parquet", "metrics", rows)
+    return written, tmp_path / "results", adapter
+
+
+def test_an_exported_adapter_loads_and_its_card_says_what_it_is(trained, model, tmp_path):
+    written, results, _ = trained
+    out = tmp_path / "mine"
+    command(export, "--configfile", written, "--results", results, "--out", out)
+    base = AutoModelForCausalLM.from_pretrained(model)
+    PeftModel.from_pretrained(base, out)
+    card = (out / "README.md").read_text()
+    assert "| exam | 0.250 (0.100 to 0.400) | 0.500 (0.300 to 0.700) |" in card
+    assert f"base_model: {model}" in card
+    assert "--max-lora-rank 32" in card
+    assert '"share": 0.05' in card
+
+
+def test_a_merged_export_computes_what_base_and_adapter_do(trained, model, tmp_path):
+    written, results, adapter = trained
+    out = tmp_path / "merged"
+    command(export, "--configfile", written, "--results", results, "--out", out, "--merge")
+    ids = torch.tensor([[0, 50, 60, 70]])
+    both = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), adapter)
+    merged = AutoModelForCausalLM.from_pretrained(out)
+    with torch.no_grad():
+        torch.testing.assert_close(merged(ids).logits, both(ids).logits, atol=1e-5, rtol=1e-4)
+    assert (out / "tokenizer.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--arm", "base"], "the run trains reasonmaxxer, random-gate"),
+        (["--arm", "random-gate"], "no adapter there yet; make it"),
+    ],
+)
+def test_export_says_what_is_missing(trained, tmp_path, flags, message):
+    written, results, _ = trained
+    with pytest.raises(UserError, match=message):
+        command(
+            export, "--configfile", written, "--results", results, "--out", tmp_path / "x", *flags
+        )

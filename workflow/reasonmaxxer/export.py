@@ -1,0 +1,164 @@
+"""Leave with the result: an adapter for PEFT, or merged into its base, with a model card."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from . import config, tables
+from .config import Config
+from .errors import UserError
+
+HELP = "pack a run's adapter, or merge it into its base, with a model card"
+LICENCE = "see the base model's"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--configfile", nargs="+", required=True, help="config files of the run")
+    parser.add_argument("--arm", default="reasonmaxxer", help="the trained arm to export")
+    parser.add_argument("--results", default="results", type=Path, help="folder of all runs")
+    parser.add_argument("--out", required=True, type=Path, help="folder to write; must not exist")
+    parser.add_argument("--merge", action="store_true", help="a whole model, not an adapter")
+    parser.add_argument("--licence", default=LICENCE, help="licence of the base, for the card")
+
+
+def main(args: argparse.Namespace) -> None:
+    run = config.load(args.configfile)
+    if args.arm not in run.trained_arms:
+        raise UserError(f"--arm {args.arm}: the run trains {', '.join(run.trained_arms)}")
+    folder = args.results / run.run
+    adapter = folder / "adapters" / args.arm
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise UserError(
+            f"{adapter}: no adapter there yet; make it: snakemake --cores all adapter "
+            f"--configfile {' '.join(args.configfile)}"
+        )
+    if args.out.exists():
+        raise UserError(f"--out {args.out}: is there already; name a new folder")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{args.out.name}.", dir=args.out.parent))
+    try:
+        if args.merge:
+            _merge(run, adapter, scratch)
+        else:
+            for name in ("adapter_model.safetensors", "adapter_config.json"):
+                shutil.copyfile(adapter / name, scratch / name)
+        text = card(run, args.arm, folder, args.out.name, args.merge, args.licence)
+        tables.write_text(scratch / "README.md", text)
+        scratch.chmod(0o755)
+        scratch.rename(args.out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    print(f"wrote {args.out}")
+
+
+def card(run: Config, arm: str, folder: Path, name: str, merged: bool, licence: str) -> str:
+    """The model card: what it is, how it was made, what was measured, how to use it."""
+    base = run.model.path + (f" at {run.model.revision}" if run.model.revision else "")
+    head = {"base_model": run.model.path, "library_name": "transformers" if merged else "peft"}
+    front = "\n".join(f"{key}: {value}" for key, value in head.items())
+    sections = {
+        key: run.section_of(arm, key).model_dump(mode="json", exclude_none=True)
+        for key in ("rollouts", "selection", "training")
+    }
+    recipe = "\n".join(f"- {key}: `{json.dumps(value)}`" for key, value in sections.items())
+    what = "The model with the adapter merged in" if merged else "A LoRA adapter"
+    return f"""---
+{front}
+---
+
+# {name}
+
+{what}, trained by ReasonMaxxer's contrastive objective at the decision points of
+{base}: offline, on the base model's own rollouts (arm `{arm}` of run `{run.run}`).
+Licence of the base: {licence}.
+
+## Use
+
+{_usage(run, arm, name, merged)}
+The prompt it was trained with: `{run.prompt.template}`{_instruction(run)}.
+
+## Data
+
+{_data(run)}
+
+## Recipe
+
+{recipe}
+
+## Figures
+
+{_figures(run, arm, folder)}
+"""
+
+
+def _usage(run: Config, arm: str, name: str, merged: bool) -> str:
+    if merged:
+        return f"""    vllm serve {name}
+
+    from transformers import AutoModelForCausalLM
+    model = AutoModelForCausalLM.from_pretrained("{name}")
+"""
+    revision = f" --revision {run.model.revision}" if run.model.revision else ""
+    return f"""    vllm serve {run.model.path}{revision} --enable-lora \\
+      --max-lora-rank {run.section_of(arm, "training").rank} --lora-modules {name}={name}
+
+    from peft import AutoPeftModelForCausalLM
+    model = AutoPeftModelForCausalLM.from_pretrained("{name}")
+"""
+
+
+def _instruction(run: Config) -> str:
+    return f", with `{run.prompt.instruction}` behind the problem" if run.prompt.instruction else ""
+
+
+def _data(run: Config) -> str:
+    lines = []
+    for split in ("train", "validation"):
+        for source in getattr(run.problems, split):
+            given = source.model_dump(mode="json", by_alias=True, exclude_none=True)
+            lines.append(f"- {split}: `{json.dumps(given)}`")
+    return "\n".join(lines)
+
+
+def _figures(run: Config, arm: str, folder: Path) -> str:
+    """Accuracy of base and arm on every benchmark, with 95% intervals."""
+    path = folder / "metrics.parquet"
+    if not path.exists():
+        return "Not evaluated yet."
+    found = {
+        (row["arm"], row["benchmark"]): _share(row)
+        for row in tables.rows(path, "metrics")
+        if row["metric"] == "accuracy"
+    }
+    lines = ["| benchmark | base | this |", "|---|---|---|"]
+    for name, benchmark in run.benchmarks.items():
+        cells = [found.get((which, name), "") for which in (run.base_arm, arm)]
+        lines.append(f"| {benchmark.title or name} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines) + "\n\nShares solved, with 95% intervals over problems."
+
+
+def _share(row: dict[str, Any]) -> str:
+    if row["low"] is None:
+        return f"{row['value']:.3f}"
+    return f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+
+
+def _merge(run: Config, adapter: Path, out: Path) -> None:
+    """The base with the adapter added in float32, in the run's type, ready to load."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from .prompts import load_tokenizer
+
+    base: Any = AutoModelForCausalLM.from_pretrained(
+        run.model.path, revision=run.model.revision, dtype=torch.float32
+    )
+    merged: Any = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
+    merged.to(getattr(torch, run.model.dtype)).save_pretrained(out)
+    load_tokenizer(run.model).save_pretrained(out)

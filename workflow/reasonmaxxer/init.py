@@ -1,0 +1,176 @@
+"""From "I have model X and problems Y" to a config that runs: written, commented and checked."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from . import config, tables
+from .check import report
+from .config import ModelConfig
+from .errors import UserError
+from .model import model_settings
+from .prompts import load_tokenizer
+from .sources import read_file, read_register, suggest
+
+HELP = "write a commented config for a model and problems of yours, and check it"
+PROBLEM_COLUMNS = ("problem", "question", "prompt", "query", "input")
+ANSWER_COLUMNS = ("answer", "final_answer", "gt_answer", "solution", "target", "output")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, help="folder of a model, or its id on the hub")
+    parser.add_argument("--revision", help="commit of the hub repository")
+    parser.add_argument(
+        "--problems", required=True, help="a .jsonl, .csv or .parquet file, or a registered name"
+    )
+    parser.add_argument(
+        "--benchmarks", nargs="+", default=["math500", "gsm8k"], help="files or registered names"
+    )
+    parser.add_argument("--train", type=int, default=150, help="problems to train on")
+    parser.add_argument("--validation", type=int, default=50, help="problems to choose on")
+    parser.add_argument("--run", help="name of the run; the output file's by default")
+    parser.add_argument("--out", required=True, type=Path, help="config file to write")
+
+
+def main(args: argparse.Namespace) -> None:
+    if args.out.exists():
+        raise UserError(f"--out {args.out}: is there already; name a new file")
+    tables.write_text(args.out, text(args))
+    print(f"wrote {args.out}; checking it")
+    report(config.load([args.out]))
+    print(f"run it: snakemake --cores all --configfile {args.out} results/report.html")
+
+
+def text(args: argparse.Namespace) -> str:
+    """The config, with what was found out about the model and the files."""
+    model = ModelConfig(path=args.model, revision=args.revision)
+    tokenizer = load_tokenizer(model)
+    positions = getattr(model_settings(args.model, model), "max_position_embeddings", None) or 4096
+    length = min(8192, positions)
+    tokens = min(4096, length * 3 // 4)
+    pool = _source(args.problems)
+    gpu = _gpus()
+    return TEXT.format(
+        run=args.run or re.sub(r"[^a-z0-9._+=-]+", "-", args.out.stem.lower()).strip("-.") or "run",
+        model=json.dumps(args.model),
+        revision=json.dumps(args.revision),
+        dtype="bfloat16" if gpu else "float32",
+        length=length,
+        positions=positions,
+        prompt=_prompt(bool(tokenizer.chat_template)),
+        train=_flow({**pool, "limit": args.train, "shuffle": 1}),
+        validation=_flow({**pool, "limit": args.validation, "shuffle": 2}),
+        benchmarks="\n".join(
+            f"  {_name(given)}: {{source: {_flow(_source(given))}}}" for given in args.benchmarks
+        ),
+        tokens=tokens,
+        gpu=min(1, gpu),
+    )
+
+
+def _source(given: str) -> dict[str, Any]:
+    """A source for a file, its columns and marks guessed from the first row, or for a name."""
+    if Path(given).suffix not in (".jsonl", ".csv", ".parquet"):
+        known = read_register()
+        if given not in known:
+            raise UserError(
+                f"{given}: neither a file nor a registered name; {suggest(given, known)}"
+            )
+        return {"register": given}
+    rows = read_file(given)
+    if not rows:
+        raise UserError(f"{given}: no problem in it")
+    first = rows[0].values
+    problem, answer = _column(first, PROBLEM_COLUMNS, given), _column(first, ANSWER_COLUMNS, given)
+    cell = first[answer]
+    extract = "first" if isinstance(cell, list) else "plain"
+    if "####" in str(cell):
+        extract = "hashes"
+    elif "\\boxed{" in str(cell):
+        extract = "boxed"
+    return {"path": given, "problem": problem, "answer": answer, "extract": extract}
+
+
+def _column(row: Any, names: tuple[str, ...], file: str) -> str:
+    found = next((name for name in names if name in row), None)
+    if found is None:
+        raise UserError(
+            f"{file}: none of the columns {', '.join(names)}; it has {', '.join(map(str, row))}. "
+            "Write the config by hand, with `problem:` and `answer:`, or rename a column"
+        )
+    return found
+
+
+def _prompt(chat: bool) -> str:
+    if chat:
+        return (
+            "# The model's own chat template, one user turn.\nprompt:\n  template: chat\n"
+            "  instruction: Reason step by step, and put your final answer within \\boxed{}."
+        )
+    return (
+        "# The model has no chat template: a plain prompt, as the paper has it for base models.\n"
+        "prompt:\n  template: config/prompts/qwen_boxed.txt\n"
+        '  stop: ["Human:", "Assistant:", "Problem:"]'
+    )
+
+
+def _name(given: str) -> str:
+    return re.sub(r"[^a-z0-9._+=-]+", "-", Path(given).stem.lower()).strip("-.") or "benchmark"
+
+
+def _flow(values: dict[str, Any]) -> str:
+    return "{" + ", ".join(f"{key}: {json.dumps(value)}" for key, value in values.items()) + "}"
+
+
+def _gpus() -> int:
+    import torch
+
+    return int(torch.cuda.device_count())
+
+
+TEXT = """\
+# Every key: config/README.md. Show a few prompts before you run: python -m reasonmaxxer prompt.
+
+run: {run}
+
+model:
+  path: {model}
+  revision: {revision} # the commit of a hub model; without it a changed model goes unseen
+  dtype: {dtype}
+  max_length: {length} # prompt and completion together; the model has {positions} positions
+
+{prompt}
+
+# References are taken out of their column by `extract`: plain, boxed, hashes (####) or first.
+problems:
+  train:
+    - {train}
+  validation:
+    - {validation}
+  overlap: drop # a training problem that stands in validation or in a benchmark is left out
+
+benchmarks:
+{benchmarks}
+
+rollouts: {{samples: 20, max_tokens: {tokens}}}
+validation: {{max_tokens: {tokens}}}
+evaluation: {{max_tokens: {tokens}}}
+
+# Decisions are the 5% of positions where the base model is least sure. A threshold in nats
+# (`tau: 1.4`, the paper's for Qwen2.5-1.5B) does not carry over between models.
+selection: {{problems: 50, gate: entropy-quantile, share: 0.05}}
+
+arms:
+  base: {{kind: base, title: Base model}}
+  reasonmaxxer: {{title: ReasonMaxxer}}
+  random-gate: {{title: Random gate, selection: {{gate: random}}}}
+
+resources:
+  generation: {{gpu: {gpu}}}
+  entropies: {{gpu: {gpu}}}
+  training: {{gpu: {gpu}}}
+"""
