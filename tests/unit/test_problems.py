@@ -68,6 +68,8 @@ def test_jsonl_csv_and_parquet_of_the_same_rows_give_the_same_problems(tmp_path)
         ("first", ["$5$", "6"], "$5$"),
         ("first", '["5", "6"]', "5"),
         ("first", "5", "5"),
+        ("first", r"[1, 3]", "[1, 3]"),
+        ("first", r"[0, \frac{1}{2})", r"[0, \frac{1}{2})"),
     ],
 )
 def test_the_reference_is_taken_out_of_its_column(tmp_path, extract, cell, reference):
@@ -92,6 +94,8 @@ BAD = {
         "line 2: id '1' stands already at",
     ),
     "list": ('{"problem": "a", "answer": ["1"]}\n', "found list; use extract: first"),
+    "broken list": ('{"problem": "a", "answer": "[\\"1"}\n', "not a JSON list"),
+    "empty list": ('{"problem": "a", "answer": []}\n', "an empty list"),
     "nothing": ("\n", "no problem in it"),
 }
 
@@ -102,7 +106,7 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path, case):
     path = tmp_path / "mine.jsonl"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError) as error:
-        load(path)
+        load(path, extract="first" if case.endswith("list") and case != "list" else None)
     assert message in str(error.value)
     assert "mine" in str(error.value)
 

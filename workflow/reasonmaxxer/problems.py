@@ -232,8 +232,9 @@ def _text(row: Row, column: str) -> str:
 
 
 def _first(row: Row, column: str) -> str:
+    """The first of a list; in a file of texts, a JSON list of texts. An interval is no list."""
     value = _cell(row, column)
-    if isinstance(value, str) and value.lstrip().startswith("["):
+    if isinstance(value, str) and value.lstrip().startswith('["'):
         try:
             value = json.loads(value)
         except json.JSONDecodeError as error:
