@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("Snakefile", "workflow", "config", "profiles", "data", "results/README.md")
+COPIED = ("Snakefile", "workflow", "config", "profiles", "data", "envs")
 
 
 class Project:
