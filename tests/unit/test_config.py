@@ -56,6 +56,8 @@ def test_the_minimal_config_is_valid():
             "exactly one of lab, hub",
         ),
         ({"model": {"path": None}}, "model.path"),
+        ({"sweeps": [{"arm": "no", "grid": {"selection.tau": [1]}}]}, "no arm 'no' under arms"),
+        ({"sweeps": [{"arm": "ours", "grid": {"report.title": ["x"]}}]}, "sweeps"),
         ({"run": "../escape"}, "run: String should match pattern"),
         ({"report": {"price_per_hour": -1}}, "report.price_per_hour"),
     ],
@@ -114,6 +116,16 @@ def test_an_arm_lays_its_values_over_the_section():
     }
     section = validate(minimal(**changes)).section_of("q", "selection")
     assert (section.share, section.tau) == (0.05, None)
+
+
+def test_a_sweep_makes_an_arm_of_every_combination():
+    grid = {"selection.tau": [0.2, 0.4], "training.learning_rate": [1.0e-4]}
+    config = validate(minimal(sweeps=[{"arm": "ours", "grid": grid}]))
+    assert list(config.arms)[2:] == [
+        "ours+tau=0.2+learning_rate=0.0001",
+        "ours+tau=0.4+learning_rate=0.0001",
+    ]
+    assert config.section_of("ours+tau=0.4+learning_rate=0.0001", "selection").tau == 0.4
 
 
 def test_checkpoints_are_evenly_spaced_and_end_with_training():

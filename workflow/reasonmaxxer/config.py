@@ -8,6 +8,7 @@ the Snakefile reads a config through this module on every call.
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -385,6 +386,34 @@ class ArmConfig(Section):
         return self
 
 
+class SweepConfig(Section):
+    """Arms made from one: an arm for every combination of the grid's values.
+
+    `{arm: reasonmaxxer, grid: {selection.tau: [0.2, 0.4]}}` makes `reasonmaxxer+tau=0.2` and
+    `reasonmaxxer+tau=0.4`.
+    """
+
+    arm: str = Field(description="The arm whose overlays the new ones start from.")
+    grid: dict[
+        Annotated[str, Field(pattern=r"^(rollouts|selection|training)\.[a-z_]+$")],
+        Annotated[list[Any], Field(min_length=1)],
+    ] = Field(min_length=1, description="`section.key` -> the values it takes.")
+
+    def arms(self, start: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """The arms by name, each as a config would write it."""
+        made = {}
+        for values in itertools.product(*self.grid.values()):
+            arm = dict(start)
+            for place, value in zip(self.grid, values, strict=True):
+                section, key = place.split(".")
+                arm[section] = {**arm.get(section, {}), key: value}
+            settings = [f"{k.split('.')[1]}={v}" for k, v in zip(self.grid, values, strict=True)]
+            title = start.get("title") or self.arm
+            arm["title"] = f"{title}, {', '.join(settings)}"
+            made["+".join([self.arm, *settings]).lower()] = arm
+        return made
+
+
 class Resources(Section):
     """What a job of a stage asks for. Never part of what makes a result."""
 
@@ -442,6 +471,9 @@ class Config(Section):
     arms: dict[Name, ArmConfig] = Field(
         min_length=1, description="What is compared; exactly one arm of kind base."
     )
+    sweeps: list[SweepConfig] = Field(
+        default_factory=list, description="Further arms, one for each combination of some values."
+    )
     report: ReportConfig = ReportConfig()
     resources: ResourcesConfig = ResourcesConfig()
     keep: list[str] = Field(
@@ -449,6 +481,23 @@ class Config(Section):
         description="Stages whose outputs stay valid although our code changed (a warning "
         "names what would have run again).",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_sweeps(cls, raw: Any) -> Any:
+        """The arms of the sweeps stand among the others; the sweeps themselves are spent."""
+        if not isinstance(raw, Mapping) or not raw.get("sweeps"):
+            return raw
+        arms = dict(raw.get("arms") or {})
+        for item in raw["sweeps"]:
+            try:
+                sweep = SweepConfig.model_validate(item)
+            except ValidationError as error:
+                raise ValueError(explain(error, SweepConfig, "sweeps")) from error
+            if sweep.arm not in arms:
+                raise ValueError(f"sweeps: arm: no arm '{sweep.arm}' under arms")
+            arms |= sweep.arms(arms[sweep.arm] or {})
+        return {**raw, "arms": arms, "sweeps": []}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
