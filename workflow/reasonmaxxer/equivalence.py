@@ -49,6 +49,9 @@ def _same_choice(gold: str, pred: str) -> bool | None:
     if other.strip("()[].*").upper() == letter:
         return True
     plain = pred.replace(r"\text", "").strip(" {}*")
+    plain = re.sub(r"^(?:option|choice)\s+", "", plain, flags=re.IGNORECASE)
+    if plain.strip("()") == letter:
+        return True
     if match := re.match(r"\(?([A-J])(?:\)|[.:](?!\w)|,|\s+(?=[A-Za-z]{2}))", plain):
         return match[1] == letter
     return None
@@ -112,7 +115,7 @@ def _one_against_many(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
     single, many = (gold, pred) if gold.kind == "leaf" else (pred, gold)
     if SET_OPERATION.search(single.text):
         return None
-    if len(many.parts) == 1:
+    if len({_key(part) for part in many.parts}) == 1:  # also "1/2, that is 0.5"
         other = many.parts[0]
         return compare(gold, other, leaf) if single is gold else compare(other, pred, leaf)
     comma = parse_number(many.text, decimal_comma=True)
@@ -135,9 +138,15 @@ def _ordered(gold: tuple[Shape, ...], pred: tuple[Shape, ...], leaf: Leaf) -> bo
     return verdict
 
 
+def _key(shape: Shape) -> object:
+    """What repeated elements of a list share: the value of a number, else the spelling."""
+    number = parse_number(shape.text)
+    return (number.value, number.percent) if number else canonical(shape.text)
+
+
 def _unordered(gold: tuple[Shape, ...], pred: tuple[Shape, ...], leaf: Leaf) -> bool | None:
-    gold = tuple({canonical(g.text): g for g in gold}.values())
-    rest = list({canonical(p.text): p for p in pred}.values())
+    gold = tuple({_key(g): g for g in gold}.values())
+    rest = list({_key(p): p for p in pred}.values())
     if len(gold) != len(rest):
         return False if all(map(_is_definite, (*gold, *rest))) else None
     undecided = False

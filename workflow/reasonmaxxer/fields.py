@@ -108,6 +108,13 @@ def _real(value: complex) -> float:
     return value.real
 
 
+def _double_root(index: complex, value: complex) -> complex:
+    """The real root of a negative number where its index is odd."""
+    if value.imag == 0 and value.real < 0 and index.real % 2 == 1:
+        return complex(-((-value.real) ** (1 / index.real)))
+    return _double_power(value, 1 / index)
+
+
 def _double_power(base: complex, exponent: complex) -> complex:
     if abs(exponent) > 1e5:
         raise FormulaError("power")
@@ -119,6 +126,7 @@ def _double_power(base: complex, exponent: complex) -> complex:
 
 _DOUBLE_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sqrt": cmath.sqrt,
+    "root": _double_root,
     "abs": lambda x: complex(abs(x)),
     "floor": lambda x: complex(math.floor(_real(x) + 1e-12)),
     "ceil": lambda x: complex(math.ceil(_real(x) - 1e-12)),

@@ -37,7 +37,8 @@ _GREEK = {
 _ACCENTS = {"dot", "ddot", "hat", "bar", "vec", "tilde", "overline", "widehat", "overrightarrow"}
 _CONSTANTS = {"pi", "e", "i"}
 _NOT_PRODUCTS = frozenset("fghFGPQ")  # f(x) is a function's value, not f times x
-_CLOSERS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", "|": "|", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil"}  # fmt: skip
+_CLOSERS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", "|": "|"}
+_CLOSERS |= {r"\lfloor": r"\rfloor", r"\lceil": r"\rceil"}
 
 
 @lru_cache(maxsize=4096)
@@ -240,8 +241,7 @@ class _Reader:
             return ("binom", self.argument(depth), self.argument(depth))
         if name == "sqrt":
             if self.peek() == "[":
-                root = self.group(depth)
-                return ("^", self.argument(depth), ("/", ("number", "1"), root))
+                return ("root", self.group(depth), self.argument(depth))
             content = self.group(depth) if self.peek() in ("(", "{") else self.argument(depth)
             return ("sqrt", content)
         if name in _FUNCTIONS:

@@ -86,7 +86,9 @@ _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
         (r"\s*(?:\\text\s*\{\s*)?(?<![A-Za-z])degrees?(?![A-Za-z])(?:\s*\})?", "°"),
         (r"\\text\s*\{\s*,?\s*(and|or)\s*\}", r" \1 "),
         (r"\\text\s*\{\s*\}", ""),
-        (r"\\\$|\$", ""),
+        (r"\\pmod\s*\{?\s*(\w+)\s*\}?|\(\s*\\?b?mod\s*(\w+)\s*\)", r"(mod \1\2)"),
+        (r"(?i)(?:\\text\s*\{\s*)?all real(?: number)?s?(?:\s*\})?", r"\\mathbb{R}"),
+        (r"\\\$|\$|\\(?:pounds|euro)(?![a-zA-Z])", ""),
         (r"\\frac\s*([0-9a-zA-Z])\s*([0-9a-zA-Z])", r"\\frac{\1}{\2}"),
         (r"\\frac\s*\{([^{}]*)\}\s*([0-9a-zA-Z])", r"\\frac{\1}{\2}"),
         (r"\\frac\s*([0-9a-zA-Z])\s*\{", r"\\frac{\1}{"),
@@ -94,7 +96,7 @@ _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
         (r"(?<![A-Za-z\\])(sqrt|pi)(?![A-Za-z])", r"\\\1 "),
     ]
 ]
-_WHOLE_TEXT = re.compile(r"\\text\s*\{([^{}]*\d[^{}]*)\}")
+_WHOLE_TEXT = re.compile(r"\\text\s*\{([^{}]*(?:\d| and |,)[^{}]*)\}")
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z{}(),;!$%])")
 
 
@@ -210,6 +212,9 @@ _SLASH = re.compile(
 _RECURRING = re.compile(r"(?P<whole>\d+)\.(?P<fixed>\d*)\\overline\s*\{(?P<cycle>\d+)\}")
 _COMMA = re.compile(r"(?:0,\d+|\d+,\d{1,2}|\d+,\d{4,}|\d{4,},\d+)")
 _POWER = re.compile(r"10\s*\^\s*\{?\s*(?P<power>[+-]?\d{1,3})\s*\}?")
+_WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+fifteen sixteen seventeen eighteen nineteen twenty"""
+_NUMBER_WORDS = {word: value for value, word in enumerate(_WORDS.split())}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALE = re.compile(rf"({_DECIMAL})\s*(?:\\text\s*\{{\s*)?({'|'.join(_SCALES)})\s*\}}?")
 
@@ -221,8 +226,11 @@ def parse_number(text: str, *, decimal_comma: bool = False) -> Number | None:
     `decimal_comma` also reads 0,5 and 1000,99 with the comma as the decimal point.
     """
     text = text.strip()
-    if not text or len(text) > MAX_DIGITS or not any(c.isdigit() for c in text):
+    if not text or len(text) > MAX_DIGITS:
         return None
+    if not any(c.isdigit() for c in text):
+        word = _NUMBER_WORDS.get(canonical(text).lower())
+        return None if word is None else Number(Fraction(word))
     inner = enclosed(text)
     if inner and inner[0] in ("(", "{") and inner[2] in (")", "}"):
         return parse_number(inner[1], decimal_comma=decimal_comma)

@@ -60,15 +60,25 @@ def _numbers(gold: str, pred: str) -> bool | None:
     return same_number(left, right) if left and right else None
 
 
+def _without_sentence(text: str) -> str:
+    """\\text{The answer is } 5 without its words."""
+    rest = _SENTENCE.sub("", text, count=1) if text.startswith("\\text") else text
+    return rest if parse_number(rest) else text
+
+
 def without_units(gold: str, pred: str) -> tuple[str, str, bool | None]:
     """Both sides without their units; False in third place where the units contradict."""
     if max(len(gold), len(pred)) > 300:
         return gold, pred, None
+    gold, pred = (_without_sentence(side) for side in (gold, pred))
     g, g_unit = strip_unit(gold, single_letters=False)
     p, p_unit = strip_unit(pred, single_letters=True)
     if g_unit and p_unit and g_unit != p_unit and parse_number(g) and parse_number(p):
         return g, p, False
     return _without_degrees(g), _without_degrees(p), None
+
+
+_SENTENCE = re.compile(r"\\text\s*\{[^{}]*\}\s*=?\s*(?=[-\d(\\])")
 
 
 def _without_degrees(text: str) -> str:

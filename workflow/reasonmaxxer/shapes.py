@@ -25,6 +25,8 @@ _MATRIX = re.compile(
     r"(?P<body>(?:(?!\\begin).)*)\\end\s*\{(?P=kind)\}",
     re.DOTALL,
 )
+_CASES = re.compile(r"\\begin\s*\{cases\}(?P<body>[^&]*)\\end\s*\{cases\}")
+_SET_BUILDER = re.compile(r"\s*[A-Za-z]\s*(?:\\in\s*\\mathbb\{R\}\s*)?[|:](?P<condition>.+)")
 _SIMPLE_SIDE = re.compile(
     r"(?:[A-Za-z]|\\[A-Za-z]+)(?:\s*_\s*(?:\{[^{}]*\}|\w))?'*(?:\s*\([^()=]*\)|\s*\{[^{}=]*\}|\s*_\s*\w"
     r"|\s*[A-Za-z])*"
@@ -46,6 +48,8 @@ def take_apart(text: str, depth: int = 0) -> Shape:
     text = trim(text)
     if depth > 6 or parse_number(text):
         return Shape("leaf", text)
+    if cases := _CASES.fullmatch(text):
+        return _listing(text, [row for row in cases["body"].split("\\\\") if row.strip()], depth)
     for separator in (_SEMICOLON, _COMMA):
         parts = [part for part in split_top(text, separator) if part.strip()]
         if len(parts) > 1:
@@ -73,6 +77,8 @@ def _relation(text: str, depth: int) -> Shape | None:
         return None
     signs = _signs(text, sides)
     sides = [side.strip() for side in sides]
+    if not sides[0] and signs[0] in ("=", r"\approx"):  # "= 5", "\approx 3.14"
+        return take_apart(_join(sides[1:], signs[1:]), depth + 1)
     if r"\approx" in signs or r"\sim" in signs:  # keep the exact part: 1/3 \approx 0.33
         cut = next(i for i, sign in enumerate(signs) if sign in (r"\approx", r"\sim"))
         if cut == 0 and is_name(sides[0]):
@@ -129,6 +135,8 @@ def _bracketed(text: str, bracket: tuple[str, str, str], depth: int) -> Shape | 
     parts = [p for s in split_top(content, _SEMICOLON) for p in split_top(s, _COMMA) if p.strip()]
     if len(parts) > MAX_PARTS:
         return None
+    if opener == r"\{" and (builder := _SET_BUILDER.fullmatch(content)):
+        return take_apart(builder["condition"], depth + 1)
     if opener in (r"\{", "{"):
         if opener == "{" and len(parts) == 1:
             return take_apart(content, depth + 1)
@@ -139,8 +147,9 @@ def _bracketed(text: str, bracket: tuple[str, str, str], depth: int) -> Shape | 
         return Shape("set", text, tuple(shapes))
     if len(parts) == 1 and not content.rstrip().endswith(","):
         inner = take_apart(content, depth + 1)
-        # (x+1) is x+1; [5] is a list and (x=5) stays as it is
-        return inner if opener == "(" and closer == ")" else None
+        if opener == "(" and closer == ")":
+            return inner
+        return Shape("tuple", text, (inner,), (opener, closer))  # [5] is a list of one
     return Shape(
         "tuple", text, tuple(take_apart(part, depth + 1) for part in parts), (opener, closer)
     )

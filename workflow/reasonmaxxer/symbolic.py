@@ -64,6 +64,13 @@ def _power(base: Any, exponent: Any) -> Any:
     return mpmath.power(base, exponent)
 
 
+def _root(index: Any, value: Any) -> Any:
+    """The real root of a negative number where its index is odd."""
+    if mpmath.im(value) == 0 and mpmath.re(value) < 0 and mpmath.re(index) % 2 == 1:
+        return -mpmath.root(-value, int(index))
+    return _power(value, 1 / index)
+
+
 def _bounded(function: Callable[..., Any], limit: int) -> Callable[..., Any]:
     def call(*values: Any) -> Any:
         if any(abs(value) > limit for value in values):
@@ -82,6 +89,7 @@ _MP = Field(
         for name in ("sqrt", "sec", "csc", "cot", "tan", "sin", "cos", "sinh", "cosh", "tanh", "ln")
     }
     | {
+        "root": _root,
         "abs": abs,
         "floor": lambda x: mpmath.floor(x + AGREEMENT),
         "ceil": lambda x: mpmath.ceil(x - AGREEMENT),
@@ -208,13 +216,20 @@ def _by_algebra(gold: str, pred: str) -> bool | None:
     return _UNEVALUATED.search(gold + pred) is not None and _evaluated(left[0], right[0])
 
 
+def _plain_sets(expression: Any) -> Any:
+    """With sympy's own finite sets, which unlike the parser's take part in set operations."""
+    return expression.replace(
+        lambda part: isinstance(part, sympy.FiniteSet), lambda part: sympy.FiniteSet(*part.args)
+    )
+
+
 _UNEVALUATED = re.compile(r"\\(?:sum|prod|i+nt|lim|cap|cup|setminus|det|gcd|lcm|max|min)(?![a-z])")
 
 
 def _evaluated(left: Any, right: Any) -> bool:
     """Equality after carrying out sums, integrals, limits and set operations."""
     try:
-        left, right = left.doit(), right.doit()
+        left, right = (_plain_sets(side).doit() for side in (left, right))
         if isinstance(left, sympy.Set) and isinstance(right, sympy.Set):
             return bool(left == right)
         if not isinstance(left, sympy.Expr) or not isinstance(right, sympy.Expr):
