@@ -12,7 +12,7 @@ from reasonmaxxer import check, config, export, init, preview, tables
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.model import lora_config
 from test_prompts import CHAT, byte_tokenizer
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 PROBLEMS = [{"id": i, "problem": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(40)]
 TESTS = [{"question": f"And {i} + 1?", "answer": f"so\n#### {i + 1}"} for i in range(6)]
@@ -24,14 +24,12 @@ def command(module, *flags):
     module.main(parser.parse_args([str(flag) for flag in flags]))
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A tiny Llama with a byte tokenizer, in a folder."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
+def tiny_model(folder, kind=LlamaConfig):
+    """A tiny model of an architecture with a byte tokenizer, in a folder."""
     torch.manual_seed(0)
     tokenizer = byte_tokenizer(chat=None)
-    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1}
-    settings = LlamaConfig(
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "head_dim": 8}
+    settings = kind(
         **sizes,
         num_attention_heads=2,
         num_key_value_heads=1,
@@ -42,6 +40,11 @@ def model(tmp_path_factory):
     AutoModelForCausalLM.from_config(settings).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture
@@ -87,6 +90,15 @@ def test_init_takes_a_models_own_chat_template(model, files, tmp_path):
     names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
     command(init, "--model", chatty, *names, "--train", 9, "--validation", 9, "--out", out)
     assert config.load([out]).prompt.template == "chat"
+
+
+@pytest.mark.parametrize("kind", [Qwen2Config, Qwen3Config, MistralConfig])
+def test_the_architectures_of_the_presets_pass_the_check(files, tmp_path, kind, capsys):
+    folder = tiny_model(tmp_path / "model", kind)
+    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
+    out = files / "other.yaml"
+    command(init, "--model", folder, *names, "--train", 9, "--validation", 9, "--out", out)
+    assert f"{folder}, {kind.model_type}" in capsys.readouterr().out
 
 
 def test_init_never_overwrites_a_config(written, model, files):
