@@ -4,8 +4,9 @@
     python tests/benchmarks/scorer_trainer.py --model MODEL --growth
 
 Each measurement is a process of its own, so that peak memory is its own; both approaches get the
-same made-up rollouts, and runs alternate. Figures are medians. Time is CPU time at one thread,
-which on a busy machine is steadier than the clock and on an idle one the same.
+same made-up rollouts, and runs alternate. Figures are medians. Time at one thread is CPU time,
+which on a busy machine is steadier than the clock and on an idle one the same; with more threads
+it is the clock's, and the machine should be idle.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--completion", type=int, nargs=2, default=(40, 120))
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--growth", action="store_true", help="tables over 10^4 to 10^6 tokens")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -55,12 +57,13 @@ def _arguments() -> argparse.Namespace:
 def _run(args: argparse.Namespace, worker: str, **changes: int) -> dict:
     command = [sys.executable, __file__, "--worker", worker]
     options = vars(args) | changes
-    for name in ("model", "dtype", "sequences", "unique", "prompt", "completion", "batch_tokens"):
+    names = "model dtype sequences unique prompt completion batch_tokens threads"
+    for name in names.split():
         value = options[name]
         if value is not None:
             values = value if isinstance(value, list | tuple) else [value]
             command += [f"--{name.replace('_', '-')}", *map(str, values)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
     output = subprocess.run(
         command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     ).stdout
@@ -79,7 +82,7 @@ def _compare(args: argparse.Namespace) -> None:
     first = runs["train"][0]
     print(
         f"{args.model} {args.dtype}: {args.sequences} sequences, {first['tokens']} tokens, "
-        f"medians of {args.pairs} pairs, one thread"
+        f"medians of {args.pairs} pairs, {args.threads} threads"
     )
     print(f"{'':16}{'tokens/s':>10}{'peak MB':>10}{'less libraries':>16}")
     for kind in kinds:
@@ -109,7 +112,7 @@ def _difference(runs: dict[str, list[dict]], ours: str, theirs: str) -> float:
 
 def _growth(args: argparse.Namespace) -> None:
     mean = (sum(args.prompt) + sum(args.completion)) / 2
-    print(f"{args.model} {args.dtype}: seconds and peak memory by tokens, one thread")
+    print(f"{args.model} {args.dtype}: seconds and peak memory by tokens, {args.threads} threads")
     print(f"{'':8}{'tokens':>10}{'seconds':>10}{'us/token':>10}{'peak MB':>10}")
     for kind in ("score", "train"):
         for tokens in (10_000, 30_000, 100_000, 300_000, 1_000_000):
@@ -125,6 +128,10 @@ def _growth(args: argparse.Namespace) -> None:
 # --- the child: one measurement ---------------------------------------------------------------
 
 
+def _now(args: argparse.Namespace) -> float:
+    return time.process_time() if args.threads == 1 else time.perf_counter()
+
+
 def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -136,7 +143,7 @@ def _worker(args: argparse.Namespace) -> dict:
     from reasonmaxxer.config import ModelConfig, TrainingConfig
     from transformers import LlamaForCausalLM  # noqa: F401
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     libraries = _peak_mb()
     model_config = ModelConfig(path=args.model, dtype=args.dtype)
     rollouts = _rollouts(args)
@@ -196,10 +203,10 @@ def _forward(args, base, rollouts) -> tuple[float, list[float]]:
     from reasonmaxxer.batching import plan_batches
 
     base.hidden(base.pad([rollouts[0].ids]))
-    started = time.process_time()
+    started = _now(args)
     for batch in plan_batches([len(r.ids) for r in rollouts], args.batch_tokens):
         base.hidden(base.pad([rollouts[i].ids for i in batch]))
-    return time.process_time() - started, []
+    return _now(args) - started, []
 
 
 def _score(args, base, rollouts) -> tuple[float, list[float]]:
@@ -207,12 +214,12 @@ def _score(args, base, rollouts) -> tuple[float, list[float]]:
 
     rows = _as_rows(rollouts)
     score_rollouts(base, rows[:1], 5, args.batch_tokens)
-    started, values = time.process_time(), []
+    started, values = _now(args), []
     size = max(PART_TOKENS * len(rollouts) // sum(len(r.ids) for r in rollouts), 1)
     for start in range(0, len(rows), size):
         columns = score_rollouts(base, rows[start : start + size], 5, args.batch_tokens)
         values = values or columns["entropy"][:1000].tolist()
-    return time.process_time() - started, values
+    return _now(args) - started, values
 
 
 def _standin_score(args, base, rollouts) -> tuple[float, list[float]]:
@@ -220,9 +227,9 @@ def _standin_score(args, base, rollouts) -> tuple[float, list[float]]:
     import torch
 
     released_standin.score(base.model, rollouts[:1], 5)
-    started = time.process_time()
+    started = _now(args)
     scores = released_standin.score(base.model, rollouts, 5)
-    seconds = time.process_time() - started
+    seconds = _now(args) - started
     return seconds, torch.cat([entropy for entropy, *_ in scores])[:1000].tolist()
 
 
@@ -239,13 +246,13 @@ def _train(args, model_config, config, rollouts, steps) -> tuple[float, list[flo
         kept = [Path(folder) / "states.safetensors"] if args.worker == "train-kept" else []
         for path in kept:  # the scorer's work, done before
             store_states(trainer.base, trainer.adapted, rollouts, path, args.batch_tokens)
-        started = time.process_time()
+        started = _now(args)
         trainer.base_states = base_states(trainer, steps, kept, Path(folder), args.batch_tokens)
         log = [
             trainer.step(step, number, len(steps), args.batch_tokens)
             for number, step in enumerate(steps, start=1)
         ]
-        seconds = time.process_time() - started
+        seconds = _now(args) - started
     return seconds, [row["loss"] for row in log]
 
 
@@ -255,12 +262,12 @@ def _standin_train(args, model_config, config, rollouts, steps) -> tuple[float, 
     trainer = released_standin.Trainer(args.model, model_config, config)
     trainer.loss(rollouts[steps[0][0]]).backward()
     trainer.optimiser.zero_grad()
-    started = time.process_time()
+    started = _now(args)
     losses = [
         trainer.step([rollouts[i] for i in step], number, len(steps))
         for number, step in enumerate(steps, start=1)
     ]
-    return time.process_time() - started, losses
+    return _now(args) - started, losses
 
 
 if __name__ == "__main__":
