@@ -198,7 +198,10 @@ def training(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> S
         {
             **{"height": 130, "mark": {"type": "line", "strokeWidth": 1.5}},
             "encoding": {
-                "x": {"field": "step", "type": "quantitative", "axis": {"grid": False}},
+                "x": {
+                    **{"field": "step", "type": "quantitative"},
+                    "axis": {"grid": False, "tickMinStep": 1, "format": "d"},
+                },
                 "y": {
                     **{"field": "value", "type": "quantitative", "title": None},
                     "scale": {"zero": False},

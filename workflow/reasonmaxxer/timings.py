@@ -16,6 +16,7 @@ STAGES = {
     "load_problems": "Problems",
     "clean_pool": "Problems",
     "audit_problems": "Problems",
+    "check_model": "Problems",
     "sample_rollouts": "Rollouts",
     "judge_rollouts": "Verdicts",
     "score_rollouts": "Scoring",
@@ -25,6 +26,8 @@ STAGES = {
     "evaluate_arm": "Evaluation",
     "judge_arm": "Evaluation",
     "compute_metrics": "Metrics",
+    "render_report": "Report",
+    "publish_report": "Report",
 }
 # Stages without which a trained arm does not exist; each is counted once, shared or its own.
 MAKING = (

@@ -161,7 +161,7 @@ function showCard(span) {
     const meter = make("span", { class: "meter" }, make("i"));
     meter.firstChild.style.width = `${100 * share}%`;
     card.append(make("div", { class: "choice" + (text.trim() === side.tokens[i].trim() ? " taken" : "") },
-      make("span", {}, visible(text)), meter, make("span", {}, `${(100 * share).toFixed(1)}%`)));
+      make("span", {}, visible(text)), meter, make("span", {}, share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(1)}%`)));
   }
   if (side.entropy && !side.alternatives?.[i]) card.append(make("div", { class: "facts" }, "practically certain"));
   card.hidden = false;
