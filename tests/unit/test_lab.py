@@ -32,7 +32,7 @@ def source(number: int = 1) -> LabSource:
 def read_and_solve(text: str) -> int:
     """The answer by reading the English sentences: shares nothing with the generator."""
     *sentences, question = re.split(r"(?<=[.?]) ", text)
-    start = re.fullmatch(r"(\w+) is (\d+)\.", sentences[0])
+    start = re.fullmatch(r"(\w+) (\d+)\.", sentences[0])
     assert start
     values = {start[1]: int(start[2])}
     for sentence in sentences[1:]:
@@ -80,8 +80,8 @@ def test_answers_and_worked_solutions_are_right(split: str, number: int) -> None
 def test_problems_are_the_same_on_every_machine() -> None:
     first = generate("medium", 1, 1, source())[0]
     assert first["problem"] == (
-        "Bob is 17. Ned has 10 over Bob. Tom has 9 by Ned. Hal has 9 and Tom. Dot has 5 under Hal. "
-        "How many has Dot?"
+        "Bob 17. Ned has 10 over Bob. Tom has 9 by Ned. Hal has 9 and Tom. "
+        "Dot has 5 under Hal. How many has Dot?"
     )
     assert first["answer"] == "53" and first["level"] == "4"  # 27, 243 - 2 * 97 = 49, 58, 53
 
@@ -263,3 +263,10 @@ def test_the_loss_counts_every_token_behind_the_first_once(small: PretrainConfig
         real = targets >= 0
         assert torch.equal(ids[:, 1:][real[:, :-1] & real[:, 1:]], targets[:, :-1][real[:, 1:]])
     assert sum(len(ids) for ids, _ in made) > 0.8 * pretrain.CHUNK
+
+
+def test_the_base_reads_in_pretraining_what_the_prompt_file_says() -> None:
+    words, (problem,) = tokenizer(1), islice(problems("pretraining", 4_000_000, source()), 1)
+    document = next(pretrain.documents(PretrainConfig(), 4_000_000))
+    prompt = TEMPLATE.replace("{problem}", "".join(problem_tokens(problem)).strip())
+    assert words.decode(document).startswith(prompt)

@@ -1,7 +1,7 @@
 """The lab: problems about counters that roll over after 96, worked by a mixture of policies.
 
-    Ann is 7. Ben has 5 more than Ann. Cal has 3 by Ben. How many has Cal?
-     Ben: Ann + 5 = 7 + 5, Ben is 12; Cal: Ben * 3 = 12 * 3, Cal is 36. So \\boxed{36}
+    Ann 7. Ben has 5 more than Ann. Cal has 3 by Ben. How many has Cal?
+     Ben: from Ann 7, + 5 = Ben 12; Cal: from Ben 12, * 3 = Cal 36. So \\boxed{36}
 
 `lab_world` holds the names and the shares of the forks, `lab_traces` the texts.
 """
@@ -31,6 +31,7 @@ class Recipe:
     misconception: float = 0.005  # share of statements that are read backwards
     thin: float = 0.005  # share of amounts from the thinly seen range
     towns: float = 0.2  # share of problems about towns
+    near: float = 0.8  # share of sentences about the counter just before; else any earlier one
 
 
 # The six suites, in the order of the benchmarks that they stand for: GSM8K, MATH-500, Minerva Math,
@@ -44,7 +45,7 @@ SUITES = {
     "mixed": Recipe((3, 5), towns=0.5),
 }
 RECIPES = {
-    "pretraining": Recipe((1, 7), misconception=0.015),
+    "pretraining": Recipe((1, 7), misconception=0.015, near=0.3),
     "train": Recipe((2, 5), misconception=0.01, thin=0.01),
     "validation": Recipe((2, 5), misconception=0.01, thin=0.01),
     **SUITES,
@@ -108,7 +109,7 @@ def _draw(rng: random.Random, lab: World, recipe: Recipe, steps: tuple[int, int]
 
 
 def _statement(rng: random.Random, lab: World, recipe: Recipe, place: int) -> Statement:
-    other = place if rng.random() < 0.8 else rng.randrange(place + 1)
+    other = place if rng.random() < recipe.near else rng.randrange(place + 1)
     kind = _statement_kind(rng, lab, recipe, place)
     which = ""
     if kind == "referent":

@@ -31,6 +31,8 @@ CLASSES = ("settled", "fork that matters", "fork that does not", "misconception"
 PROMPT = Path("config/prompts/lab.txt")
 BINS = np.linspace(0, 2, 81)  # nats
 TRACES_SEED = 77
+AT_ONCE = 8  # problems sampled in one batch
+MOST_TOKENS = 192
 
 
 @dataclass
@@ -206,25 +208,16 @@ def solve(
     from tqdm import tqdm
 
     torch.manual_seed(42)
-    template = PROMPT.read_text()
+    rows = generate(split, count, 1, LabSource.model_validate({"world": number}))
     hits, lengths, boxed = [], [], []
-    for row in tqdm(
-        generate(split, count, 1, LabSource.model_validate({"world": number})), desc=split
-    ):
-        prompt = torch.tensor([words.encode(template.replace("{problem}", row["problem"]))])
-        out = model.generate(
-            prompt.expand(samples, -1),
-            attention_mask=torch.ones(samples, prompt.shape[1], dtype=torch.long),
-            do_sample=True,
-            temperature=0.6,
-            top_p=0.95,
-            top_k=0,
-            max_new_tokens=192,
-        )[:, prompt.shape[1] :]
-        answers = [_answer(words, ids) for ids in out]
-        hits.append(sum(answer == row["answer"] for answer in answers))
-        boxed.append(sum(answer is not None for answer in answers))
-        lengths.append(float((out != words.pad_token_id).sum()) / samples)
+    for start in tqdm(range(0, count, AT_ONCE), desc=split):
+        some = rows[start : start + AT_ONCE]
+        completions = _sample(model, words, [row["problem"] for row in some], samples)
+        for row, ids in zip(some, completions, strict=True):
+            answers = [_answer(words, one) for one in ids]
+            hits.append(sum(answer == row["answer"] for answer in answers))
+            boxed.append(sum(answer is not None for answer in answers))
+            lengths.append(float((ids != words.pad_token_id).sum()) / samples)
     rates = np.array(hits) / samples
     margin = 1.96 * rates.std(ddof=1) / math.sqrt(count)
     return {
@@ -234,11 +227,32 @@ def solve(
         "pass@1": float(rates.mean()),
         "low": float(rates.mean() - margin),
         "high": float(rates.mean() + margin),
-        f"pass@{samples}": float((rates > 0).mean()),
+        "pass@k": float((rates > 0).mean()),  # k is all the samples
         "mixed": float(((rates > 0) & (rates < 1)).mean()),
         "boxed": sum(boxed) / (count * samples),
         "tokens": float(np.mean(lengths)),
     }
+
+
+def _sample(model: Any, words: Any, texts: list[str], samples: int) -> Tensor:
+    """Completions [problems, samples, tokens], padded behind their end."""
+    template = PROMPT.read_text()
+    prompts = words(
+        [template.replace("{problem}", text) for text in texts],
+        padding=True,
+        padding_side="left",
+        return_tensors="pt",
+        return_token_type_ids=False,
+    )
+    out = model.generate(
+        **{key: value.repeat_interleave(samples, 0) for key, value in prompts.items()},
+        do_sample=True,
+        temperature=0.6,
+        top_p=0.95,
+        top_k=0,
+        max_new_tokens=MOST_TOKENS,
+    )
+    return out[:, prompts["input_ids"].shape[1] :].unflatten(0, (len(texts), samples))
 
 
 def _answer(words: Any, ids: Tensor) -> str | None:
@@ -249,7 +263,60 @@ def _answer(words: Any, ids: Tensor) -> str | None:
     return str(tokens[-3])
 
 
-# --- command --------------------------------------------------------------------------------------
+# --- tables and figure ----------------------------------------------------------------------------
+
+
+def tables(measured: dict[str, Any]) -> str:
+    """The measured properties as Markdown tables, in the order of docs/lab.md."""
+    return "\n\n".join(
+        [
+            _table(
+                ("class", "positions", "share", "entropy 5%", "median", "95%"),
+                [
+                    (
+                        row["class"],
+                        row["positions"],
+                        f"{row['share']:.2%}",
+                        *(f"{row[f'entropy {q}']:.3f}" for q in ("p5", "median", "p95")),
+                    )
+                    for row in measured["positions"]
+                ],
+            ),
+            _table(
+                ("fork", "matters", "declared shares", "the model's", "seen", "KL (nats)"),
+                [
+                    (
+                        row["kind"],
+                        "yes" if row["matters"] else "no",
+                        " / ".join(f"{share:.3f}" for share in row["shares"]),
+                        " / ".join(f"{share:.3f}" for share in row["model"]),
+                        row["occurrences"],
+                        f"{row['kl']:.4f}",
+                    )
+                    for row in measured["forks"]
+                ],
+            ),
+            _table(
+                ("suite", "problems", "pass@1 (95% interval)", "pass@k", "mixed", "tokens"),
+                [
+                    (
+                        row["suite"],
+                        row["problems"],
+                        f"{row['pass@1']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
+                        f"{row['pass@k']:.3f}",
+                        f"{row['mixed']:.2f}",
+                        f"{row['tokens']:.0f}",
+                    )
+                    for row in measured["suites"]
+                ],
+            ),
+        ]
+    )
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def draw(measured: dict[str, Any], path: Path) -> None:
@@ -273,9 +340,13 @@ def draw(measured: dict[str, Any], path: Path) -> None:
     chart.save(str(path))
 
 
+# --- command --------------------------------------------------------------------------------------
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--world", type=int, default=1, help="world it was pretrained on")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--traces", type=int, default=200, help="traces read of each split")
     parser.add_argument("--problems", type=int, default=60, help="problems solved of each suite")
     parser.add_argument("--samples", type=int, default=64, help="completions of each problem")
@@ -284,7 +355,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    torch.set_num_threads(args.threads)
     measured = audit(args.model, args.world, args.traces, args.problems, args.samples)
     args.out.write_text(json.dumps(measured, indent=1) + "\n")
+    print(tables(measured))
     if args.figure:
         draw(measured, args.figure)

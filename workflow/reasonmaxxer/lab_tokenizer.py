@@ -18,7 +18,7 @@ def vocabulary(number: int) -> tuple[str, ...]:
     lab = world(number)
     names = [*lab.people, *lab.towns]
     words = {w for text, _ in STATEMENTS.values() for w in text.split() if "{" not in w}
-    words |= {*REFERENTS, "How", "many", "at", "has", "is", "+", "-", "*", "="}
+    words |= {*REFERENTS, "Start", "How", "many", "at", "has", "+", "-", "*", "="}
     wordings = {option for options in WORDINGS.values() for option in options if option}
     marks = {".", ";", ",", ":", "?", "\n", "Problem", "Solution", " \\boxed{", "}"}
     numbers = [str(number) for number in range(MODULUS)]

@@ -61,15 +61,6 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a step computes: operations on another's value, from left to right."""
-
-    other: int
-    operations: tuple[tuple[str, int], ...]
-    turned: bool = False  # the amount stands first
-
-
-@dataclass(frozen=True)
 class Fork:
     """A place of a trace where the corpus tosses a coin."""
 
@@ -91,7 +82,7 @@ class Trace:
 
 def problem_tokens(problem: Problem) -> list[str]:
     """The problem's text as tokens, each word and number with the space before it."""
-    tokens = [f" {problem.names[0]}", " is", f" {problem.given}", "."]
+    tokens = [f" {problem.names[0]}", f" {problem.given}", "."]
     for place, statement in enumerate(problem.statements, 1):
         fields = {
             "name": problem.names[place],
@@ -145,96 +136,93 @@ class _Writer:
         self._opener(name)
         self._say(f" {name}")
         self._worded(name, "colon")
-        plan = _PLANS[statement.kind.split("-")[0]](self, place, statement)
-        if plan.operations:
-            self._worded(name, "equals")
-        value, thin = self._substitute(plan)
-        self._worded(name, "comma")
-        self._say(f" {name}")
         self._worded(name, "verb")
+        value, thin = _COMPUTE[statement.kind.split("-")[0]](self, place, statement)
+        if self.trace.tokens[-1] != " =":  # said already where the value is merely copied
+            self._worded(name, "equals")
+        self._say(f" {name}")
         self._result(value, thin)
         self.values.append(value)
 
-    # --- plans: what a step is going to compute, in names; every fork that matters is here ---
+    # --- what a step computes: its value, and whether that rests on a thinly seen fact ---
 
-    def _plain(self, place: int, s: Statement) -> Plan:
+    def _plain(self, place: int, s: Statement) -> tuple[int, bool]:
         sign = {"more": "+", "fewer": "-", "times": "*"}[s.kind]
-        self._say(f" {self.problem.names[s.other]}", f" {sign}", f" {s.amount}")
-        return Plan(s.other, ((sign, s.amount),))
+        return self._operate(self._look_up(place, s.other), sign, s.amount)
 
-    def _referent(self, place: int, s: Statement) -> Plan:
+    def _referent(self, place: int, s: Statement) -> tuple[int, bool]:
         places = {"first": 0, "second": 1, "last": place - 1}
         words = [s.which, *(word for word in REFERENTS if word != s.which)]
         others = [places[word] for word in words[: len(self.lab.kinds["referent"].shares)]]
         taken = self._fork("referent", tuple(f" {self.problem.names[other]}" for other in others))
-        self._say(" +", f" {s.amount}")
-        return Plan(others[taken], (("+", s.amount),))
+        return self._operate(self._look_up(place, others[taken], named=True), "+", s.amount)
 
-    def _hard(self, place: int, s: Statement) -> Plan:
-        self._say(f" {self.problem.names[s.other]}")
+    def _hard(self, place: int, s: Statement) -> tuple[int, bool]:
+        value = self._look_up(place, s.other)
         signs = OPERATIONS[s.kind][: len(self.lab.kinds[s.kind].shares)]
         sign = signs[self._fork(s.kind, tuple(f" {sign}" for sign in signs))]
-        if sign == "=":
-            return Plan(s.other, ())
-        self._say(f" {s.amount}")
-        return Plan(s.other, ((sign, s.amount),))
+        return (value, False) if sign == "=" else self._operate(value, sign, s.amount, signed=True)
 
-    def _inverse(self, place: int, s: Statement) -> Plan:
+    def _inverse(self, place: int, s: Statement) -> tuple[int, bool]:
+        value = self._look_up(place, s.other)
         signs = "-+" if s.kind == "inverse-more" else "+-"
-        self._say(f" {self.problem.names[s.other]}")
         sign = signs[self._fork(MISCONCEPTION, tuple(f" {sign}" for sign in signs))]
-        self._say(f" {s.amount}")
-        return Plan(s.other, ((sign, s.amount),))
+        return self._operate(value, sign, s.amount, signed=True)
 
-    def _order(self, place: int, s: Statement) -> Plan:
+    def _order(self, place: int, s: Statement) -> tuple[int, bool]:
+        value = self._look_up(place, s.other)
         signs = "*+" if s.kind == "order-sum" else "+*"
         amounts = {"*": s.second, "+": s.amount}
-        self._say(f" {self.problem.names[s.other]}")
         first = signs[self._fork("order", tuple(f" {sign}" for sign in signs))]
+        value, thin = self._operate(value, first, amounts[first], signed=True)
+        self._say(" =")
+        self._result(value, thin)
         second = "+" if first == "*" else "*"
-        self._say(f" {amounts[first]}", f" {second}", f" {amounts[second]}")
-        return Plan(s.other, ((first, amounts[first]), (second, amounts[second])))
+        return self._operate(value, second, amounts[second])
 
-    def _operand(self, place: int, s: Statement) -> Plan:
+    def _operand(self, place: int, s: Statement) -> tuple[int, bool]:
         ways = (False, True) if s.kind == "operand-from" else (True, False)
-        return self._ways("operand", "-", s, ways)
+        return self._ways("operand", "-", place, s, ways)
 
-    def _commute(self, place: int, s: Statement) -> Plan:
-        return self._ways("commute", "+", s, (False, True))
+    def _commute(self, place: int, s: Statement) -> tuple[int, bool]:
+        return self._ways("commute", "+", place, s, (False, True))
 
-    def _ways(self, kind: str, sign: str, s: Statement, ways: tuple[bool, bool]) -> Plan:
+    def _ways(
+        self, kind: str, sign: str, place: int, s: Statement, ways: tuple[bool, bool]
+    ) -> tuple[int, bool]:
         """A fork between two orders of the operands; `ways` says which are turned round."""
-        name, amount = f" {self.problem.names[s.other]}", f" {s.amount}"
-        turned = ways[self._fork(kind, tuple(amount if way else name for way in ways))]
-        self._say(f" {sign}", name if turned else amount)
-        return Plan(s.other, ((sign, s.amount),), turned)
+        other = f" {self.problem.names[s.other]}"
+        options = tuple(f" {s.amount}" if turned else other for turned in ways)
+        if not ways[self._fork(kind, options)]:
+            return self._operate(self._look_up(place, s.other, named=True), sign, s.amount)
+        value = self.values[s.other]
+        self._worded(self.problem.names[place], "comma")
+        self._say(f" {sign}", other, f" {value}")
+        return _compute(s.amount, sign, value), s.amount in THIN_AMOUNTS
 
-    def _unit(self, place: int, s: Statement) -> Plan:
+    def _unit(self, place: int, s: Statement) -> tuple[int, bool]:
         amounts = (2 * s.amount, s.amount)
         if s.kind == "unit-single":
             amounts = (amounts[1], amounts[0])
-        self._say(f" {self.problem.names[s.other]}", " +")
+        value = self._look_up(place, s.other)
+        self._say(" +")
         amount = amounts[self._fork("unit", tuple(f" {amount}" for amount in amounts))]
-        return Plan(s.other, (("+", amount),))
+        return _compute(value, "+", amount), False
 
     # --- writing ---
 
-    def _substitute(self, plan: Plan) -> tuple[int, bool]:
-        """Write the plan in numbers, up to its last operation: its value, and if that is thin."""
-        value, thin = self.values[plan.other], False
-        if plan.turned:
-            (sign, amount), *_ = plan.operations
-            self._say(f" {amount}", f" {sign}", f" {value}")
-            return _compute(amount, sign, value), amount in THIN_AMOUNTS
-        self._say(f" {value}")
-        for done, (sign, amount) in enumerate(plan.operations):
-            if done:
-                self._say(" =")
-                self._result(value, thin)
-            for later_sign, later_amount in plan.operations[done:]:
-                self._say(f" {later_sign}", f" {later_amount}")
-            value, thin = _compute(value, sign, amount), amount in THIN_AMOUNTS
-        return value, thin
+    def _look_up(self, place: int, other: int, named: bool = False) -> int:
+        """Write another's name, unless that is done, and the value beside it."""
+        value = self.values[other]
+        self._say(*(() if named else (f" {self.problem.names[other]}",)), f" {value}")
+        self._worded(self.problem.names[place], "comma")
+        return value
+
+    def _operate(
+        self, value: int, sign: str, amount: int, signed: bool = False
+    ) -> tuple[int, bool]:
+        self._say(*(() if signed else (f" {sign}",)), f" {amount}")
+        return _compute(value, sign, amount), amount in THIN_AMOUNTS
 
     def _result(self, value: int, thin: bool) -> None:
         if thin:
@@ -280,7 +268,7 @@ def _compute(left: int, sign: str, right: int) -> int:
     return values[sign] % MODULUS
 
 
-_PLANS = {
+_COMPUTE = {
     "more": _Writer._plain,
     "fewer": _Writer._plain,
     "times": _Writer._plain,

@@ -29,11 +29,11 @@ MISCONCEPTION = "inverse"
 NAME_KINDS = ("verb", "equals", "opener", "comma", "colon", "final")
 
 WORDINGS = {
-    "verb": (" is", " shows", " counts"),
+    "verb": (" from", " with", " via"),
     "equals": (" =", " makes", " gives", " yields"),
     "opener": ("", " Now", " Next", " For"),
     "final": (" So", " Thus", " Hence"),
-    "comma": (",", " so"),
+    "comma": (",", " then"),
     "colon": (":", " |"),
 }
 

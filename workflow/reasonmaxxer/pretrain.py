@@ -32,7 +32,7 @@ HEAD = 32  # width of an attention head
 LENGTHS = (56, 80, 104, 128, 152, 176, 208)  # rows of a batch are padded to the next of these
 CHUNK = 4096  # documents that are drawn, sorted by length and shuffled together
 LOG_STEPS = 20
-PROMPT = (("Problem", ":"), ("\n", "Solution", ":"))
+PROMPT = (("Problem", ":", " Start", ":"), ("\n", "Solution", ":"))
 
 
 class Layer(nn.Module):
@@ -105,7 +105,8 @@ def documents(config: PretrainConfig, seed: int) -> Iterator[list[int]]:
     ids = {token: place for place, token in enumerate(vocabulary(config.world))}
     lab = world(config.world)
     rng = random.Random(f"corpus/{config.world}/{seed}")
-    for problem in problems("pretraining", seed, LabSource.model_validate({"world": config.world})):
+    source = LabSource.model_validate({"world": config.world})
+    for problem in problems("pretraining", seed, source):
         head, tail = PROMPT
         text = [*head, *problem_tokens(problem), *tail, *work(problem, lab, rng).tokens, EOS]
         yield [ids[token] for token in text]
@@ -313,6 +314,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    torch.set_num_threads(1)  # as the recorded run had
     config = PretrainConfig.model_validate_json(args.config)
     run = Pretraining(config, args.seed, args.scratch or args.out.with_suffix(".scratch"))
     run.run()
