@@ -27,12 +27,12 @@ SPLITS = {"train": 50, "validation": 10, "test": 40}  # problems of each kind
 
 
 def joining(rng: random.Random) -> tuple[str, int]:
-    a, b = rng.randint(3, 40), rng.randint(3, 30)
+    a, b = rng.randint(3, 20), rng.randint(2, 12)
     return f"{{A}} has {a} {{things}} and gets {b} more. How many {{things}} has {{A}} now?", a + b
 
 
 def leaving(rng: random.Random) -> tuple[str, int]:
-    a, b = rng.randint(12, 50), rng.randint(3, 11)
+    a, b = rng.randint(8, 20), rng.randint(2, 7)
     return (
         f"{{A}} had {a} {{things}} and gave {b} of them to {{B}}. "
         "How many {things} are left for {A}?",
@@ -41,7 +41,7 @@ def leaving(rng: random.Random) -> tuple[str, int]:
 
 
 def comparing(rng: random.Random) -> tuple[str, int]:
-    a, b = rng.randint(5, 40), rng.randint(3, 15)
+    a, b = rng.randint(3, 15), rng.randint(2, 9)
     return (
         f"{{A}} has {a} {{things}}. {{B}} has {b} more than {{A}}. How many {{things}} has {{B}}?",
         a + b,
@@ -49,7 +49,7 @@ def comparing(rng: random.Random) -> tuple[str, int]:
 
 
 def groups(rng: random.Random) -> tuple[str, int]:
-    a, b = rng.randint(2, 9), rng.randint(3, 12)
+    a, b = rng.randint(2, 6), rng.randint(2, 10)
     return (
         f"{{A}} has {a} bags with {b} {{things}} in each. How many {{things}} is that altogether?",
         a * b,
@@ -66,7 +66,7 @@ def sharing(rng: random.Random) -> tuple[str, int]:
 
 
 def two_steps(rng: random.Random) -> tuple[str, int]:
-    a, b, c = rng.randint(5, 20), rng.randint(3, 15), rng.randint(2, 7)
+    a, b, c = rng.randint(3, 9), rng.randint(2, 6), rng.randint(1, 4)
     return (
         f"{{A}} has {a} {{things}}, finds {b} more and then loses {c}. "
         "How many {things} has {A} at the end?",
