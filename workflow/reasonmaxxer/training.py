@@ -157,13 +157,17 @@ def base_states(
     folder: Path,
     batch_tokens: int,
 ) -> BaseStates:
-    """From the scorer's files where they were kept; else stored here if visited repeatedly."""
+    """From the scorer's files where they were kept; else stored here if visited repeatedly.
+
+    In half precision a state depends on its batch by more than the anchor's first steps measure,
+    so there the base runs on the very batches that the adapter sees.
+    """
     base, rollouts = trainer.base, trainer.rollouts
     if kept:
         return StoredStates(base, rollouts, kept)
     repeats = sum(map(len, steps)) > len(rollouts)
-    alone = trainer.processes.count == 1
-    if repeats and alone and fits_on_disk(base, rollouts, folder):
+    exact = base.dtype == torch.float32 and trainer.processes.count == 1
+    if repeats and exact and fits_on_disk(base, rollouts, folder):
         path = folder / "base-states.safetensors"
         if not path.exists():
             store_states(base, trainer.adapted, rollouts, path, batch_tokens)
