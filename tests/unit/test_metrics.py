@@ -282,6 +282,22 @@ def test_distributions_count_every_position_and_problem(run: dict[str, Any]) -> 
     assert [counts[n] for n in range(1, 7)] == [(right == n).sum() for n in range(1, 7)]
 
 
+def test_warnings_name_what_was_left_out_and_cut_off(tmp_path: Path) -> None:
+    manifest = synthetic.make_run(tmp_path, arms={"base": 0.3}, training=False, **SMALL)
+    path = manifest["problems"]["train"]
+    dropped = {"bad_references": {"train-9": "no number"}, "doubles": 2, "overlap": {"chains": 3}}
+    tables.write(path, "problems", [], {**tables.provenance_of(path, "problems"), **dropped})
+    for shard in manifest["arms"]["base"]["evaluation"]["single"]:
+        rewrite(shard, lambda r: {**r, "finish_reason": "length"})
+    _, figures = metrics(tmp_path, manifest)
+    assert {
+        "train: left out 1 problem whose reference does not verify against itself",
+        "train: left out 2 problems that stood there twice",
+        "train: left out 3 problems that stand in chains",
+        "base on single: 100% of completions were cut off by the token limit (24)",
+    } <= set(figures["warnings"])
+
+
 # --- claims -----------------------------------------------------------------------------------
 
 

@@ -218,7 +218,7 @@ def token_counts(manifest: Manifest, suite: Suite) -> dict[str, Any]:
 
 def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) -> list[str]:
     """What a reader should know before believing the table."""
-    found = []
+    found = left_out(manifest)
     for row in gates:
         found += [f"{row['arm']}: {text}" for text in (row["audit"] or {}).get("warnings", [])]
     for benchmark, arms in suite.items():
@@ -236,6 +236,26 @@ def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) 
             if not scores.parsed.any():
                 found.append(f"{arm} on {benchmark}: no completion has an answer that can be read")
     return list(dict.fromkeys(found))
+
+
+def left_out(manifest: Manifest) -> list[str]:
+    """Problems that were dropped on the way: bad references, doubles, overlaps between splits."""
+    found = []
+    for split, path in manifest.get("problems", {}).items():
+        made_by = tables.provenance_of(path, "problems")
+        reasons = {
+            "whose reference does not verify against itself": len(
+                made_by.get("bad_references", {})
+            ),
+            "that stood there twice": made_by.get("doubles", 0),
+            **{f"that stand in {name}": n for name, n in made_by.get("overlap", {}).items()},
+        }
+        found += [
+            f"{split}: left out {n} problem{'s' if n != 1 else ''} {why}"
+            for why, n in reasons.items()
+            if n
+        ]
+    return found
 
 
 def provenance_rows(manifest: Manifest) -> list[dict[str, Any]]:
