@@ -34,10 +34,6 @@ CASES = {
         {"resources": {"training": {"batch_tokens": 999, "mem_mb": 2000, "threads": 2}}},
         {},
     ),
-    "verifier": (
-        {"verdicts": {"timeout_seconds": 3}},
-        None,  # what is judged again depends on it; nothing is sampled again
-    ),
 }
 
 
@@ -45,7 +41,7 @@ def test_a_finished_run_has_nothing_to_do(project):
     assert project.would_run() == {}
 
 
-@pytest.mark.parametrize("case", [name for name, (_, jobs) in CASES.items() if jobs is not None])
+@pytest.mark.parametrize("case", CASES)
 def test_an_edit_runs_again_only_what_it_touches(project, case):
     change, expected = CASES[case]
     assert project.would_run(change) == expected
@@ -83,6 +79,31 @@ def test_a_touched_file_runs_nothing(project):
 def test_forcing_a_stage_runs_its_jobs(project):
     jobs = project.would_run(None, "-R", "training")
     assert jobs == TRAINING
+
+
+@pytest.fixture
+def verdicts_module(project):
+    """Only the stage `verdicts` imports it."""
+    path = project.folder / "workflow/reasonmaxxer/verdicts.py"
+    before = path.read_text()
+    yield path
+    path.write_text(before)
+
+
+def test_an_edit_of_a_module_reruns_the_stages_that_import_it(project, verdicts_module):
+    verdicts_module.write_text(verdicts_module.read_text() + "\nEDITED = True\n")
+    assert project.would_run() == {"judge_rollouts": 1, **SELECTION}
+
+
+def test_a_kept_stage_survives_an_edit_of_its_code(project, verdicts_module):
+    verdicts_module.write_text(verdicts_module.read_text() + "\nEDITED = True\n")
+    assert project.would_run({"keep": ["verdicts"]}) == {}
+
+
+def test_an_edit_of_comments_and_docstrings_runs_nothing(project, verdicts_module):
+    text = verdicts_module.read_text().replace('"""Stage', '# A remark.\n"""The stage', 1)
+    verdicts_module.write_text(text + "# another\n")
+    assert project.would_run() == {}
 
 
 @pytest.mark.parametrize(
