@@ -40,6 +40,7 @@ rule render_report:
     input:
         metrics=f"{RUN}/metrics.json",
         figures=f"{RUN}/figures.json",
+        published=f"{workflow.basedir}/data/published.yaml",
         page=sorted(str(file) for file in Path(PAGE).rglob("*") if file.is_file()),
     output:
         f"{RUN}/report.html",
