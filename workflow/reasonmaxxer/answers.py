@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from .sentences import (
@@ -32,6 +33,7 @@ from .sentences import (
 )
 
 MAX_CHARS = 100_000
+MAX_HEADINGS = 5
 SHORT = 240  # characters of a text that is read as a bare answer or one sentence
 
 
@@ -54,16 +56,13 @@ def extract(
     if thought is None:
         return Extraction(None, "unclosed-think")
     text = _first_turn(thought)
+    text = _until_new_problem(text)
     marks = _explicit_marks(text)
     if marks:
-        marks = [m for m in marks if m.start < _new_problem(text, marks[0].end)]
         mark = max(marks, key=lambda m: m.end)
         return Extraction(mark.answer or None, mark.rule if mark.answer else "empty-box")
     if _BOX.search(text):  # cut off inside its box
         return Extraction(None, "unclosed-box")
-    problem = _new_problem(text, 0)
-    if problem < len(text) and (answer := _answer_is(text[:problem])):
-        return Extraction(answer, "answer-is")
     for rule, find in _WEAK_RULES.items():
         answer = find(text)
         if answer:
@@ -131,10 +130,13 @@ def _first_turn(text: str) -> str:
     return text[start:]
 
 
-def _new_problem(text: str, position: int) -> int:
-    """Where, after `position`, the text turns to another problem; its length if nowhere."""
-    match = _PROBLEM.search(text, position)
-    return match.start() if match else len(text)
+def _until_new_problem(text: str) -> str:
+    """The text up to the first heading of a problem that follows an answer."""
+    for heading in islice(_PROBLEM.finditer(text), MAX_HEADINGS):
+        head = text[: heading.start()]
+        if _explicit_marks(head) or _answer_is(head):
+            return head
+    return text
 
 
 # --- explicit marks -----------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from .pool import Pool, Task
 HELP = "judge completions against reference answers, JSONL to JSONL"
 MAX_ANSWER_CHARS = 2000
 WINDOW = 4096  # pairs read ahead of the oldest one that is still open
-CACHE_SIZE = 1 << 16
+CACHE_SIZE = 1 << 14
 
 Outcome = Literal["correct", "incorrect", "unparseable", "timeout"]
 

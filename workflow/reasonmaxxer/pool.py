@@ -228,7 +228,7 @@ class Pool:
                 continue
             self._remove(worker)
             if task.alone:
-                task.verdict, task.reason = "timeout", "wall clock"
+                task.verdict, task.reason = "timeout", "time limit"
             else:
                 self._again(task)
 

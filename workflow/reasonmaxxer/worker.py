@@ -74,7 +74,7 @@ def answer(request: dict, clock: Clock) -> dict:
         clock.stop()
     except OutOfTime:
         clock.stop()
-        return {"verdict": "timeout", "reason": "CPU time", "retry": True}
+        return {"verdict": "timeout", "reason": "time limit", "retry": True}
     except MemoryError:
         clock.stop()
         return {"verdict": "timeout", "reason": "memory", "leave": True}
