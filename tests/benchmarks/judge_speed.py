@@ -122,10 +122,9 @@ def long_run(count: int, workers: int, seed: int) -> None:
             outcome[row["verdict"]] += 1
             if number % (count // 6) == 0:
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-                print(
-                    f"  {number:9,} rows {time.perf_counter() - start:7.1f} s  peak {peak:6.0f} MiB"
-                )
-        print(f"  {dict(outcome)}")
+                elapsed = time.perf_counter() - start
+                print(f"  {number:9,} rows {elapsed:7.1f} s  peak {peak:6.0f} MiB", flush=True)
+        print(f"  CPU, workers included: {cpu_seconds() - cpu:.1f} s; {dict(outcome)}")
 
 
 def _write_tables(problems: Path, rollouts: Path, count: int, seed: int) -> None:

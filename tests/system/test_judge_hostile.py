@@ -86,7 +86,7 @@ def test_kills_at_random_moments_change_no_verdict() -> None:
             for pid in workers_of(os.getpid()):
                 os.kill(pid, signal.SIGKILL)
 
-    pairs = [(f"x > {i}", rf"\boxed{{-x < -{i}}}") for i in range(2, 3000)]
+    pairs = [(f"x > {i}", rf"\boxed{{-x < -{i}}}") for i in range(2, 800)]
     killer = threading.Thread(target=kill)
     killer.start()
     try:
@@ -98,7 +98,7 @@ def test_kills_at_random_moments_change_no_verdict() -> None:
 
 
 def test_output_is_identical_for_any_number_of_workers_and_hash_seed(tmp_path: Path) -> None:
-    texts = [text for text in hostile_completions(56, seed=3) if "\\int" not in text]
+    texts = [text for text in hostile_completions(28, seed=3) if "\\int" not in text]
     pairs = [(GOLDS[i % len(GOLDS)], text) for i, text in enumerate(texts)]
     pairs += [(f"x > {i}", rf"\boxed{{-x < -{i}}}") for i in range(2, 60)]
     pairs += [(rf"\{{{i},2,1\}}", rf"\boxed{{1, {i}, \sqrt{{4}}}}") for i in range(3, 60)]
