@@ -36,7 +36,7 @@ class PretrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     world: Literal[1, 2] = Field(1, description="World whose worked problems are the corpus.")
-    tokens: int = Field(20_000_000, ge=10_000, description="Tokens to train on, prompts included.")
+    tokens: int = Field(16_000_000, ge=10_000, description="Tokens to train on, prompts included.")
     layers: int = Field(4, ge=1, description="Transformer layers.")
     width: int = Field(128, ge=32, multiple_of=32, description="Width; attention heads are of 32.")
     intermediate: int = Field(384, ge=32, description="Width of the gated feed-forward layer.")
