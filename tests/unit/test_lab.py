@@ -202,7 +202,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> PretrainConfig:
     monkeypatch.setattr(
         torch, "compile", lambda model, **_: model
     )  # only faster, and slow to start
-    return PretrainConfig(tokens=40_000, layers=1, width=32, intermediate=32, warmup_steps=2)
+    return PretrainConfig(
+        tokens=30_000, layers=1, width=32, intermediate=32, warmup_steps=2, batch_tokens=1024
+    )
 
 
 def test_the_exported_model_is_the_one_that_was_trained(

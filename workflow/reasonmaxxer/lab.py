@@ -31,7 +31,7 @@ class Recipe:
     misconception: float = 0.005  # share of statements that are read backwards
     thin: float = 0.005  # share of amounts from the thinly seen range
     towns: float = 0.2  # share of problems about towns
-    near: float = 0.8  # share of sentences about the counter just before; else any earlier one
+    near: float = 1.0  # share of sentences about the counter just before; else any earlier one
 
 
 # The six suites, in the order of the benchmarks that they stand for: GSM8K, MATH-500, Minerva Math,
@@ -45,7 +45,7 @@ SUITES = {
     "mixed": Recipe((3, 5), towns=0.5),
 }
 RECIPES = {
-    "pretraining": Recipe((1, 7), misconception=0.015, near=0.3),
+    "pretraining": Recipe((1, 7), misconception=0.015),
     "train": Recipe((2, 5), misconception=0.01, thin=0.01),
     "validation": Recipe((2, 5), misconception=0.01, thin=0.01),
     **SUITES,

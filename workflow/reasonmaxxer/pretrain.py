@@ -36,20 +36,16 @@ PROMPT = (("Problem", ":", " Start", ":"), ("\n", "Solution", ":"))
 
 
 class Layer(nn.Module):
-    """Weights of one transformer layer; query, key and value in one matrix, gate and up too.
-
-    Layers add nothing at first: what they add at random drowns the embeddings, and the base then
-    needs twice the tokens to learn where to look.
-    """
+    """Weights of one transformer layer; query, key and value in one matrix, gate and up too."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
         self.attention_norm = nn.Parameter(torch.ones(width))
-        self.qkv = _matrix(3 * width, width)
-        self.out = nn.Parameter(torch.zeros(width, width))
+        self.qkv = _matrix(3 * width, width, width)
+        self.out = _matrix(width, width, width)
         self.mlp_norm = nn.Parameter(torch.ones(width))
-        self.gate_up = _matrix(2 * inner, width)
-        self.down = nn.Parameter(torch.zeros(width, inner))
+        self.gate_up = _matrix(2 * inner, width, width)
+        self.down = _matrix(width, inner, width)
 
 
 class Llama(nn.Module):
@@ -60,9 +56,13 @@ class Llama(nn.Module):
 
     def __init__(self, config: PretrainConfig) -> None:
         super().__init__()
-        self.embedding = _matrix(len(vocabulary(config.world)), config.width)
+        self.embedding = _matrix(len(vocabulary(config.world)), config.width, config.width)
         self.blocks = [Layer(config.width, config.intermediate) for _ in range(config.layers)]
         self.layers = nn.ModuleList(self.blocks)
+        if config.zero_outputs:
+            for layer in self.blocks:
+                nn.init.zeros_(layer.out)
+                nn.init.zeros_(layer.down)
         self.norm = nn.Parameter(torch.ones(config.width))
         angles = torch.outer(torch.arange(512.0), 1e4 ** (-torch.arange(0.0, HEAD, 2) / HEAD))
         self.register_buffer("cos", torch.cat([angles, angles], -1).cos())
@@ -92,8 +92,8 @@ class Llama(nn.Module):
         return x * self.cos[:length] + torch.cat([-right, left], -1) * self.sin[:length]
 
 
-def _matrix(rows: int, width: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(rows, width) * width**-0.5)
+def _matrix(rows: int, columns: int, width: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(rows, columns) * width**-0.5)
 
 
 def _norm(x: Tensor, gains: Tensor) -> Tensor:
