@@ -102,7 +102,7 @@ class VllmEngine:
             "max_model_len": model.max_length,
             "seed": 0,
             "disable_log_stats": True,
-            "enable_prefix_caching": False,  # weights change under the cache in `use`
+            "enable_prefix_caching": True,  # K samples of a problem share its prompt
             # The model's generation_config may hold sampling defaults of its own.
             "generation_config": "vllm",
         }
@@ -136,6 +136,7 @@ class VllmEngine:
             # vLLM's CPU build runs LoRA at a fifth of the speed and leaks it into base rows.
             weights = merged_weights(self._model, adapter)
             self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+            self._llm.reset_prefix_cache()
 
     def _lora_request(self, adapter: Path) -> Any:
         from vllm.lora.request import LoRARequest
@@ -213,6 +214,7 @@ class TransformersEngine:
         import torch
         from tqdm import tqdm
 
+        ends, strings = self._ends(sampling)
         for prompt in tqdm(prompts, desc="generating", unit="problem"):
             torch.manual_seed(problem_seed(sampling.seed, prompt.problem_id) + sampling.first)
             ids = torch.tensor([prompt.token_ids] * sampling.count, device=self._device)
@@ -220,39 +222,44 @@ class TransformersEngine:
                 output = self._model.generate(
                     ids,
                     attention_mask=torch.ones_like(ids),
-                    **self._options(sampling),
+                    **self._options(sampling, ends, strings),
                 )
             completions = output.sequences[:, ids.shape[1] :].tolist()
             # Raw logits are before temperature and top-p, as the rollouts table wants them.
             scores = torch.stack(output.logits, dim=1).float().log_softmax(-1)
             for index, completion in enumerate(completions):
-                token_ids = self._until_end(completion)
+                token_ids = self._until_end(completion, ends)
                 at = torch.tensor(token_ids, device=self._device)[:, None]
                 logprobs = scores[index, : len(token_ids)].gather(1, at)[:, 0].tolist()
-                ended = token_ids[-1] in self._eos or len(token_ids) < sampling.max_tokens
+                ended = token_ids[-1] in ends or len(token_ids) < sampling.max_tokens
                 reason = "stop" if ended else "length"
                 sample = sampling.first + index
                 yield _row(prompt, sampling, sample, token_ids, logprobs, reason, self._tokenizer)
 
-    def _options(self, sampling: Sampling) -> dict[str, Any]:
+    def _ends(self, sampling: Sampling) -> tuple[list[int], list[str]]:
+        ids, strings = stop_ids(PromptConfig(stop=list(sampling.stop)), self._tokenizer)
+        return sorted({*self._eos, *ids}), strings
+
+    def _options(self, sampling: Sampling, ends: list[int], strings: list[str]) -> dict[str, Any]:
         options: dict[str, Any] = {
             "do_sample": sampling.temperature > 0,
             "max_new_tokens": sampling.max_tokens,
-            "eos_token_id": self._eos,
-            "pad_token_id": self._eos[0],
+            "eos_token_id": ends,
+            "pad_token_id": ends[0],
             "return_dict_in_generate": True,
             "output_logits": True,
             "top_k": None,
         }
         if sampling.temperature > 0:
             options |= {"temperature": sampling.temperature, "top_p": sampling.top_p}
-        if sampling.stop:
-            options |= {"stop_strings": list(sampling.stop), "tokenizer": self._tokenizer}
+        if strings:
+            options |= {"stop_strings": strings, "tokenizer": self._tokenizer}
         return options
 
-    def _until_end(self, token_ids: list[int]) -> list[int]:
+    @staticmethod
+    def _until_end(token_ids: list[int], ends: list[int]) -> list[int]:
         for index, token in enumerate(token_ids):
-            if token in self._eos:
+            if token in ends:
                 return token_ids[: index + 1]
         return token_ids
 

@@ -75,8 +75,17 @@ def sources_of(config: Config, split: str) -> list[Any]:
 
 
 def sources_json(config: Config, split: str) -> str:
+    """The sources of a split or a pool, as the stage `problems` takes them."""
     sources = sources_of(config, split.removesuffix("-pool"))
     return json.dumps([source.model_dump(mode="json", by_alias=True) for source in sources])
+
+
+def register_entries(config: Config, split: str) -> str:
+    """What data/sources.yaml says of the sources that a split names, so that an edit counts."""
+    from .sources import entry_of
+
+    named = [s.register_ for s in sources_of(config, split.removesuffix("-pool")) if s.register_]
+    return json.dumps({name: entry_of(name).model_dump(mode="json") for name in named})
 
 
 def source_files(config: Config, split: str) -> list[str]:

@@ -31,7 +31,8 @@ rule load_problems:
         **asked("light"),
     params:
         sources=lambda wildcards: plan.sources_json(CONFIG, wildcards.split),
-        verdicts=section("verdicts"),
+        register=lambda wildcards: plan.register_entries(CONFIG, wildcards.split),
+        verdicts=json.dumps({"bad_references": CONFIG.verdicts.bad_references}),
         code=kept_code("problems"),
     shell:
         "python -m reasonmaxxer problems --sources {params.sources:q} --split {wildcards.split}"
