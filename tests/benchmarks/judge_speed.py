@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from reasonmaxxer import tables
@@ -138,11 +139,11 @@ def _write_tables(problems: Path, rollouts: Path, count: int, seed: int) -> None
         tables.open_writer(problems, "problems", {}) as problem_table,
         tables.open_writer(rollouts, "rollouts", {}) as rollout_table,
     ):
-        for i, (gold, text) in enumerate(pairs()):
-            problem_table.write(
-                [{"problem_id": str(i), "problem": "", "answer": gold, "source": "", "level": ""}]
-            )
-            rollout_table.write([{"problem_id": str(i), "sample": 0, "text": text}])
+        numbered = ((str(i), *pair) for i, pair in enumerate(pairs()))
+        while block := list(islice(numbered, 1000)):
+            blank = {"problem": "", "source": "", "level": ""}
+            problem_table.write([blank | {"problem_id": i, "answer": g} for i, g, _ in block])
+            rollout_table.write([{"problem_id": i, "sample": 0, "text": t} for i, _, t in block])
 
 
 def main() -> None:

@@ -12,10 +12,16 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from reasonmaxxer import tables
 from reasonmaxxer.__main__ import main
+from reasonmaxxer.answers import extract
 from reasonmaxxer.config import VerdictsConfig
+from reasonmaxxer.equivalence import equivalent
 from reasonmaxxer.judge import Verdict, check_references, judge_pairs
+from reasonmaxxer.leaves import quick_leaf
+from reasonmaxxer.limits import beyond_limits
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
@@ -103,6 +109,26 @@ def test_hostile_completions_get_a_verdict_and_leave_nothing(
     assert list(Path("/").glob("hostile_mark*")) == []
 
 
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *"{}()[]^_+-*/=,;|!%$ 1x",
+                *[r"\frac", r"\sqrt", r"\{", r"\}", r"\\", r"\pm", r"\text{"],
+                "a ",
+            ]
+        )
+    ),
+    st.integers(1, 300),
+)
+@settings(max_examples=150, deadline=None)
+def test_no_text_stops_the_quick_comparison(tokens: list[str], times: int) -> None:
+    text = "".join(tokens) * times
+    answer = extract(rf"\boxed{{{text[:1500]}}}").answer
+    if answer and not beyond_limits(answer, 2000):
+        assert equivalent("7", answer, quick_leaf) in (True, False, None)
+
+
 def test_a_killed_worker_changes_no_verdict() -> None:
     def kill_once() -> None:
         while not (workers := workers_of(os.getpid())):
@@ -177,6 +203,11 @@ def test_references_that_do_not_verify_against_themselves_are_named() -> None:
         ("b", r"\frac{1}{2"),
         ("c", ""),
     ]
+
+
+def test_a_sum_of_a_thousand_terms_is_judged() -> None:
+    (verdict,) = judge_pairs([("7", rf"\boxed{{{'x+' * 900}x}}")], options=QUICK)
+    assert verdict.verdict != "correct"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 Tree = tuple[Any, ...]
 MAX_DEPTH = 40
-MAX_LENGTH = 2000
+MAX_TOKENS = 240  # a sum of n terms is a tree n deep
 
 
 class FormulaError(ValueError):
@@ -47,8 +47,6 @@ def parse(text: str) -> Tree:
 
     Raises FormulaError where the text is too long, too deep, or no formula.
     """
-    if len(text) > MAX_LENGTH:
-        raise FormulaError("too long")
     tokens: list[tuple[str, str]] = []
     position = 0
     text = text.strip()
@@ -58,6 +56,8 @@ def parse(text: str) -> Tree:
             raise FormulaError(f"unexpected {text[position]!r}")
         tokens.append((match.lastgroup, match[match.lastgroup]))
         position = match.end()
+        if len(tokens) > MAX_TOKENS:
+            raise FormulaError("too long")
     reader = _Reader(tokens)
     tree = reader.sum(0)
     if reader.position != len(tokens):
