@@ -88,7 +88,8 @@ def product(rng: random.Random) -> str:
 
 
 def expansion(rng: random.Random) -> str:
-    return f"(a+b+c+d+f+g)^{{{rng.randint(40, 900)}}} = \\sum_{{k=1}}^{{{rng.randint(10**4, 10**7)}}} k^k"
+    powers, terms = rng.randint(40, 900), rng.randint(10**4, 10**7)
+    return f"(a+b+c+d+f+g)^{{{powers}}} = \\sum_{{k=1}}^{{{terms}}} k^k"
 
 
 def big_sum(rng: random.Random) -> str:
