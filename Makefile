@@ -14,7 +14,7 @@ help: ## list the targets
 
 env: $(VENV)/installed ## the pinned environment in .venv (GPU: make env LOCK=envs/cuda.txt)
 
-$(VENV)/installed: $(LOCK) envs/install.sh pyproject.toml
+$(VENV)/installed: $(LOCK) envs/install.sh
 	bash envs/install.sh $(VENV) $(LOCK) $(PYTHON)
 	touch $@
 

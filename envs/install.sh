@@ -3,11 +3,12 @@
 set -euo pipefail
 folder=$1 lock=$2 python=$3
 
-supported() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; }
+# The interpreter itself, in case the one that is named stands in the folder to be made anew.
+real() { "$1" -c 'import os, sys; assert sys.version_info[:2] in ((3, 11), (3, 12)); print(os.path.realpath(sys.executable))' 2>/dev/null; }
 for candidate in "$python" python3.11 python3.12; do
-  if supported "$candidate"; then python=$candidate found=1 && break; fi
+  if python=$(real "$candidate"); then break; fi
 done
-[ "${found:-}" ] || { echo "Python 3.11 or 3.12 is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+[ "$python" ] || { echo "Python 3.11 or 3.12 is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 
 echo "Making $folder with $($python --version) from $lock (some minutes, about 2 GB) ..."
 rm -rf "$folder"

@@ -41,7 +41,6 @@ PART_TOKENS = 1 << 17
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rollouts", required=True, type=Path, help="the rollouts to score")
-    parser.add_argument("--model", required=True, help="folder or hub id of the base model")
     parser.add_argument("--model-config", required=True, help="config section `model` as JSON")
     parser.add_argument("--config", required=True, help="config section `entropies` as JSON")
     parser.add_argument("--out", required=True, type=Path, help="table `entropies` to write")
@@ -55,10 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
+    model = ModelConfig.from_json(args.model_config)
     run(
         rollouts=args.rollouts,
-        model=args.model,
-        model_config=ModelConfig.from_json(args.model_config),
+        model=model.path,
+        model_config=model,
         config=EntropiesConfig.from_json(args.config),
         out=args.out,
         scratch=args.scratch,

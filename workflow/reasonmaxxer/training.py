@@ -57,7 +57,6 @@ CHECKPOINTING_PARAMETERS = 1_000_000_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--selection", required=True, type=Path, help="the rollouts to train on")
-    parser.add_argument("--model", required=True, help="folder or hub id of the base model")
     parser.add_argument("--model-config", required=True, help="config section `model` as JSON")
     parser.add_argument("--config", required=True, help="config section `training` as JSON")
     parser.add_argument("--out-log", required=True, type=Path, help="table `training` to write")
@@ -82,10 +81,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
+    model = ModelConfig.from_json(args.model_config)
     run(
         selection=args.selection,
-        model=args.model,
-        model_config=ModelConfig.from_json(args.model_config),
+        model=model.path,
+        model_config=model,
         config=TrainingConfig.from_json(args.config),
         out_log=args.out_log,
         checkpoints=args.checkpoints,

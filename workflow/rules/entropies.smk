@@ -20,13 +20,12 @@ rule score_rollouts:
     resources:
         **asked("entropies"),
     params:
-        path=CONFIG.model.path,
         model=section("model"),
         config=section("entropies"),
         scratch=f"{RUN}/scratch/entropies/{{origin}}.{{shard}}",
         code=kept_code("entropies"),
     shell:
         "python -m reasonmaxxer entropies --rollouts {input.rollouts}"
-        " --model {params.path:q} --model-config {params.model:q} --config {params.config:q}"
+        " --model-config {params.model:q} --config {params.config:q}"
         " --scratch {params.scratch}"
         " --batch-tokens {resources.batch_tokens} --threads {threads} --out {output} > {log} 2>&1"

@@ -55,7 +55,7 @@ rule render_report:
         **asked("light"),
     params:
         config=section("report"),
-        page=PAGE,
+        page=lambda wildcards, input: str(Path(input.page[0]).parent),
         timings=f"{RUN}/benchmarks",
         code=code("report"),
     shell:

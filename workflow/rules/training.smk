@@ -24,14 +24,13 @@ rule train_adapter:
     resources:
         **asked("training"),
     params:
-        path=CONFIG.model.path,
         model=section("model"),
         config=lambda wildcards: CONFIG.section_of(wildcards.arm, "training").as_json(),
         scratch=f"{RUN}/scratch/training/{{arm}}",
         code=kept_code("training"),
     shell:
         "python -m reasonmaxxer training --selection {input.selection}"
-        " --model {params.path:q} --model-config {params.model:q} --config {params.config:q}"
+        " --model-config {params.model:q} --config {params.config:q}"
         " --scratch {params.scratch}"
         " --batch-tokens {resources.batch_tokens} --threads {threads} --out-log {output.log}"
         " --checkpoints {output.checkpoints} > {log} 2>&1"
