@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -196,15 +197,18 @@ def test_only_the_far_suite_is_longer_than_what_the_base_is_trained_and_chosen_o
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> PretrainConfig:
-    """A run of seconds: a narrow model, small chunks, no compilation."""
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretrainConfig]:
+    """A run of seconds: a narrow model, small chunks, no compilation, one thread as the command."""
     monkeypatch.setattr(pretrain, "CHUNK", 160)
     monkeypatch.setattr(
         torch, "compile", lambda model, **_: model
     )  # only faster, and slow to start
-    return PretrainConfig(
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield PretrainConfig(
         tokens=30_000, layers=1, width=32, intermediate=32, warmup_steps=2, batch_tokens=1024
     )
+    torch.set_num_threads(threads)
 
 
 def test_the_exported_model_is_the_one_that_was_trained(
