@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from reasonmaxxer import tables
 from reasonmaxxer.provenance import provenance
 

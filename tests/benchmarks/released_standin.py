@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+
 from reasonmaxxer.config import ModelConfig, TrainingConfig
 from reasonmaxxer.curriculum import learning_rate
 from reasonmaxxer.model import add_adapter, load_base

@@ -139,9 +139,10 @@ def _peak_mb() -> float:
 def _worker(args: argparse.Namespace) -> dict:
     import peft  # noqa: F401
     import torch
+    from transformers import LlamaForCausalLM  # noqa: F401
+
     from reasonmaxxer import curriculum, entropies
     from reasonmaxxer.config import ModelConfig, TrainingConfig
-    from transformers import LlamaForCausalLM  # noqa: F401
 
     torch.set_num_threads(args.threads)
     libraries = _peak_mb()
@@ -172,8 +173,9 @@ def _worker(args: argparse.Namespace) -> dict:
 
 def _rollouts(args: argparse.Namespace) -> list:
     import numpy as np
-    from reasonmaxxer.objective import Rollout
     from transformers import AutoConfig
+
+    from reasonmaxxer.objective import Rollout
 
     vocabulary = AutoConfig.from_pretrained(args.model).vocab_size
     rng = np.random.default_rng(0)

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from reasonmaxxer.config import VerdictsConfig
 from reasonmaxxer.judge import judge_pairs
 from reasonmaxxer.pool import WALL_FACTOR

@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "tests" / "unit"))
 
 import reference  # noqa: E402
 from agreement import assert_gradients_agree, assert_scores_agree  # noqa: E402
+
 from reasonmaxxer.convert import convert  # noqa: E402
 
 

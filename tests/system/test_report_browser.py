@@ -24,6 +24,7 @@ from selenium.webdriver.common.keys import Keys
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import synthetic
+
 from reasonmaxxer import __main__
 
 ROOT = Path(__file__).parents[2]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import reference
 import torch
+
 from reasonmaxxer.config import ModelConfig, TrainingConfig
 from reasonmaxxer.entropies import score_rollouts
 from reasonmaxxer.model import adapter_tensors, load_base

@@ -8,11 +8,12 @@ import pytest
 import torch
 import yaml
 from peft import PeftModel, get_peft_model
+from test_prompts import CHAT, byte_tokenizer
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+
 from reasonmaxxer import check, config, export, init, preview, tables
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.model import lora_config
-from test_prompts import CHAT, byte_tokenizer
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 PROBLEMS = [{"id": i, "problem": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(40)]
 TESTS = [{"question": f"And {i} + 1?", "answer": f"so\n#### {i + 1}"} for i in range(6)]

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+
 from reasonmaxxer import codehash
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from reasonmaxxer import plan, schema
 from reasonmaxxer.config import TrainingConfig, load, overlay, validate
 from reasonmaxxer.errors import UserError

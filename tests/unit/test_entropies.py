@@ -7,6 +7,7 @@ import pytest
 import reference
 import torch
 from agreement import assert_scores_agree
+
 from reasonmaxxer import entropies, tables
 from reasonmaxxer.batching import padding_share, plan_batches
 from reasonmaxxer.config import EntropiesConfig, ModelConfig

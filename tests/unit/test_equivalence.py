@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from reasonmaxxer.judge import judge_pairs
 
 SAME = [

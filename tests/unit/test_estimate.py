@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from reasonmaxxer import config
 from reasonmaxxer.estimate import Shape, estimate
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reasonmaxxer import tables
 from reasonmaxxer.__main__ import main
 from reasonmaxxer.answers import extract

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from reasonmaxxer import pretrain
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.lab import RECIPES, SUITES, generate, problems

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import synthetic
+
 from reasonmaxxer import __main__, tables
 from reasonmaxxer.claims import CLAIMS, Condition
 from reasonmaxxer.errors import UserError

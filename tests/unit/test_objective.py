@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import reference
 from agreement import assert_gradients_agree, trainer_of
+from reference import Sequence
+
 from reasonmaxxer.config import ModelConfig, TrainingConfig
 from reasonmaxxer.model import load_base
 from reasonmaxxer.objective import Rollout
 from reasonmaxxer.training import Trainer
-from reference import Sequence
 
 RNG = np.random.default_rng(7)
 

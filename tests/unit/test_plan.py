@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from test_config import minimal
+
 from reasonmaxxer import plan
 from reasonmaxxer.config import overlay, validate
-from test_config import minimal
 
 
 def config_with(**changes):

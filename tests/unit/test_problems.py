@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reasonmaxxer import audit, clean, problems, sources, tables
 from reasonmaxxer.config import Source, VerdictsConfig
 from reasonmaxxer.errors import UserError

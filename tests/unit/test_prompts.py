@@ -5,6 +5,9 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import GenerationConfig, PreTrainedTokenizerFast
+
 from reasonmaxxer.config import ModelConfig, PromptConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.prompts import (
@@ -17,8 +20,6 @@ from reasonmaxxer.prompts import (
     template_text,
     trim_stop,
 )
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 SPECIAL = ["<bos>", "<eos>", "<|im_end|>"]
 CHAT = (

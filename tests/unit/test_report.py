@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import synthetic
+
 from reasonmaxxer import __main__, report, timings, view
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.figures import figures

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from reasonmaxxer import tables
 from reasonmaxxer.errors import UserError
 

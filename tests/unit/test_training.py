@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import reference
 import torch
+from safetensors.torch import load_file
+
 from reasonmaxxer import base_states, entropies, tables, training
 from reasonmaxxer.config import EntropiesConfig, ModelConfig, TrainingConfig, load
 from reasonmaxxer.curriculum import learning_rate, read_rollouts, training_steps
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.model import load_base, lora_config
 from reasonmaxxer.objective import Rollout
-from safetensors.torch import load_file
 
 QUICK = {"rank": 4, "alpha": 8, "warmup_steps": 2, "learning_rate": 0.005, "sequences_per_step": 4}
 

@@ -64,6 +64,7 @@ def test_a_new_benchmark_samples_nothing_else(project):
     assert jobs == {
         "load_problems": 1,
         "audit_problems": 1,
+        "check_model": 1,
         "evaluate_arm": 3,
         "judge_arm": 3,
         **METRICS,
@@ -77,7 +78,7 @@ def test_a_touched_file_runs_nothing(project):
 
 
 def test_forcing_a_stage_runs_its_jobs(project):
-    jobs = project.would_run(None, "-R", "training")
+    jobs = project.would_run(None, "-R", "train_adapter")
     assert jobs == TRAINING
 
 

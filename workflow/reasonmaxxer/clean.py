@@ -18,7 +18,7 @@ HELP = "take problems that stand in a benchmark out of the pools of training and
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", required=True, help="table `problems` of the training pool")
     parser.add_argument("--validation", required=True, help="the same of the validation problems")
-    parser.add_argument("--benchmarks", nargs="+", required=True, help="the benchmarks' tables")
+    parser.add_argument("--benchmarks", nargs="*", default=[], help="the benchmarks' tables")
     parser.add_argument(
         "--overlap", choices=["fail", "drop"], default="fail", help="what to do with an overlap"
     )

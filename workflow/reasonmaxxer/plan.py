@@ -272,12 +272,11 @@ def model_files(path: str, model: ModelConfig) -> list[str]:
     return sorted(f"{path}/{name}" for name in names if (folder / name).exists())
 
 
-def recorded_code(outputs: Iterable[str], now: str) -> str:
-    """The code hash in the first table of a job's outputs, or `now` where there is none."""
+def recorded_code(table: str, now: str) -> str:
+    """The code hash that made a table, or `now` where there is no table yet."""
     from .tables import recorded
 
-    table = next((Path(output) for output in outputs if output.endswith(".parquet")), None)
-    if table is None or not table.exists():
+    if not Path(table).exists():
         return now
     found = str(recorded(table).get("code", now))
     if found != now:

@@ -43,26 +43,15 @@ wildcard_constraints:
     shard="[^/]+",
 
 
+# What the pools of training and validation are cleaned of.
+CLEANED_OF = [
+    f"{RUN}/problems/{split}.parquet"
+    for split in CONFIG.benchmarks
+    if CONFIG.problems.overlap == "drop"
+]
+
 # Ancient: they stop a run that cannot work, and say nothing that changes what a job makes.
 CHECKED = ancient([f"{RUN}/problems/audit.json", f"{RUN}/problems/preflight.json"])
-
-# A stage's name is a target, whose jobs have names of their own: `-R <stage>` means the jobs.
-JOBS = {
-    "problems": ["load_problems", "clean_pool", "audit_problems", "check_model"],
-    "rollouts": ["sample_rollouts"],
-    "verdicts": ["judge_rollouts"],
-    "entropies": ["score_rollouts"],
-    "selection": ["select_positions"],
-    "training": ["train_adapter"],
-    "adapter": ["choose_checkpoint"],
-    "evaluation": ["evaluate_arm", "judge_arm"],
-    "metrics": ["compute_metrics"],
-    "report": ["render_report"],
-}
-if workflow.dag_settings is not None:
-    workflow.dag_settings.forcerun = {
-        job for name in workflow.dag_settings.forcerun for job in JOBS.get(name, [name])
-    }
 
 
 @cache
@@ -71,11 +60,17 @@ def code(stage):
     return code_hash(stage)
 
 
-def kept_code(stage, keep=None):
-    """The same, unless the config keeps the stage: then the hash that made the output is valid."""
+def kept_code(stage, table, keep=None):
+    """The same, unless the config keeps the stage: then the hash that made the table is valid.
+
+    `table` is the pattern of a Parquet output. A function of wildcards alone: Snakemake does not
+    track params that look at their output.
+    """
     if (keep or stage) not in CONFIG.keep:
         return code(stage)
-    return lambda wildcards, output: plan.recorded_code(output, code(stage))
+    return lambda wildcards: plan.recorded_code(
+        table.format(**dict(wildcards)), code(stage)
+    )
 
 
 def asked(stage):

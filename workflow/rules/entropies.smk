@@ -23,7 +23,7 @@ rule score_rollouts:
         model=section("model"),
         config=section("entropies"),
         scratch=f"{RUN}/scratch/entropies/{{origin}}.{{shard}}",
-        code=kept_code("entropies"),
+        code=kept_code("entropies", f"{RUN}/entropies/{{origin}}/{{shard}}.parquet"),
     shell:
         "python -m reasonmaxxer entropies --rollouts {input.rollouts}"
         " --model-config {params.model:q} --config {params.config:q}"

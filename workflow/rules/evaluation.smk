@@ -36,7 +36,11 @@ rule evaluate_arm:
         adapter=lambda wildcards, input: (
             f"--adapter {Path(input.adapter[0]).parent}" if input.adapter else ""
         ),
-        code=kept_code("rollouts", keep="evaluation"),
+        code=kept_code(
+            "rollouts",
+            f"{RUN}/completions/{{arm}}/{{benchmark}}/{{shard}}.parquet",
+            "evaluation",
+        ),
     shell:
         "python -m reasonmaxxer rollouts --problems {input.problems} {params.adapter}"
         " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
@@ -62,7 +66,9 @@ rule judge_arm:
         **asked("verdicts"),
     params:
         verdicts=lambda wildcards: plan.verdicts_of(CONFIG, wildcards.benchmark),
-        code=kept_code("evaluation"),
+        code=kept_code(
+            "evaluation", f"{RUN}/evaluation/{{arm}}/{{benchmark}}/{{shard}}.parquet"
+        ),
     shell:
         "python -m reasonmaxxer evaluation --completions {input.completions}"
         " --problems {input.problems} --config {params.verdicts:q} --workers {threads}"

@@ -33,14 +33,14 @@ rule load_problems:
         sources=lambda wildcards: plan.sources_json(CONFIG, wildcards.split),
         register=lambda wildcards: plan.register_entries(CONFIG, wildcards.split),
         verdicts=json.dumps({"bad_references": CONFIG.verdicts.bad_references}),
-        code=kept_code("problems"),
+        code=kept_code("problems", f"{RUN}/problems/{{split}}.parquet"),
     shell:
         "python -m reasonmaxxer problems --sources {params.sources:q} --split {wildcards.split}"
         " --verdicts {params.verdicts:q} --out {output} > {log} 2>&1"
 
 
-# The benchmarks are ancient here and below: another benchmark must not redo the rollouts. What
-# a later one shares with the pools is found by the audit, which stops the run.
+# With `overlap: fail` the audit looks at the benchmarks, and another benchmark redoes nothing here;
+# with `drop` the pools depend on them.
 rule clean_pool:
     input:
         train=f"{RUN}/problems/train-pool.parquet",
@@ -62,10 +62,10 @@ rule clean_pool:
         **asked("light"),
     params:
         overlap=CONFIG.problems.overlap,
-        code=kept_code("problems"),
+        code=kept_code("problems", f"{RUN}/problems/train.parquet"),
     shell:
         "python -m reasonmaxxer clean --train {input.train} --validation {input.validation}"
-        " --benchmarks {input.benchmarks} --overlap {params.overlap}"
+        " --overlap {params.overlap} --benchmarks {input.benchmarks}"
         " --out-train {output.train} --out-validation {output.validation} > {log} 2>&1"
 
 

@@ -27,7 +27,7 @@ rule sample_rollouts:
         job=lambda wildcards: plan.rollouts_job(
             CONFIG, wildcards.origin, wildcards.shard
         ),
-        code=kept_code("rollouts"),
+        code=kept_code("rollouts", f"{RUN}/rollouts/{{origin}}/{{shard}}.parquet"),
     shell:
         "python -m reasonmaxxer rollouts --problems {input.problems}"
         " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"

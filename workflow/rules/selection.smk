@@ -29,7 +29,7 @@ rule select_positions:
         config=lambda wildcards: plan.section_of(
             CONFIG, wildcards.origin, "selection"
         ).as_json(),
-        code=kept_code("selection"),
+        code=kept_code("selection", f"{RUN}/selection/{{origin}}.parquet"),
     shell:
         "python -m reasonmaxxer selection --rollouts {input.rollouts} --verdicts {input.verdicts}"
         " --entropies {input.entropies} --config {params.config:q} --out {output.table}"

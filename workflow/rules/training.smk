@@ -27,7 +27,7 @@ rule train_adapter:
         model=section("model"),
         config=lambda wildcards: CONFIG.section_of(wildcards.arm, "training").as_json(),
         scratch=f"{RUN}/scratch/training/{{arm}}",
-        code=kept_code("training"),
+        code=kept_code("training", f"{RUN}/training/{{arm}}/log.parquet"),
     shell:
         "python -m reasonmaxxer training --selection {input.selection}"
         " --model-config {params.model:q} --config {params.config:q}"
@@ -76,7 +76,7 @@ rule choose_checkpoint:
         ).as_json(),
         validation=section("validation"),
         verdicts=section("verdicts"),
-        code=kept_code("adapter"),
+        code=kept_code("adapter", f"{RUN}/adapters/{{arm}}/validation.parquet"),
     shell:
         "python -m reasonmaxxer adapter --arm {wildcards.arm} --problems {input.problems}"
         " --base {input.base} --checkpoints {input.checkpoints}"

@@ -20,7 +20,7 @@ rule judge_rollouts:
         **asked("verdicts"),
     params:
         config=section("verdicts"),
-        code=kept_code("verdicts"),
+        code=kept_code("verdicts", f"{RUN}/verdicts/{{origin}}/{{shard}}.parquet"),
     shell:
         "python -m reasonmaxxer verdicts --rollouts {input.rollouts} --problems {input.problems}"
         " --config {params.config:q} --workers {threads} --out {output} > {log} 2>&1"
