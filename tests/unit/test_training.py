@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import reference
 import torch
 from safetensors.torch import load_file
+from tqdm import tqdm
 
 from reasonmaxxer import base_states, entropies, tables, training
 from reasonmaxxer.config import EntropiesConfig, ModelConfig, TrainingConfig, load
@@ -254,6 +256,8 @@ def _run_in_a_process(environment=None, **arguments) -> multiprocessing.Process:
     def target() -> None:
         torch.set_num_threads(1)
         os.environ.update(environment or {})
+        # tqdm's lock is shared with the parent, which would wait for a killed child for ever.
+        tqdm.set_lock(threading.RLock())
         _run(**arguments)
 
     process = multiprocessing.get_context("fork").Process(target=target)
