@@ -45,9 +45,7 @@ rule clean_pool:
     input:
         train=f"{RUN}/problems/train-pool.parquet",
         validation=f"{RUN}/problems/validation-pool.parquet",
-        benchmarks=ancient(
-            expand(f"{RUN}/problems/{{split}}.parquet", split=CONFIG.benchmarks)
-        ),
+        benchmarks=CLEANED_OF,
     output:
         train=f"{RUN}/problems/train.parquet",
         validation=f"{RUN}/problems/validation.parquet",
