@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from reasonmaxxer.judge import judge_pairs
+from reasonmaxxer.verifier.judge import judge_pairs
 
 
 def main() -> None:

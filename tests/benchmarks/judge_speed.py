@@ -21,8 +21,8 @@ from pathlib import Path
 
 from reasonmaxxer import tables
 from reasonmaxxer.config import VerdictsConfig
-from reasonmaxxer.judge import judge_pairs
 from reasonmaxxer.verdicts import verdict_rows
+from reasonmaxxer.verifier.judge import judge_pairs
 
 Pair = tuple[str, str]
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from reasonmaxxer.config import VerdictsConfig
-from reasonmaxxer.judge import judge_pairs
-from reasonmaxxer.pool import WALL_FACTOR
+from reasonmaxxer.verifier.judge import judge_pairs
+from reasonmaxxer.verifier.pool import WALL_FACTOR
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "unit"))

@@ -52,7 +52,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [
             *("report", "--metrics", str(metrics), "--figures", str(figures), "--config"),
             *(json.dumps({"title": "A made-up run", "price_per_hour": 1.89}), "--out", str(out)),
-            *("--page", str(ROOT / "workflow/reasonmaxxer/page")),
+            *("--page", str(ROOT / "workflow/reasonmaxxer/report/template")),
             *("--benchmarks-dir", str(folder / "benchmarks")),
         ]
     )

@@ -19,11 +19,11 @@ def package(tmp_path, monkeypatch):
         assert old in text
         path.write_text(text.replace(old, new, 1))
 
-    def digest(stage: str) -> str:
+    def digest(module: str) -> str:
         for function in (codehash._source, codehash._exists, codehash._imports):
             function.cache_clear()
         codehash._significant.cache_clear()
-        return codehash.code_hash(stage)
+        return codehash.code_hash(module)
 
     yield edit, digest
     for function in (codehash._source, codehash._exists, codehash._imports):
@@ -41,7 +41,7 @@ def test_comments_docstrings_and_blank_lines_do_not_count(package):
 
 def test_code_counts_in_every_stage_that_imports_it(package):
     edit, digest = package
-    before = {stage: digest(stage) for stage in ("rollouts", "adapter", "selection", "report")}
+    before = {stage: digest(stage) for stage in ("rollouts", "adapter", "selection", "report.page")}
     edit("engine", "SEED_SPACING = 1 << 20", "SEED_SPACING = 1 << 21")
     after = {stage: digest(stage) for stage in before}
     changed = {stage for stage in before if before[stage] != after[stage]}
@@ -51,13 +51,17 @@ def test_code_counts_in_every_stage_that_imports_it(package):
 def test_a_new_config_key_changes_no_code_hash(package):
     edit, digest = package
     before = digest("rollouts")
-    edit("config", "class ModelConfig(Section):", "class ModelConfig(Section):\n    x: int = 0\n")
+    edit(
+        "config/inputs",
+        "class ModelConfig(Section):",
+        "class ModelConfig(Section):\n    x: int = 0\n",
+    )
     assert digest("rollouts") == before
 
 
 def test_a_better_verifier_makes_nobody_sample_again():
-    assert "judge" in codehash.closure("evaluation")
-    assert "judge" in codehash.closure("verdicts")
-    assert "judge" not in codehash.closure("rollouts")
-    assert "judge" not in codehash.closure("problems")
-    assert "judge" not in codehash.closure("entropies")
+    assert "verifier.judge" in codehash.closure("evaluation")
+    assert "verifier.judge" in codehash.closure("verdicts")
+    assert "verifier.judge" not in codehash.closure("rollouts")
+    assert "verifier.judge" not in codehash.closure("problems")
+    assert "verifier.judge" not in codehash.closure("entropies")

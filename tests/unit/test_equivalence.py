@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reasonmaxxer.judge import judge_pairs
+from reasonmaxxer.verifier.judge import judge_pairs
 
 SAME = [
     (r"12", r"12.0"),

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from reasonmaxxer import tables
 from reasonmaxxer.__main__ import main
-from reasonmaxxer.answers import extract
 from reasonmaxxer.config import VerdictsConfig
-from reasonmaxxer.equivalence import equivalent
-from reasonmaxxer.judge import Verdict, check_references, judge_pairs
-from reasonmaxxer.leaves import quick_leaf
-from reasonmaxxer.limits import beyond_limits
+from reasonmaxxer.verifier.answers import extract
+from reasonmaxxer.verifier.equivalence import equivalent
+from reasonmaxxer.verifier.judge import Verdict, check_references, judge_pairs
+from reasonmaxxer.verifier.leaves import quick_leaf
+from reasonmaxxer.verifier.limits import beyond_limits
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
@@ -45,7 +45,11 @@ def workers_of(parent: int) -> list[int]:
             command = (entry / "cmdline").read_text()
         except OSError:
             continue
-        if int(status[1]) == parent and status[0] != "Z" and "reasonmaxxer.worker" in command:
+        if (
+            int(status[1]) == parent
+            and status[0] != "Z"
+            and "reasonmaxxer.verifier.worker" in command
+        ):
             found.append(int(entry.name))
     return found
 
@@ -148,7 +152,7 @@ def test_a_killed_worker_changes_no_verdict() -> None:
 
 def test_workers_end_with_a_killed_parent() -> None:
     code = (
-        "from reasonmaxxer.judge import judge_pairs\n"
+        "from reasonmaxxer.verifier.judge import judge_pairs\n"
         f"pairs = [({ALGEBRA[0]!r}, {ALGEBRA[1]!r}), ({ENDLESS[0]!r}, {ENDLESS[1]!r})]\n"
         "for verdict in judge_pairs(pairs):\n"
         "    print(verdict.verdict, flush=True)\n"

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from reasonmaxxer import pretrain
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.lab import RECIPES, SUITES, generate, problems
-from reasonmaxxer.lab_config import LabSource, PretrainConfig
-from reasonmaxxer.lab_tokenizer import EOS, tokenizer, vocabulary
-from reasonmaxxer.lab_traces import problem_tokens, work
-from reasonmaxxer.lab_world import TWINS, world
+from reasonmaxxer.lab import pretrain
+from reasonmaxxer.lab.generator import RECIPES, SUITES, generate, problems
+from reasonmaxxer.lab.options import LabSource, PretrainConfig
+from reasonmaxxer.lab.tokenizer import EOS, tokenizer, vocabulary
+from reasonmaxxer.lab.traces import problem_tokens, work
+from reasonmaxxer.lab.world import TWINS, world
 
 SPLITS = [split for split in RECIPES if split != "pretraining"]
 WORLDS = [1, 2]

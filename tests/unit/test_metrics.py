@@ -17,8 +17,8 @@ import synthetic
 from reasonmaxxer import __main__, tables
 from reasonmaxxer.claims import CLAIMS, Condition
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.excerpts import TokenTexts
 from reasonmaxxer.metrics import compute, read_manifest
+from reasonmaxxer.report.excerpts import TokenTexts
 from reasonmaxxer.statistics import Estimate
 
 ARMS = {"base": 0.35, "reasonmaxxer": 0.6, "random-gate": 0.4, "grpo": 0.6}

@@ -15,13 +15,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import synthetic
 
-from reasonmaxxer import __main__, report, timings, view
+from reasonmaxxer import __main__
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.figures import figures
 from reasonmaxxer.metrics import compute
+from reasonmaxxer.report import page as report
+from reasonmaxxer.report import timings, view
+from reasonmaxxer.report.figures import figures
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "workflow/reasonmaxxer/page"
+PAGE = ROOT / "workflow/reasonmaxxer/report/template"
 SMALL: dict[str, Any] = {"benchmarks": {"chains": (20, 4)}, "pool": (8, 6), "length": 12}
 TSV = "s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t512.0\n"
 

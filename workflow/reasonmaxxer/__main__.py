@@ -26,19 +26,19 @@ STAGES = {
     "adapter": "adapter",
     "evaluation": "evaluation",
     "metrics": "metrics",
-    "report": "report",
+    "report": "report.page",
 }
 TOOLS = {
     "check": "check",
     "init": "init",
     "prompt": "preview",
-    "judge": "judge",
-    "show": "show",
+    "judge": "verifier.judge",
+    "show": "report.show",
     "export": "export",
     "schema": "schema",
     "convert": "convert",
-    "pretrain": "pretrain",
-    "lab-audit": "lab_audit",
+    "pretrain": "lab.pretrain",
+    "lab-audit": "lab.audit",
 }
 COMMANDS = {**STAGES, **TOOLS}
 

@@ -23,7 +23,7 @@ NEUTRAL = frozenset({"config", "errors", "tables", "provenance", "codehash", "__
 
 # Imports that are not followed: problems are screened by the verifier, but a better verifier
 # must not make anybody sample again what was paid for.
-NOT_FOLLOWED = {("problems", "judge")}
+NOT_FOLLOWED = {("problems", "verifier.judge")}
 
 
 def code_hash(*modules: str) -> str:
@@ -40,7 +40,7 @@ def closure(*modules: str) -> set[str]:
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module not in found and module not in NEUTRAL:
+        if module not in found and module.split(".")[0] not in NEUTRAL:
             found.add(module)
             waiting.extend(n for n in _imports(module) if (module, n) not in NOT_FOLLOWED)
     return found

@@ -13,8 +13,8 @@ from typing import Any
 
 from . import tables
 from .config import VerdictsConfig
-from .judge import judge_pairs
 from .provenance import provenance
+from .verifier.judge import judge_pairs
 
 HELP = "judge an arm's completions on a benchmark"
 

@@ -20,8 +20,8 @@ from . import tables
 from .arms import base_of, lines, seeds_name
 from .claims import claims
 from .errors import UserError
-from .figures import figures
 from .provenance import provenance
+from .report.figures import figures
 from .scores import Scores, check_protocol, load_scores, metric_values
 from .statistics import (
     Difference,

@@ -63,7 +63,7 @@ def check_references(
 
     With `bad_references: fail` a bad one raises `UserError` listing up to five of them.
     """
-    from . import judge
+    from .verifier import judge
 
     references = [(row["problem_id"], row["answer"]) for row in rows]
     bad = {name: why for name, _, why in judge.check_references(references, options=config)}
@@ -124,7 +124,7 @@ def _read(source: Source, split: str, label: str, register: str | Path) -> list[
 
 
 def _lab(source: Source, split: str, label: str) -> list[dict[str, Any]]:
-    from . import lab
+    from .lab import generator as lab
 
     assert source.lab is not None
     if source.limit is None:

@@ -22,7 +22,7 @@ file of its own that is not tracked (`config/local*.yaml` is ignored by git).
 
 `python -m reasonmaxxer check --configfile ...` checks a config without running anything. The key
 table below and `workflow/schemas/config.schema.json` (for completion in an editor) are generated
-from `workflow/reasonmaxxer/config.py` by `python -m reasonmaxxer schema`.
+from `workflow/reasonmaxxer/config/` by `python -m reasonmaxxer schema`.
 
 """
 

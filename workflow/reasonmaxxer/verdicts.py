@@ -12,8 +12,8 @@ from typing import Any
 from . import tables
 from .config import VerdictsConfig
 from .errors import UserError
-from .judge import judge_pairs
 from .provenance import provenance
+from .verifier.judge import judge_pairs
 
 HELP = "judge the completions of a rollouts table against the problems' answers"
 

@@ -11,6 +11,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 from snakemake.exceptions import WorkflowError
 
 from reasonmaxxer import plan
+from reasonmaxxer.__main__ import COMMANDS
 from reasonmaxxer.codehash import code_hash
 from reasonmaxxer.config import validate
 from reasonmaxxer.errors import UserError
@@ -57,7 +58,7 @@ CHECKED = ancient([f"{RUN}/problems/audit.json", f"{RUN}/problems/preflight.json
 @cache
 def code(stage):
     """Hash of all our code behind a stage; a rule's param, since Snakemake sees rules only."""
-    return code_hash(stage)
+    return code_hash(COMMANDS[stage])
 
 
 def kept_code(stage, table, keep=None):

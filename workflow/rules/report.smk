@@ -1,4 +1,4 @@
-PAGE = f"{workflow.basedir}/workflow/reasonmaxxer/page"
+PAGE = f"{workflow.basedir}/workflow/reasonmaxxer/report/template"
 
 
 rule metrics:

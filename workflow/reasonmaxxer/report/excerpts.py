@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import tables
-from .arms import base_of, main_of
-from .scores import Scores
+from .. import tables
+from ..arms import base_of, main_of
+from ..scores import Scores
 
 PROBLEMS = 20  # of the pool, two rollouts each
 PAIRS = 24  # problems of the benchmarks, base and trained arm on each

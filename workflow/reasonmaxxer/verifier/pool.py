@@ -139,7 +139,7 @@ class Pool:
         return True
 
     def _start(self) -> None:
-        package = Path(__file__).resolve().parent.parent
+        package = Path(__file__).resolve().parents[2]
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..errors import UserError
 from . import view
-from .errors import UserError
-from .report import read_json
+from .page import read_json
 
 HELP = "print a run's main table"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from .lab_traces import REFERENTS, STATEMENTS
-from .lab_world import MODULUS, WORDINGS, world
+from .traces import REFERENTS, STATEMENTS
+from .world import MODULUS, WORDINGS, world
 
 PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
 PIECES = r"\n| ?\\[a-z]+\{| ?[A-Za-z]+| ?[0-9]+| ?[^A-Za-z0-9\s]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .arms import SEED, changes, is_rl, lines, seeds_name, without
+from ..arms import SEED, changes, is_rl, lines, seeds_name, without
 
 MEAN = "mean"
 ALPHA = 0.05

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import charts, tables, timings, view
-from .config import ReportConfig
-from .errors import UserError
+from .. import tables
+from ..config import ReportConfig
+from ..errors import UserError
+from . import charts, timings, view
 from .timings import Job
 from .view import Run
 
@@ -24,7 +25,7 @@ HELP = "render a run's page: one HTML file that needs no network"
 
 TEMPLATE = "report.html.j2"
 LIMIT_BYTES = 8 << 20
-PUBLISHED = Path(__file__).resolve().parents[2] / "data" / "published.yaml"
+PUBLISHED = Path(__file__).resolve().parents[3] / "data" / "published.yaml"
 # JSON inside <script>: characters that could end the element, or a line for JavaScript.
 ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 

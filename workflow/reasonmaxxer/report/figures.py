@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from . import tables
-from .arms import main_of
-from .config import ModelConfig
+from .. import tables
+from ..arms import main_of
+from ..config import ModelConfig
+from ..prompts import load_tokenizer
+from ..provenance import sha256
+from ..scores import Scores
 from .excerpts import TokenTexts, collect_pairs, collect_rollouts
-from .prompts import load_tokenizer
-from .provenance import sha256
-from .scores import Scores
 
 BINS = 60
 CURVE_POINTS = 400  # of a training curve; longer logs are averaged in blocks

@@ -21,11 +21,11 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .lab import problems
-from .lab_config import LabSource, PretrainConfig
-from .lab_tokenizer import EOS, PAD, tokenizer, vocabulary
-from .lab_traces import problem_tokens, work
-from .lab_world import world
+from .generator import problems
+from .options import LabSource, PretrainConfig
+from .tokenizer import EOS, PAD, tokenizer, vocabulary
+from .traces import problem_tokens, work
+from .world import world
 
 HELP = "Pretrain a lab base model from a config section and a seed."
 HEAD = 32  # width of an attention head

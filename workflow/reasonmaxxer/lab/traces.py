@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from .lab_world import MISCONCEPTION, MODULUS, THIN_AMOUNTS, WORDINGS, Kind, World
+from .world import MISCONCEPTION, MODULUS, THIN_AMOUNTS, WORDINGS, Kind, World
 
 # kind of statement -> (its words, what it computes from the other's value v and its amounts k, j)
 STATEMENTS: dict[str, tuple[str, str]] = {

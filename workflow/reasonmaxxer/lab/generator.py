@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import UserError
-from .lab_config import LabSource
-from .lab_traces import REFERENTS, Problem, Statement, problem_tokens, work
-from .lab_world import MODULUS, THIN_AMOUNTS, World, world
+from ..errors import UserError
+from .options import LabSource
+from .traces import REFERENTS, Problem, Statement, problem_tokens, work
+from .world import MODULUS, THIN_AMOUNTS, World, world
 
 PLAIN = ("more", "fewer", "times")
 HARD = ("over", "under", "by")

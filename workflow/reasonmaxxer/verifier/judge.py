@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
+from ..config import VerdictsConfig
+from ..errors import UserError
 from .answers import extract, reference_answer
-from .config import VerdictsConfig
 from .equivalence import equivalent
-from .errors import UserError
 from .latex import canonical, normalise
 from .leaves import quick_leaf
 from .limits import beyond_limits

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .lab import RECIPES, SUITES, generate, problems
-from .lab_config import LabSource
-from .lab_tokenizer import EOS
-from .lab_traces import Fork, Trace, problem_tokens, work
-from .lab_world import MISCONCEPTION, world
+from .generator import RECIPES, SUITES, generate, problems
+from .options import LabSource
+from .tokenizer import EOS
+from .traces import Fork, Trace, problem_tokens, work
+from .world import MISCONCEPTION, world
 
 HELP = "Measure a lab base model alone: settled tokens, forks, slips, pass rates."
 CLASSES = ("settled", "fork that matters", "fork that does not", "misconception", "thin fact")

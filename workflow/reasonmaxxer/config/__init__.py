@@ -1,0 +1,96 @@
+"""The config of a run: one class a section, every key described where it is declared.
+
+`config/README.md` and `workflow/schemas/config.schema.json` are generated from these classes
+(`python -m reasonmaxxer schema`); a test fails when they drift. Nothing heavy is imported here:
+the Snakefile reads a config through this module on every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from ..errors import UserError
+from .arms import ArmConfig, Resources, ResourcesConfig, SweepConfig
+from .inputs import BenchmarkConfig, HubSource, ModelConfig, ProblemsConfig, PromptConfig, Source
+from .run import Config
+from .section import Section, explain
+from .stages import (
+    EntropiesConfig,
+    EvaluationConfig,
+    ReportConfig,
+    RolloutsConfig,
+    SamplingConfig,
+    SelectionConfig,
+    TrainingConfig,
+    ValidationConfig,
+    VerdictsConfig,
+)
+
+__all__ = [
+    "ArmConfig",
+    "BenchmarkConfig",
+    "Config",
+    "EntropiesConfig",
+    "EvaluationConfig",
+    "HubSource",
+    "ModelConfig",
+    "ProblemsConfig",
+    "PromptConfig",
+    "ReportConfig",
+    "Resources",
+    "ResourcesConfig",
+    "RolloutsConfig",
+    "SamplingConfig",
+    "Section",
+    "SelectionConfig",
+    "Source",
+    "SweepConfig",
+    "TrainingConfig",
+    "ValidationConfig",
+    "VerdictsConfig",
+    "explain",
+    "load",
+    "overlay",
+    "validate",
+]
+
+
+def validate(raw: Mapping[str, Any], where: str = "config") -> Config:
+    """The checked config. Raises `UserError` with a line for each key that is wrong."""
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(explain(error, Config, where)) from error
+
+
+def load(paths: list[str] | list[Path]) -> Config:
+    """Read config files, later ones laid over earlier ones key by key, as Snakemake does."""
+    merged: dict[str, Any] = {}
+    for path in paths:
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: no such config file") from error
+        except yaml.YAMLError as error:
+            raise UserError(f"{path}: not valid YAML: {error}") from error
+        if not isinstance(content, dict):
+            raise UserError(
+                f"{path}: a config is a mapping of keys, found {type(content).__name__}"
+            )
+        merged = overlay(merged, content)
+    return validate(merged, " + ".join(str(path) for path in paths))
+
+
+def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` laid over `below`: mappings key by key, anything else replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = overlay(old, value) if both else value  # type: ignore[arg-type]
+    return merged

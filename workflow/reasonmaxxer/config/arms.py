@@ -1,0 +1,98 @@
+"""Sections of what is compared, and of what jobs ask for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from .inputs import ModelConfig
+from .section import Count, Section
+
+
+class ArmConfig(Section):
+    """One thing that is compared. Sections given here overlay the run's own."""
+
+    kind: Literal["base", "trained", "checkpoint"] = Field(
+        "trained",
+        description="base: the frozen model. trained: an adapter of ours. checkpoint: `model`.",
+    )
+    title: str | None = Field(None, description="Its name in the report.")
+    model: ModelConfig | None = Field(None, description="With kind checkpoint: the model.")
+    rollouts: dict[str, Any] = Field(default_factory=dict, description="Overlay of rollouts.")
+    selection: dict[str, Any] = Field(default_factory=dict, description="Overlay of selection.")
+    training: dict[str, Any] = Field(default_factory=dict, description="Overlay of training.")
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> Self:
+        if (self.kind == "checkpoint") != (self.model is not None):
+            raise ValueError("model goes with kind checkpoint, and only there")
+        if self.kind != "trained" and (self.rollouts or self.selection or self.training):
+            raise ValueError(f"an arm of kind {self.kind} is not trained: no overlays")
+        return self
+
+
+class SweepConfig(Section):
+    """Arms made from one: an arm for every combination of the grid's values.
+
+    `{arm: reasonmaxxer, grid: {selection.tau: [0.2, 0.4]}}` makes `reasonmaxxer+tau=0.2` and
+    `reasonmaxxer+tau=0.4`.
+    """
+
+    arm: str = Field(description="The arm whose overlays the new ones start from.")
+    grid: dict[
+        Annotated[str, Field(pattern=r"^(rollouts|selection|training)\.[a-z_]+$")],
+        Annotated[list[Any], Field(min_length=1)],
+    ] = Field(min_length=1, description="`section.key` -> the values it takes.")
+
+    def arms(self, start: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """The arms by name, each as a config would write it."""
+        made = {}
+        for values in itertools.product(*self.grid.values()):
+            arm = dict(start)
+            for place, value in zip(self.grid, values, strict=True):
+                section, key = place.split(".")
+                arm[section] = {**arm.get(section, {}), key: value}
+            settings = [f"{k.split('.')[1]}={v}" for k, v in zip(self.grid, values, strict=True)]
+            title = start.get("title") or self.arm
+            arm["title"] = f"{title}, {', '.join(settings)}"
+            made["+".join([self.arm, *settings]).lower()] = arm
+        return made
+
+
+class Resources(Section):
+    """What a job of a stage asks for. Never part of what makes a result."""
+
+    threads: Count = Field(1, description="CPU cores.")
+    mem_mb: Count = Field(4000, description="Memory.")
+    runtime: Count = Field(60, description="Minutes.")
+    gpu: Annotated[int, Field(ge=0)] = Field(0, description="GPUs.")
+    batch_tokens: Count = Field(16384, description="Tokens in a batch of the scorer or trainer.")
+    kv_cache_mb: Count = Field(1000, description="CPU engines: memory for the KV cache.")
+    gpu_memory_percent: Annotated[int, Field(ge=1, le=100)] = Field(
+        90, description="GPU engines: share of the GPU's memory taken."
+    )
+    tensor_parallel: Count = Field(1, description="vLLM's tensor parallel size.")
+
+
+class ResourcesConfig(Section):
+    generation: Resources = Field(
+        Resources(), description="Rollouts, checkpoint choice and evaluation."
+    )
+    verdicts: Resources = Field(Resources(threads=2, mem_mb=3000), description="The verifier.")
+    entropies: Resources = Field(Resources(), description="The scorer.")
+    training: Resources = Field(Resources(), description="The trainer.")
+    light: Resources = Field(
+        Resources(mem_mb=2000, runtime=20), description="Problems, selection, metrics, report."
+    )
+
+    @property
+    def gpus(self) -> int:
+        """Most GPUs that a job asks for."""
+        return max(self.generation.gpu, self.entropies.gpu, self.training.gpu)
+
+    def of(self, stage: str) -> dict[str, int]:
+        """What a stage's jobs ask for beside their threads."""
+        return getattr(self, stage).model_dump(exclude={"threads"})

@@ -1,0 +1,115 @@
+"""The whole config, as a file holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from .arms import ArmConfig, ResourcesConfig, SweepConfig
+from .inputs import BenchmarkConfig, ModelConfig, ProblemsConfig, PromptConfig
+from .section import Name, Section, explain
+from .stages import (
+    EntropiesConfig,
+    EvaluationConfig,
+    ReportConfig,
+    RolloutsConfig,
+    SelectionConfig,
+    TrainingConfig,
+    ValidationConfig,
+    VerdictsConfig,
+)
+
+
+class Config(Section):
+    """A whole run."""
+
+    run: Name = Field(description="Its folder under results/.")
+    model: ModelConfig
+    engine: Literal["vllm", "transformers"] = Field(
+        "vllm", description="What generates; transformers where no vLLM wheel exists (slow)."
+    )
+    prompt: PromptConfig = PromptConfig()
+    problems: ProblemsConfig
+    benchmarks: dict[Name, BenchmarkConfig] = Field(min_length=1)
+    rollouts: RolloutsConfig = RolloutsConfig()
+    verdicts: VerdictsConfig = VerdictsConfig()
+    entropies: EntropiesConfig = EntropiesConfig()
+    selection: SelectionConfig = Field(default_factory=lambda: SelectionConfig(tau=1.4))
+    training: TrainingConfig = TrainingConfig()
+    validation: ValidationConfig = ValidationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    arms: dict[Name, ArmConfig] = Field(
+        min_length=1, description="What is compared; exactly one arm of kind base."
+    )
+    sweeps: list[SweepConfig] = Field(
+        default_factory=list, description="Further arms, one for each combination of some values."
+    )
+    report: ReportConfig = ReportConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+    keep: list[str] = Field(
+        default_factory=list,
+        description="Stages whose outputs stay valid although our code changed (a warning "
+        "names what would have run again).",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_sweeps(cls, raw: Any) -> Any:
+        """The arms of the sweeps stand among the others; the sweeps themselves are spent."""
+        if not isinstance(raw, Mapping) or not raw.get("sweeps"):
+            return raw
+        arms = dict(raw.get("arms") or {})
+        for item in raw["sweeps"]:
+            try:
+                sweep = SweepConfig.model_validate(item)
+            except ValidationError as error:
+                raise ValueError(explain(error, SweepConfig, "sweeps")) from error
+            if sweep.arm not in arms:
+                raise ValueError(f"sweeps: arm: no arm '{sweep.arm}' under arms")
+            arms |= sweep.arms(arms[sweep.arm] or {})
+        return {**raw, "arms": arms, "sweeps": []}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        bases = [name for name, arm in self.arms.items() if arm.kind == "base"]
+        if len(bases) != 1:
+            raise ValueError(f"arms: exactly one arm of kind base is needed, found {len(bases)}")
+        for name, arm in self.arms.items():
+            if "checkpoints" in arm.training:
+                raise ValueError(f"arms.{name}.training.checkpoints: is the same for all arms")
+            for section in ("rollouts", "selection", "training"):
+                self._arm_section(name, arm, section)
+        for key in ("rollouts", "validation", "evaluation"):
+            if getattr(self, key).max_tokens >= self.model.max_length:
+                raise ValueError(
+                    f"{key}.max_tokens: {getattr(self, key).max_tokens} leaves no room for a "
+                    f"prompt in model.max_length = {self.model.max_length}"
+                )
+        return self
+
+    def _arm_section(self, name: str, arm: ArmConfig, section: str) -> Section:
+        own: Section = getattr(self, section)
+        overlay = getattr(arm, section)
+        merged = {**own.model_dump(), **overlay}
+        if section == "selection" and "tau" in overlay and "share" not in overlay:
+            merged["share"] = None
+        if section == "selection" and "share" in overlay and "tau" not in overlay:
+            merged["tau"] = None
+        try:
+            return type(own).model_validate(merged)
+        except ValidationError as error:
+            raise ValueError(explain(error, type(own), f"arms.{name}.{section}")) from error
+
+    def section_of(self, arm: str, section: str) -> Any:
+        """The run's section with the arm's own values laid over it."""
+        return self._arm_section(arm, self.arms[arm], section)
+
+    @property
+    def base_arm(self) -> str:
+        return next(name for name, arm in self.arms.items() if arm.kind == "base")
+
+    @property
+    def trained_arms(self) -> list[str]:
+        return [name for name, arm in self.arms.items() if arm.kind == "trained"]

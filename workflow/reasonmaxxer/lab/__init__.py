@@ -1,0 +1,1 @@
+"""The lab: generated problems worked by a mixture of policies, and the tiny model they train."""

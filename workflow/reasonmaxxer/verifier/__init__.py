@@ -1,0 +1,1 @@
+"""Which completions are right: finds the answer in a text and compares it, safely and fast."""
