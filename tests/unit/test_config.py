@@ -49,6 +49,15 @@ def test_the_minimal_config_is_valid():
         ({"arms": {"ours": {"training": {"rate": 1}}}}, "arms.ours.training: rate: unknown key"),
         ({"arms": {"ours": {"training": {"checkpoints": 2}}}}, "is the same for all arms"),
         ({"arms": {"x": {"kind": "checkpoint"}}}, "model goes with kind checkpoint"),
+        ({"arms": {"ours": {"prompt": {}}}}, "prompt goes with kind checkpoint"),
+        (
+            {"evaluation": {"protocol": "paper", "temperature": 1.0}},
+            "evaluation.temperature: evaluation.protocol: paper sets it",
+        ),
+        (
+            {"evaluation": {"protocol": "paper"}, "benchmarks": {"short": {"samples": 4}}},
+            "benchmarks.short.samples: evaluation.protocol: paper sets it",
+        ),
         ({"arms": {"base": {"selection": {"tau": 1}}}}, "is not trained: no overlays"),
         ({"arms": {"Bad Name": {}}}, "String should match pattern"),
         ({"evaluation": {"max_tokens": 512}}, "evaluation.max_tokens: 512 leaves no room"),

@@ -184,10 +184,13 @@ def test_an_arm_under_its_own_prompt_is_shown_but_not_compared(tmp_path: Path) -
     for paths in manifest["arms"]["grpo"]["evaluation"].values():
         for path in paths:
             rewrite(path, lambda r: {**r, "prompt_token_ids": [7]})
-    manifest["arms"]["grpo"]["own_prompt"] = True
-    found, _ = compute(manifest)
+    own = {"template": "chat", "path": manifest["model"]["path"]}
+    manifest["arms"]["grpo"]["own_prompt"] = own
+    found, figures = metrics(tmp_path, manifest)
     assert row(found, "grpo", "chains", "accuracy")["value"] > 0
     assert not [d for d in found["differences"] if d["arm"] == "grpo"]
+    (arm,) = (arm for arm in figures["arms"] if arm["name"] == "grpo")
+    assert arm["own_prompt"] == {"template": "chat", "shown_prompt": synthetic.WORDS[7]}
 
 
 # --- what may be missing ----------------------------------------------------------------------

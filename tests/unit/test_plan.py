@@ -64,6 +64,48 @@ def test_a_benchmark_overlays_the_protocol_and_an_arm_cannot():
     assert "evaluation" not in type(config.arms["ours"]).model_fields
 
 
+def test_the_papers_protocol_is_a_preset():
+    sources = {"aime24": "aime24", "contest": "amc23", "math500": "math500", "aime25": "aime25"}
+    benchmarks = {name: {"source": {"register": entry}} for name, entry in sources.items()}
+    config = config_with(evaluation={"protocol": "paper"}, benchmarks=benchmarks)
+    found = {name: plan.protocol(config, name) for name in sources}
+    assert {name: samples for name, (_, samples) in found.items()} == {
+        **{"aime24": 8, "contest": 8, "math500": 1, "aime25": 1}
+    }
+    assert {(s.temperature, s.top_p) for s, _ in found.values()} == {(0.6, 0.95)}
+
+
+@pytest.mark.parametrize(
+    ("source", "samples"),
+    [
+        ({"register": "gsm8k"}, 1),
+        ({"register": "math500"}, 1),
+        ({"register": "minerva-math"}, 2),
+        ({"register": "amc23"}, 16),
+        ({"register": "math500", "limit": 100}, 8),
+        ({"register": "olympiadbench"}, 1),  # its size is not known beforehand
+        ({"lab": {}, "limit": 1}, 16),
+        ({"lab": {}, "limit": 300}, 2),
+    ],
+)
+def test_a_small_benchmark_gets_more_samples(source, samples):
+    config = config_with(benchmarks={"other": {"source": source}})
+    assert plan.protocol(config, "other")[1] == samples
+    fixed = config_with(benchmarks={"other": {"source": source}}, evaluation={"samples": 3})
+    assert plan.protocol(fixed, "other")[1] == 3
+
+
+def test_an_arm_may_have_a_prompt_of_its_own_outside_the_comparison():
+    prompt = {"template": "config/prompts/qwen_boxed.txt"}
+    rl = {"kind": "checkpoint", "model": {"path": "a/b"}}
+    config = config_with(arms={"rl": rl, "rl-own": {**rl, "prompt": prompt}})
+    asked = {arm: plan.prompt_of_arm(config, arm, "short").template for arm in config.arms}
+    assert len({asked["base"], asked["ours"], asked["rl"]}) == 1
+    assert asked["rl-own"] == prompt["template"] != asked["rl"]
+    arms = plan.manifest(config, "results/x")["arms"]
+    assert {name for name, arm in arms.items() if arm["own_prompt"]} == {"rl-own"}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -81,7 +123,7 @@ def test_where_and_how_much_is_not_part_of_a_jobs_share(change):
 def test_the_manifest_names_every_table_of_every_arm():
     manifest = plan.manifest(config_with(), "results/t")
     assert manifest["arms"]["ours"]["evaluation"] == {
-        "short": ["results/t/evaluation/ours/short/s0-0.parquet"]
+        "short": ["results/t/evaluation/ours/short/s0-15.parquet"]
     }
     assert manifest["arms"]["base"]["selection"] is None
     files = plan.manifest_files(manifest)

@@ -12,12 +12,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .config import BenchmarkConfig, Config, ModelConfig, PromptConfig, SamplingConfig
+from .config import BenchmarkConfig, Config, ModelConfig, PromptConfig, SamplingConfig, Source
 from .errors import UserError
 
 # What an arm without overlays shares with all others of its kind lies under this name.
 SHARED = "main"
 VALIDATION = "validation"
+# The paper's protocol: eight samples where a benchmark is small, else one.
+PAPER = {"temperature": 0.6, "top_p": 0.95}
+PAPER_AVERAGED = ("aime24", "amc23")
+PAPER_SAMPLES = 8
+# Completions of a benchmark that the default is after, and most samples a problem for it.
+COMPLETIONS, MOST_SAMPLES = 500, 16
 MODEL_FILES = (
     "config.json",
     "generation_config.json",
@@ -53,6 +59,9 @@ def _prompts(config: Config) -> Iterable[tuple[str, PromptConfig]]:
     for name, benchmark in config.benchmarks.items():
         if benchmark.prompt is not None:
             yield f"benchmarks.{name}.prompt", benchmark.prompt
+    for name, arm in config.arms.items():
+        if arm.prompt is not None:
+            yield f"arms.{name}.prompt", arm.prompt
 
 
 def _sources(config: Config) -> Iterable[tuple[str, Any]]:
@@ -196,7 +205,27 @@ def protocol(config: Config, benchmark: str) -> tuple[SamplingConfig, int]:
     for key in ("temperature", "top_p", "max_tokens"):
         if getattr(own, key) is not None:
             values[key] = getattr(own, key)
-    return SamplingConfig(**values), own.samples or config.evaluation.samples
+    if config.evaluation.protocol == "paper":
+        averaged = {benchmark, own.source.register_} & {*PAPER_AVERAGED}
+        return SamplingConfig(**{**values, **PAPER}), PAPER_SAMPLES if averaged else 1
+    samples = own.samples or config.evaluation.samples or samples_by_size(own.source)
+    return SamplingConfig(**values), samples
+
+
+def samples_by_size(source: Source) -> int:
+    """Samples a problem, a power of two: the more, the fewer problems the source is known to have.
+
+    30 problems with one sample each say little; 16 of each say more than half as much as 480
+    problems would. Where the number of problems is not known before they are read: 1.
+    """
+    from .sources import entry_of
+
+    rows = entry_of(source.register_).rows if source.register_ else None
+    problems = min((n for n in (source.limit, rows) if n is not None), default=COMPLETIONS)
+    samples = 1
+    while samples < MOST_SAMPLES and samples * problems < COMPLETIONS:
+        samples *= 2
+    return samples
 
 
 def evaluation_shards(config: Config, benchmark: str) -> list[str]:
@@ -225,6 +254,11 @@ def prompt_of(config: Config, split: str) -> PromptConfig:
     return own.prompt if own is not None and own.prompt is not None else config.prompt
 
 
+def prompt_of_arm(config: Config, arm: str, split: str) -> PromptConfig:
+    """The same for all arms, but for one that is shown under its own."""
+    return config.arms[arm].prompt or prompt_of(config, split)
+
+
 def prompts_json(config: Config) -> str:
     """For every split its prompt and how many tokens of completion must fit behind it."""
     lengths = {"train": config.rollouts.max_tokens}
@@ -245,8 +279,9 @@ def targets(config: Config) -> list[str]:
     return sorted({t for arm in arms for t in section_of(config, arm, "training").targets})
 
 
-def prompt_files(config: Config, split: str) -> list[str]:
-    template = prompt_of(config, split).template
+def prompt_files(config: Config, split: str, arm: str | None = None) -> list[str]:
+    prompt = prompt_of_arm(config, arm, split) if arm else prompt_of(config, split)
+    template = prompt.template
     return [] if template == "chat" else [template]
 
 
@@ -296,6 +331,7 @@ def manifest(config: Config, run: str) -> dict[str, Any]:
             name: {
                 "title": arm.title,
                 "kind": arm.kind,
+                "own_prompt": _own_prompt(config, name),
                 "seed": config.section_of(name, "training").seed if name in trained else None,
                 "evaluation": {
                     benchmark: [
@@ -326,6 +362,14 @@ def manifest(config: Config, run: str) -> dict[str, Any]:
             for stage in ("rollouts", "verdicts", "entropies")
         },
     }
+
+
+def _own_prompt(config: Config, arm: str) -> dict[str, Any] | None:
+    """An arm's own prompt and the model whose tokenizer it was written for."""
+    prompt, model = config.arms[arm].prompt, model_of(config, arm)
+    if prompt is None:
+        return None
+    return {"template": prompt.template, "path": model.path, "revision": model.revision}
 
 
 def _trained_files(config: Config, run: str, arm: str, trained: bool) -> dict[str, str | None]:

@@ -31,6 +31,7 @@ class Scores:
 
     problem_ids: list[str]
     prompts: list[tuple[int, ...]]
+    own_prompt: bool
     settings: dict[str, Any]
     correct: Flags
     parsed: Flags
@@ -76,9 +77,8 @@ def load_scores(
         )
     return Scores(
         problem_ids=problems,
-        prompts=[tuple(ids) for ids in table["prompt_token_ids"][::samples].to_pylist()]
-        if not own_prompt
-        else [],
+        prompts=[tuple(ids) for ids in table["prompt_token_ids"][::samples].to_pylist()],
+        own_prompt=own_prompt,
         settings=_settings(paths, where),
         answers=np.array(table["answer"].to_pylist(), dtype=object).reshape(-1, samples).tolist(),
         **{name: column.reshape(-1, samples) for name, column in _columns(table).items()},
@@ -113,9 +113,9 @@ def _settings(paths: Sequence[str | Path], where: str) -> dict[str, Any]:
 def check_protocol(benchmark: str, arms: Mapping[str, Scores]) -> None:
     """Raise `UserError` unless all arms saw the same problems, prompts, samples and settings.
 
-    An arm without prompts (one shown under its own) is held to all but the prompts.
+    An arm shown under its own prompt is held to all but the prompts.
     """
-    names = list(arms)
+    names = sorted(arms, key=lambda name: arms[name].own_prompt)
     first = arms[names[0]]
     for name in names[1:]:
         other = arms[name]
@@ -125,7 +125,7 @@ def check_protocol(benchmark: str, arms: Mapping[str, Scores]) -> None:
                 for what, same in (
                     ("problems", first.problem_ids == other.problem_ids),
                     ("samples", first.samples == other.samples),
-                    ("prompts", not other.prompts or first.prompts == other.prompts),
+                    ("prompts", other.own_prompt or first.prompts == other.prompts),
                     ("settings", first.settings == other.settings),
                 )
                 if not same

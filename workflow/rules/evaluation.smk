@@ -11,7 +11,9 @@ rule evaluation:
 rule evaluate_arm:
     input:
         lambda wildcards: model_files(plan.model_of(CONFIG, wildcards.arm).path),
-        lambda wildcards: plan.prompt_files(CONFIG, wildcards.benchmark),
+        lambda wildcards: plan.prompt_files(
+            CONFIG, wildcards.benchmark, wildcards.arm
+        ),
         problems=f"{RUN}/problems/{{benchmark}}.parquet",
         checked=CHECKED,
         adapter=adapter_of,
@@ -29,7 +31,9 @@ rule evaluate_arm:
         **asked("generation"),
     params:
         model=lambda wildcards: plan.model_of(CONFIG, wildcards.arm).as_json(),
-        prompt=lambda wildcards: plan.prompt_of(CONFIG, wildcards.benchmark).as_json(),
+        prompt=lambda wildcards: plan.prompt_of_arm(
+            CONFIG, wildcards.arm, wildcards.benchmark
+        ).as_json(),
         job=lambda wildcards: plan.evaluation_job(
             CONFIG, wildcards.benchmark, wildcards.shard
         ),

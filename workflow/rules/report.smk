@@ -24,7 +24,8 @@ rule compute_metrics:
     resources:
         **asked("light"),
     params:
-        manifest=json.dumps(plan.manifest(CONFIG, RUN), sort_keys=True),
+        # In the config's order, which is the page's.
+        manifest=json.dumps(plan.manifest(CONFIG, RUN)),
         code=code("metrics"),
     shell:
         "python -m reasonmaxxer metrics --manifest {params.manifest:q} --out {output.metrics}"

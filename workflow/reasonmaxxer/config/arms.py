@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .inputs import ModelConfig
+from .inputs import ModelConfig, PromptConfig
 from .section import Count, Section
 
 
@@ -21,6 +21,11 @@ class ArmConfig(Section):
     )
     title: str | None = Field(None, description="Its name in the report.")
     model: ModelConfig | None = Field(None, description="With kind checkpoint: the model.")
+    prompt: PromptConfig | None = Field(
+        None,
+        description="With kind checkpoint: its own prompt, on every benchmark. The arm is shown as "
+        "a marked row and compared with nothing; an arm that is compared has the benchmarks'.",
+    )
     rollouts: dict[str, Any] = Field(default_factory=dict, description="Overlay of rollouts.")
     selection: dict[str, Any] = Field(default_factory=dict, description="Overlay of selection.")
     training: dict[str, Any] = Field(default_factory=dict, description="Overlay of training.")
@@ -29,6 +34,8 @@ class ArmConfig(Section):
     def _fits_kind(self) -> Self:
         if (self.kind == "checkpoint") != (self.model is not None):
             raise ValueError("model goes with kind checkpoint, and only there")
+        if self.prompt is not None and self.kind != "checkpoint":
+            raise ValueError("prompt goes with kind checkpoint, and only there")
         if self.kind != "trained" and (self.rollouts or self.selection or self.training):
             raise ValueError(f"an arm of kind {self.kind} is not trained: no overlays")
         return self

@@ -81,6 +81,7 @@ class Config(Section):
                 raise ValueError(f"arms.{name}.training.checkpoints: is the same for all arms")
             for section in ("rollouts", "selection", "training"):
                 self._arm_section(name, arm, section)
+        self._protocol_is_whole()
         for key in ("rollouts", "validation", "evaluation"):
             if getattr(self, key).max_tokens >= self.model.max_length:
                 raise ValueError(
@@ -88,6 +89,21 @@ class Config(Section):
                     f"prompt in model.max_length = {self.model.max_length}"
                 )
         return self
+
+    def _protocol_is_whole(self) -> None:
+        """Under a named protocol nothing that it sets may be set otherwise."""
+        if self.evaluation.protocol is None:
+            return
+        own = {
+            "evaluation": self.evaluation.model_fields_set,
+            **{f"benchmarks.{k}": b.model_fields_set for k, b in self.benchmarks.items()},
+        }
+        for place, given in own.items():
+            for key in sorted(given & {"samples", "temperature", "top_p"}):
+                raise ValueError(
+                    f"{place}.{key}: evaluation.protocol: {self.evaluation.protocol} sets it; "
+                    "leave one of the two out"
+                )
 
     def _arm_section(self, name: str, arm: ArmConfig, section: str) -> Section:
         own: Section = getattr(self, section)

@@ -170,7 +170,16 @@ class ValidationConfig(SamplingConfig):
 class EvaluationConfig(SamplingConfig):
     """The protocol of every benchmark and arm; a benchmark may overlay it, an arm may not."""
 
-    samples: Count = Field(1, description="Completions a problem, unless the benchmark says more.")
+    protocol: Literal["paper"] | None = Field(
+        None,
+        description="paper: one sample a problem, eight on AIME24 and AMC23, temperature 0.6, "
+        "top-p 0.95, whatever else is said; a benchmark's own values for these are an error.",
+    )
+    samples: Count | None = Field(
+        None,
+        description="Completions a problem, unless the benchmark says more; null: so many more, "
+        "the fewer problems the benchmark is known to have, that about 500 are drawn (1 to 16).",
+    )
     seed: int = Field(44, ge=0, description="Seed of sampling.")
     samples_per_shard: Count = Field(
         64, description="Samples a job. Raising samples by whole shards keeps what was drawn."

@@ -31,15 +31,16 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
     """Everything the report needs beyond metrics.json; small, whatever the run's size."""
     gates = gate_figures(manifest)
     threshold = _main_gate(manifest, gates).get("threshold")
-    model = manifest["model"]
-    place = {"path": model["path"], "revision": model.get("revision")}
-    tokens = TokenTexts(load_tokenizer(ModelConfig.model_validate(place)))
+    tokens = token_texts(manifest["model"])
     return {
         "run": manifest["run"],
         "model": manifest["model"]["path"],
         "price_per_hour": manifest.get("price_per_hour"),
         "arms": [
-            {"name": name, **{key: arm.get(key) for key in ("title", "kind", "seed", "own_prompt")}}
+            {
+                **{"name": name, **{key: arm.get(key) for key in ("title", "kind", "seed")}},
+                "own_prompt": _own_prompt(name, arm.get("own_prompt"), suite),
+            }
             for name, arm in manifest["arms"].items()
         ],
         "main": main_of(manifest["arms"]),
@@ -60,11 +61,29 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
     }
 
 
+def token_texts(model: Mapping[str, Any]) -> TokenTexts:
+    place = {"path": model["path"], "revision": model.get("revision")}
+    return TokenTexts(load_tokenizer(ModelConfig.model_validate(place)))
+
+
+def _own_prompt(
+    arm: str, prompt: Mapping[str, Any] | None, suite: Suite
+) -> dict[str, str | None] | None:
+    """The prompt of an arm that is shown under its own: the template, and the first one in full."""
+    scores = next((of_arm[arm] for of_arm in suite.values() if arm in of_arm), None)
+    if prompt is None or scores is None:
+        return None
+    shown = token_texts(prompt).whole(scores.prompts[0])
+    return {"template": prompt["template"], "shown_prompt": shown}
+
+
 def _shown_problem(arms: Mapping[str, Scores], tokens: TokenTexts) -> dict[str, Any]:
     """How many problems, and the prompt of the first as the models were shown it."""
-    prompts = (scores.prompts[0] for scores in arms.values() if scores.prompts)
-    problems = next((scores.problems for scores in arms.values()), 0)
-    return {"problems": problems, "shown_prompt": tokens.whole(next(prompts, ()))}
+    shared = next((s for s in arms.values() if not s.own_prompt), None)
+    return {
+        "problems": next((scores.problems for scores in arms.values()), 0),
+        "shown_prompt": tokens.whole(shared.prompts[0]) if shared else "",
+    }
 
 
 # --- the pool ---------------------------------------------------------------------------------

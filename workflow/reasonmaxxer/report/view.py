@@ -36,7 +36,9 @@ class Run:
     def _titles(self) -> dict[str, str]:
         titles = {MEAN: "Mean"}
         titles |= {name: b.get("title") or name for name, b in self.benchmarks.items()}
-        titles |= {name: arm.get("title") or name for name, arm in self.arms.items()}
+        for name, arm in self.arms.items():
+            mark = ", own prompt" if arm.get("own_prompt") else ""
+            titles[name] = (arm.get("title") or name) + mark
         for stem, members in self.seeds.items():
             name = titles.get(stem, stem)
             titles[seeds_name(stem)] = f"{name}, {len(members)} seeds"
@@ -44,9 +46,12 @@ class Run:
 
     @property
     def shown(self) -> list[str]:
-        """Arms of the main table: lines over seeds for their members, no points of sweeps."""
+        """Arms of the main table: lines over seeds for their members, no points of sweeps.
+
+        Those outside the comparison come last.
+        """
         found = []
-        for name in self.arms:
+        for name in sorted(self.arms, key=lambda name: bool(self.arms[name].get("own_prompt"))):
             stem = without(name, SEED)
             if changes(stem):
                 continue
@@ -83,7 +88,7 @@ def main_table(run: Run) -> dict[str, Any]:
                 "name": arm,
                 "title": run.titles[arm],
                 "note": _note(run, arm),
-                "kind": "base" if arm == run.base else "main" if arm == run.main else "other",
+                "kind": _kind(run, arm),
                 "cells": [cell(run, arm, column, scales[column]) for column in columns],
             }
             for arm in run.shown
@@ -100,9 +105,15 @@ def _heading(run: Run, column: str) -> dict[str, str]:
     return {"title": run.titles[column], "about": problems + average}
 
 
+def _kind(run: Run, arm: str) -> str:
+    if run.arms.get(arm, {}).get("own_prompt"):
+        return "apart"
+    return "base" if arm == run.base else "main" if arm == run.main else "other"
+
+
 def _note(run: Run, arm: str) -> str:
     if run.arms.get(arm, {}).get("own_prompt"):
-        return "under its own prompt, not compared"
+        return "outside the comparison"
     return "interval over seeds" if arm not in run.arms else ""
 
 
