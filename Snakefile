@@ -17,6 +17,8 @@ include: "workflow/rules/entropies.smk"
 include: "workflow/rules/selection.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/reading.smk"
+include: "workflow/rules/contamination.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -46,6 +46,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [
             *("metrics", "--manifest", json.dumps(manifest), "--out", str(metrics)),
             *("--table", str(folder / "metrics.parquet"), "--figures", str(figures)),
+            *("--differences", str(folder / "differences.parquet")),
         ]
     )
     __main__.main(

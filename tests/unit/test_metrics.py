@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -36,6 +37,7 @@ def metrics(folder: Path, manifest: dict[str, Any]) -> tuple[dict[str, Any], dic
         [
             *("metrics", "--manifest", json.dumps(manifest), "--out", str(paths["metrics"])),
             *("--table", str(folder / "metrics.parquet"), "--figures", str(paths["figures"])),
+            *("--differences", str(folder / "differences.parquet")),
         ]
     )
     return tuple(json.loads(path.read_text(encoding="utf-8")) for path in paths.values())
@@ -95,6 +97,25 @@ def test_pass_at_k_goes_up_to_half_the_samples(run: dict[str, Any]) -> None:
     assert not any(m.startswith(("pass@", "maj@")) for m in metrics_of["single"])
 
 
+def test_pass_at_k_and_majority_agree_with_the_published_estimators(run: dict[str, Any]) -> None:
+    """pass@k as in Chen et al. 2021 (arXiv:2107.03374, figure 3), maj@k as in lm-eval: the answer
+    given most often, where one is."""
+    frame = evaluation(run, "reasonmaxxer", "chains")
+    frame["right"] = frame.verdict == "correct"
+    pass_at_2, majority = [], []
+    for _, problem in frame.groupby("problem_id"):
+        n, c, k = len(problem), int(problem.right.sum()), 2
+        wrong = np.arange(n - c + 1, n + 1)
+        pass_at_2.append(1.0 if n - c < k else 1.0 - np.prod(1.0 - k / wrong))
+        counts = problem.answer.dropna().value_counts()
+        winners = counts.index[counts == counts.max()]
+        right = set(problem.answer[problem.right])
+        majority.append(np.mean([answer in right for answer in winners]) if len(winners) else 0.0)
+    found = {m: row(run["metrics"], "reasonmaxxer", "chains", m) for m in ("pass@2", "maj@4")}
+    assert found["pass@2"]["value"] == pytest.approx(np.mean(pass_at_2))
+    assert found["maj@4"]["value"] == pytest.approx(np.mean(majority))
+
+
 def test_the_mean_is_over_benchmarks_and_its_difference_over_paired_problems(
     run: dict[str, Any],
 ) -> None:
@@ -123,6 +144,8 @@ def test_no_difference_is_said_in_words(run: dict[str, Any]) -> None:
 def test_the_table_holds_the_same_rows_as_the_json(run: dict[str, Any]) -> None:
     table = tables.read(run["folder"] / "metrics.parquet", "metrics").to_pylist()
     assert table == run["metrics"]["rows"]
+    table = tables.read(run["folder"] / "differences.parquet", "differences").to_pylist()
+    assert table == [{key: row[key] for key in table[0]} for row in run["metrics"]["differences"]]
 
 
 def test_seeds_of_an_arm_are_one_line(tmp_path: Path) -> None:
@@ -300,6 +323,21 @@ def test_warnings_name_what_was_left_out_and_cut_off(tmp_path: Path) -> None:
         "train: left out 3 problems that stand in chains",
         "base on single: 100% of completions were cut off by the token limit (24)",
     } <= set(figures["warnings"])
+
+
+def test_problems_known_by_heart_are_counted_and_warned_of(tmp_path: Path) -> None:
+    manifest = synthetic.make_run(tmp_path, arms={"base": 0.3}, training=False, **SMALL)
+    found = {"chains": {"problems": 24, "completed": ["chains-0001", "chains-0002"]}}
+    path = tmp_path / "contamination.json"
+    path.write_text(json.dumps({"tail": 0.4, "benchmarks": found}), encoding="utf-8")
+    manifest["contamination"] = str(path)
+    result, figures = metrics(tmp_path, manifest)
+    share = row(result, "base", "chains", "completed-verbatim")
+    expected = stats.binomtest(2, 24).proportion_ci(method="wilson")
+    assert (share["low"], share["high"]) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert share["value"] == pytest.approx(2 / 24)
+    said = "chains: the base completes 2 of 24 problems verbatim; it may know them by heart"
+    assert said in figures["warnings"]
 
 
 # --- claims -----------------------------------------------------------------------------------

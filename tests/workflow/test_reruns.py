@@ -4,7 +4,8 @@ import pytest
 
 PAGE = {"render_report": 1, "publish_report": 1}
 METRICS = {"compute_metrics": 1, **PAGE}
-EVALUATION = {"evaluate_arm": 4, "judge_arm": 4, **METRICS}  # 2 trained arms x 2 suites
+READING = {"read_pairs": 1, **METRICS}
+EVALUATION = {"evaluate_arm": 4, "judge_arm": 4, **READING}  # 2 trained arms x 2 suites
 ADAPTERS = {"choose_checkpoint": 2, **EVALUATION}
 TRAINING = {"train_adapter": 2, **ADAPTERS}
 SELECTION = {"select_positions": 2, **TRAINING}
@@ -14,7 +15,11 @@ CASES = {
     "report title": ({"report": {"title": "Another"}}, PAGE),
     "samples of one suite": (
         {"benchmarks": {"far": {"samples": 8}}},
-        {"evaluate_arm": 3, "judge_arm": 3, **METRICS},
+        {"evaluate_arm": 3, "judge_arm": 3, **READING},
+    ),
+    "contamination check": (
+        {"contamination": {"check": True}},
+        {"check_contamination": 1, **METRICS},
     ),
     "threshold": ({"selection": {"tau": 0.5}}, SELECTION),
     "learning rate": ({"training": {"learning_rate": 1.0e-3}}, TRAINING),
@@ -67,7 +72,7 @@ def test_a_new_benchmark_samples_nothing_else(project):
         "check_model": 1,
         "evaluate_arm": 3,
         "judge_arm": 3,
-        **METRICS,
+        **READING,
     }
 
 
@@ -118,6 +123,7 @@ def test_an_edit_of_comments_and_docstrings_runs_nothing(project, verdicts_modul
         "training",
         "adapter",
         "evaluation",
+        "reading",
         "metrics",
         "report",
     ],

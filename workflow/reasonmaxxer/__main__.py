@@ -25,6 +25,8 @@ STAGES = {
     "training": "training",
     "adapter": "adapter",
     "evaluation": "evaluation",
+    "reading": "reading",
+    "contamination": "contamination",
     "metrics": "metrics",
     "report": "report.page",
 }

@@ -34,6 +34,7 @@ from .statistics import (
     paired_difference,
     seeds_interval,
     share_interval,
+    wilson,
 )
 
 HELP = "compute a run's figures with intervals, and collect what the report draws"
@@ -41,6 +42,7 @@ HELP = "compute a run's figures with intervals, and collect what the report draw
 MEAN = "mean"  # the pseudo-benchmark: the plain mean over all benchmarks
 ALPHA = 0.05
 UNBOUNDED = ("length",)
+MEMORISED = "completed-verbatim"
 
 Row = dict[str, Any]
 Suite = dict[str, dict[str, Scores]]  # benchmark -> arm -> scores
@@ -57,6 +59,7 @@ def compute(manifest: Mapping[str, Any]) -> tuple[dict[str, Any], Suite]:
     rows = arm_rows(manifest, suite, metrics)
     rows += mean_rows(rows, list(suite))
     rows += seed_rows(manifest, rows)
+    rows += contamination_rows(manifest)
     found = {
         "run": manifest["run"],
         "rows": rows,
@@ -154,6 +157,27 @@ def seed_rows(manifest: Mapping[str, Any], rows: list[Row]) -> list[Row]:
             if len(group) == len(members)
         ]
     return found
+
+
+def contamination_rows(manifest: Mapping[str, Any]) -> list[Row]:
+    """Share of each benchmark's problems that the base completes verbatim, where it was asked."""
+    path = manifest.get("contamination")
+    if not path:
+        return []
+    found = json.loads(Path(path).read_text(encoding="utf-8"))["benchmarks"]
+    return [
+        {
+            **{"arm": base_of(manifest["arms"]), "benchmark": benchmark, "metric": MEMORISED},
+            **vars(_share(len(entry["completed"]), entry["problems"])),
+            **{"problems": entry["problems"], "samples": 1, "seed": None},
+        }
+        for benchmark, entry in found.items()
+        if entry["problems"]
+    ]
+
+
+def _share(count: int, problems: int) -> Estimate:
+    return Estimate(count / problems, *wilson(count / problems, problems))
 
 
 # --- two arms ---------------------------------------------------------------------------------
@@ -265,6 +289,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, type=Path, help="JSON of all figures to write")
     parser.add_argument("--table", required=True, type=Path, help="the same rows as Parquet")
+    parser.add_argument(
+        "--differences", required=True, type=Path, help="the differences as Parquet"
+    )
     parser.add_argument("--figures", required=True, type=Path, help="JSON for the report to write")
 
 
@@ -273,6 +300,7 @@ def main(args: argparse.Namespace) -> None:
     found, suite = compute(manifest)
     made_by = provenance("metrics", {"run": manifest["run"]})
     tables.write(args.table, "metrics", found["rows"], made_by)
+    tables.write(args.differences, "differences", found["differences"], made_by)
     tables.write_text(args.out, json.dumps({**found, "provenance": made_by}, indent=1) + "\n")
     drawn = figures(manifest, suite)
     tables.write_text(args.figures, json.dumps(drawn, separators=(",", ":")) + "\n")

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .arms import main_of
 from .config import BenchmarkConfig, Config, ModelConfig, PromptConfig, SamplingConfig, Source
 from .errors import UserError
 
@@ -319,6 +320,46 @@ def recorded_code(table: str, now: str) -> str:
     return found
 
 
+def main_arm(config: Config) -> list[str]:
+    """The trained arm that the run is about, if there is one."""
+    arms = {name: {"kind": arm.kind} for name, arm in config.arms.items()}
+    main = main_of(arms)
+    return [] if main is None else [main]
+
+
+def reading_file(config: Config, run: str) -> str | None:
+    """Completions of base and main arm as both models see them; None without a trained arm."""
+    return f"{run}/reading.parquet" if main_arm(config) else None
+
+
+def reading_job(config: Config, run: str) -> str:
+    """Which arms are read side by side, and where their evaluation lies."""
+    arms = [config.base_arm, *main_arm(config)]
+    return json.dumps(
+        {
+            **{"base": arms[0], "main": arms[-1]},
+            "evaluation": {arm: evaluation_tables(config, run, arm) for arm in arms},
+            "samples": {name: protocol(config, name)[1] for name in config.benchmarks},
+        }
+    )
+
+
+def reading_tables(config: Config, run: str) -> list[str]:
+    tables = json.loads(reading_job(config, run))["evaluation"].values()
+    return [path for of_arm in tables for paths in of_arm.values() for path in paths]
+
+
+def evaluation_tables(config: Config, run: str, arm: str) -> dict[str, list[str]]:
+    """An arm's evaluation, benchmark by benchmark."""
+    return {
+        benchmark: [
+            f"{run}/evaluation/{arm}/{benchmark}/{shard}.parquet"
+            for shard in evaluation_shards(config, benchmark)
+        ]
+        for benchmark in config.benchmarks
+    }
+
+
 def manifest(config: Config, run: str) -> dict[str, Any]:
     """Where the metrics stage finds what, with the titles and settings it reports."""
     trained = set(config.trained_arms)
@@ -333,13 +374,7 @@ def manifest(config: Config, run: str) -> dict[str, Any]:
                 "kind": arm.kind,
                 "own_prompt": _own_prompt(config, name),
                 "seed": config.section_of(name, "training").seed if name in trained else None,
-                "evaluation": {
-                    benchmark: [
-                        f"{run}/evaluation/{name}/{benchmark}/{shard}.parquet"
-                        for shard in evaluation_shards(config, benchmark)
-                    ]
-                    for benchmark in config.benchmarks
-                },
+                "evaluation": evaluation_tables(config, run, name),
                 **_trained_files(config, run, name, name in trained),
             }
             for name, arm in config.arms.items()
@@ -361,6 +396,8 @@ def manifest(config: Config, run: str) -> dict[str, Any]:
             stage: [f"{run}/{stage}/{SHARED}/{shard}.parquet" for shard in shards]
             for stage in ("rollouts", "verdicts", "entropies")
         },
+        "reading": reading_file(config, run),
+        "contamination": f"{run}/contamination.json" if config.contamination.check else None,
     }
 
 
@@ -394,4 +431,5 @@ def manifest_files(manifest: dict[str, Any]) -> list[str]:
     files += [arm[key] for arm in arms for key in keys if arm[key] is not None]
     for stage in ("rollouts", "verdicts", "entropies"):
         files += manifest[stage]
+    files += [manifest[key] for key in ("reading", "contamination") if manifest[key] is not None]
     return sorted({*files, *manifest["problems"].values()})

@@ -55,7 +55,11 @@ def encode(prompt: PromptConfig, problems: list[str], tokenizer: Any) -> list[li
     The beginning-of-sequence id stands in front exactly once if the tokenizer adds one, whether
     or not the text already spells it. No end-of-sequence id follows.
     """
-    texts = [render(prompt, problem, tokenizer) for problem in problems]
+    return encode_texts([render(prompt, problem, tokenizer) for problem in problems], tokenizer)
+
+
+def encode_texts(texts: list[str], tokenizer: Any) -> list[list[int]]:
+    """Token ids of each text as it stands, with the beginning-of-sequence id as in `encode`."""
     if not texts:
         return []
     encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]

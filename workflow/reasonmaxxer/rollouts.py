@@ -73,6 +73,10 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-config", required=True, help="config section `model`, as JSON")
     parser.add_argument("--prompt", required=True, help="config section `prompt`, as JSON")
     parser.add_argument("--config", required=True, help="what to sample, as JSON")
+    add_hardware_arguments(parser)
+
+
+def add_hardware_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("where it runs (never changes what comes out)")
     where.add_argument("--threads", type=int, default=1, help="CPU cores")
     where.add_argument("--kv-cache-mb", type=int, default=1000, help="on a CPU: KV cache, MiB")

@@ -102,6 +102,23 @@ SCHEMAS: dict[str, pa.Schema] = {
     "evaluation": _schema([*_COMPLETION, *_VERDICT]),
     # The validation problems under each checkpoint; checkpoint 0 is the base itself.
     "validation": _schema([("checkpoint", pa.int32()), *_COMPLETION, *_VERDICT]),
+    # Completions of base and main arm as both models see them; one row a position.
+    "reading": _schema(
+        [
+            ("benchmark", pa.string()),
+            ("arm", pa.string()),  # whose completion it is
+            ("problem_id", pa.string()),
+            ("position", pa.int32()),
+            ("token_id", pa.int32()),
+            ("entropy", pa.float32()),  # of the base, as are the log-probs and ids that follow
+            ("logprob", pa.float32()),
+            ("top_ids", _IDS),
+            ("top_logprobs", _FLOATS),
+            ("trained_entropy", pa.float32()),
+            ("trained_logprob", pa.float32()),
+            ("trained_top_logprobs", _FLOATS),  # of the base's top_ids
+        ]
+    ),
     "metrics": _schema(
         [
             ("arm", pa.string()),
@@ -113,6 +130,20 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("problems", pa.int32()),
             ("samples", pa.int32()),
             ("seed", pa.int64()),
+        ]
+    ),
+    "differences": _schema(
+        [
+            ("arm", pa.string()),
+            ("base", pa.string()),
+            ("benchmark", pa.string()),
+            ("metric", pa.string()),
+            ("value", pa.float64()),
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("p", pa.float64()),
+            ("p_corrected", pa.float64()),
+            ("statement", pa.string()),
         ]
     ),
 }

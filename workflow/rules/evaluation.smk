@@ -11,9 +11,7 @@ rule evaluation:
 rule evaluate_arm:
     input:
         lambda wildcards: model_files(plan.model_of(CONFIG, wildcards.arm).path),
-        lambda wildcards: plan.prompt_files(
-            CONFIG, wildcards.benchmark, wildcards.arm
-        ),
+        lambda wildcards: plan.prompt_files(CONFIG, wildcards.benchmark, wildcards.arm),
         problems=f"{RUN}/problems/{{benchmark}}.parquet",
         checked=CHECKED,
         adapter=adapter_of,

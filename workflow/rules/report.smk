@@ -13,6 +13,7 @@ rule compute_metrics:
     output:
         metrics=f"{RUN}/metrics.json",
         table=f"{RUN}/metrics.parquet",
+        differences=f"{RUN}/differences.parquet",
         figures=f"{RUN}/figures.json",
     log:
         f"{RUN}/logs/compute_metrics.log",
@@ -29,7 +30,7 @@ rule compute_metrics:
         code=code("metrics"),
     shell:
         "python -m reasonmaxxer metrics --manifest {params.manifest:q} --out {output.metrics}"
-        " --table {output.table} --figures {output.figures} > {log} 2>&1"
+        " --table {output.table} --differences {output.differences} --figures {output.figures} > {log} 2>&1"
 
 
 rule report:

@@ -20,6 +20,7 @@ from .inputs import BenchmarkConfig, HubSource, ModelConfig, ProblemsConfig, Pro
 from .run import Config
 from .section import Section, explain
 from .stages import (
+    ContaminationConfig,
     EntropiesConfig,
     EvaluationConfig,
     ReportConfig,
@@ -35,6 +36,7 @@ __all__ = [
     "ArmConfig",
     "BenchmarkConfig",
     "Config",
+    "ContaminationConfig",
     "EntropiesConfig",
     "EvaluationConfig",
     "HubSource",

@@ -11,6 +11,7 @@ from .arms import ArmConfig, ResourcesConfig, SweepConfig
 from .inputs import BenchmarkConfig, ModelConfig, ProblemsConfig, PromptConfig
 from .section import Name, Section, explain
 from .stages import (
+    ContaminationConfig,
     EntropiesConfig,
     EvaluationConfig,
     ReportConfig,
@@ -46,6 +47,7 @@ class Config(Section):
     sweeps: list[SweepConfig] = Field(
         default_factory=list, description="Further arms, one for each combination of some values."
     )
+    contamination: ContaminationConfig = ContaminationConfig()
     report: ReportConfig = ReportConfig()
     resources: ResourcesConfig = ResourcesConfig()
     keep: list[str] = Field(

@@ -186,6 +186,15 @@ class EvaluationConfig(SamplingConfig):
     )
 
 
+class ContaminationConfig(Section):
+    """How many problems of a benchmark the base knows by heart: an extra stage, on request."""
+
+    check: bool = Field(False, description="Whether the run measures it and the report shows it.")
+    tail: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.4, description="Share of a problem's tokens that the base is to complete verbatim."
+    )
+
+
 class ReportConfig(Section):
     title: str = Field("ReasonMaxxer", description="Heading of the page.")
     rollouts_shown: Annotated[int, Field(ge=1, le=200)] = Field(

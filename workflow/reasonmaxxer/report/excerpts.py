@@ -15,22 +15,16 @@ import pyarrow.compute as pc
 
 from .. import tables
 from ..arms import base_of, main_of
+from ..pairs import choose_pairs
 from ..scores import Scores
 
 PROBLEMS = 20  # of the pool, two rollouts each
-PAIRS = 24  # problems of the benchmarks, base and trained arm on each
 TOKENS = 600  # shown of a completion
 TEXT = 4_000  # characters shown of a problem
 SURE = 0.02  # nats; below it a position's alternatives are not worth their space
 
 Manifest = Mapping[str, Any]
 Key = tuple[str, int]
-_OUTCOMES = (
-    ("fixed", False, True),
-    ("broken", True, False),
-    ("both", True, True),
-    ("neither", False, False),
-)
 
 
 # --- rollouts of the base ---------------------------------------------------------------------
@@ -139,61 +133,46 @@ def _entropies(manifest: Manifest, keys: Sequence[Key]) -> dict[Key, dict[str, A
 
 
 def collect_pairs(
-    manifest: Manifest, suite: Mapping[str, Mapping[str, Scores]], tokens: TokenTexts
+    manifest: Manifest,
+    suite: Mapping[str, Mapping[str, Scores]],
+    threshold: float | None,
+    tokens: TokenTexts,
 ) -> list[dict[str, Any]]:
     """First samples of base and main arm on the same problems, all four outcomes among them.
 
-    A token carries its surprise, -log p in nats under the model that wrote it.
+    Where the run read them under both models, a token carries the base's entropy, and the base's
+    likeliest tokens the probabilities of both.
     """
     base, main = base_of(manifest["arms"]), main_of(manifest["arms"])
-    if main is None:
-        return []
-    each = max(1, PAIRS // max(1, len(suite)))
+    pairs = choose_pairs(suite, base, main)
+    seen = _reading(manifest, tokens)
     found = []
-    for benchmark, arms in suite.items():
-        if base not in arms or main not in arms:
-            continue
-        chosen = _spread(arms[base], arms[main], each)
-        keys = [(problem, 0) for problem in chosen]
-        problems = _problems(manifest, benchmark, set(chosen))
-        sides = [
-            _rows_of(manifest["arms"][arm]["evaluation"][benchmark], "evaluation", keys)
-            for arm in (base, main)
-        ]
-        for problem, outcome in chosen.items():
-            rows = [side[problem, 0] for side in sides]
+    for benchmark in dict.fromkeys(pair.benchmark for pair in pairs):
+        here = [pair for pair in pairs if pair.benchmark == benchmark]
+        keys = [(pair.problem_id, 0) for pair in here]
+        problems = _problems(manifest, benchmark, {pair.problem_id for pair in here})
+        rows = {
+            arm: _rows_of(manifest["arms"][arm]["evaluation"][benchmark], "evaluation", keys)
+            for arm in (base, str(main))
+        }
+        for pair in here:
+            name = pair.problem_id
+            sides = [
+                {
+                    "arm": arm,
+                    **_side(tokens, of_arm[name, 0]),
+                    **_seen(seen.get((benchmark, arm, name)), threshold),
+                }
+                for arm, of_arm in rows.items()
+            ]
             found.append(
                 {
-                    "benchmark": benchmark,
-                    "outcome": outcome,
-                    **_problem(problems, problem),
-                    "sides": [
-                        {"arm": arm, **_side(tokens, row)}
-                        for arm, row in zip((base, main), rows, strict=True)
-                    ],
+                    **{"benchmark": benchmark, "outcome": pair.outcome},
+                    **_problem(problems, name),
+                    "sides": sides,
                 }
             )
     return found
-
-
-def _spread(base: Scores, main: Scores, count: int) -> dict[str, str]:
-    """Problems by outcome of the first samples, dealt from the four outcomes in turn."""
-    piles = {
-        name: [
-            problem
-            for problem, before, after in zip(
-                base.problem_ids, base.correct[:, 0], main.correct[:, 0], strict=True
-            )
-            if (before, after) == (was, now)
-        ]
-        for name, was, now in _OUTCOMES
-    }
-    dealt: dict[str, str] = {}
-    while len(dealt) < count and any(piles.values()):
-        for name, pile in piles.items():
-            if pile and len(dealt) < count:
-                dealt[pile.pop(0)] = name
-    return dealt
 
 
 def _side(tokens: TokenTexts, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,6 +183,44 @@ def _side(tokens: TokenTexts, row: Mapping[str, Any]) -> dict[str, Any]:
         "tokens": tokens.pieces(shown),
         "length": len(row["token_ids"]),
         "surprise": [round(-float(value), 3) for value in logprobs],
+    }
+
+
+def _reading(
+    manifest: Manifest, tokens: TokenTexts
+) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+    """Positions by (benchmark, arm, problem): entropies and what else might have stood there."""
+    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    path = manifest.get("reading")
+    for row in tables.rows(path, "reading") if path else ():
+        shares = [np.exp(row[key]) for key in ("top_logprobs", "trained_top_logprobs")]
+        found.setdefault((row["benchmark"], row["arm"], row["problem_id"]), []).append(
+            {
+                "entropy": round(row["entropy"], 3),
+                "trained_entropy": round(row["trained_entropy"], 3),
+                "alternatives": [
+                    (tokens.alone(token), round(float(before), 4), round(float(after), 4))
+                    for token, before, after in zip(row["top_ids"], *shares, strict=True)
+                ],
+            }
+        )
+    return found
+
+
+def _seen(rows: list[dict[str, Any]] | None, threshold: float | None) -> dict[str, Any]:
+    """A side's positions under both models; decisions are those that the main gate would take."""
+    if rows is None:
+        return {}
+    limit = np.inf if threshold is None else threshold
+    return {
+        "entropy": [row["entropy"] for row in rows],
+        "trained_entropy": [row["trained_entropy"] for row in rows],
+        "gated": [position for position, row in enumerate(rows) if row["entropy"] > limit],
+        "alternatives": {
+            position: row["alternatives"]
+            for position, row in enumerate(rows)
+            if max(row["entropy"], row["trained_entropy"]) >= SURE
+        },
     }
 
 

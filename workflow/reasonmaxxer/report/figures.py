@@ -22,6 +22,7 @@ from .excerpts import TokenTexts, collect_pairs, collect_rollouts
 BINS = 60
 CURVE_POINTS = 400  # of a training curve; longer logs are averaged in blocks
 TRUNCATED_WARNING = 0.05
+MEMORISED_WARNING = 0.05
 
 Manifest = Mapping[str, Any]
 Suite = Mapping[str, Mapping[str, Scores]]
@@ -55,7 +56,8 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
         "validation": validation_curves(manifest),
         "tokens": token_counts(manifest, suite),
         "rollouts": collect_rollouts(manifest, threshold, tokens),
-        "pairs": collect_pairs(manifest, suite, tokens),
+        "pairs": collect_pairs(manifest, suite, threshold, tokens),
+        "contamination": contamination(manifest),
         "warnings": warnings(manifest, suite, gates),
         "provenance": provenance_rows(manifest),
     }
@@ -240,6 +242,12 @@ def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) 
     found = left_out(manifest)
     for row in gates:
         found += [f"{row['arm']}: {text}" for text in (row["audit"] or {}).get("warnings", [])]
+    found += [
+        f"{benchmark}: the base completes {len(entry['completed'])} of {entry['problems']} "
+        "problems verbatim; it may know them by heart"
+        for benchmark, entry in (contamination(manifest) or {}).get("benchmarks", {}).items()
+        if len(entry["completed"]) > MEMORISED_WARNING * entry["problems"]
+    ]
     for benchmark, arms in suite.items():
         for arm, scores in arms.items():
             cut, late = float(scores.truncated.mean()), int(scores.timeout.sum())
@@ -255,6 +263,15 @@ def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) 
             if not scores.parsed.any():
                 found.append(f"{arm} on {benchmark}: no completion has an answer that can be read")
     return list(dict.fromkeys(found))
+
+
+def contamination(manifest: Manifest) -> dict[str, Any] | None:
+    """What the stage of that name found: the tail's share, and problems by benchmark."""
+    path = manifest.get("contamination")
+    if not path:
+        return None
+    found = json.loads(Path(path).read_text(encoding="utf-8"))
+    return {key: found[key] for key in ("tail", "benchmarks")}
 
 
 def left_out(manifest: Manifest) -> list[str]:

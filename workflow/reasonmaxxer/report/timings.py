@@ -25,6 +25,8 @@ STAGES = {
     "choose_checkpoint": "Checkpoint choice",
     "evaluate_arm": "Evaluation",
     "judge_arm": "Evaluation",
+    "read_pairs": "Reading",
+    "check_contamination": "Contamination",
     "compute_metrics": "Metrics",
     "render_report": "Report",
     "publish_report": "Report",

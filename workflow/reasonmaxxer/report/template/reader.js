@@ -108,8 +108,8 @@ function parting([one, other]) {
 
 function article(side, parts) {
   const facts = [`${side.length} tokens`];
-  if (side.gated) facts.push(`${side.gated.length} decisions`);
-  if (side.advantage !== null && side.advantage !== undefined) facts.push(`advantage ${side.advantage.toFixed(2)}`);
+  if (side.gated) facts.push(`${side.gated.length} decision${side.gated.length === 1 ? "" : "s"}`);
+  if (side.advantage !== null && side.advantage !== undefined) facts.push(`advantage ${side.advantage.toFixed(2).replace("-", "−")}`);
   if (side.finish_reason === "length") facts.push("cut off by the token limit");
   const title = make("h4", {}, make("span", {}, side.arm ? data.titles[side.arm] ?? side.arm : "base"),
     make("span", { class: `outcome ${side.verdict}` }, side.verdict), make("small", {}, facts.join(" · ")));
@@ -119,7 +119,7 @@ function article(side, parts) {
 function tokenList(side, parts) {
   const gated = new Set(side.gated ?? []);
   const weights = side.entropy ?? side.surprise ?? [];
-  const list = make("div", { class: "tokens", role: "group", "aria-label": "Tokens of the completion" });
+  const list = make("div", { class: "tokens", role: "group", "aria-label": "Tokens of the completion, arrow keys to walk" });
   side.tokens.forEach((text, i) => {
     const span = make("span", { class: "token", tabindex: i ? "-1" : "0" }, text || "\u00b7");
     span.style.setProperty("--h", Math.min(1, (weights[i] ?? 0) / MOST).toFixed(3));
@@ -135,10 +135,14 @@ function tokenList(side, parts) {
 function legend() {
   const bar = make("p", { class: "legend" });
   const pairs = state.view.id === "pairs";
+  const scored = !pairs || state.view.items.some((item) => item.sides.some((side) => side.entropy));
   bar.append(make("span", {}, "sure", make("span", { class: "ramp" }),
-    pairs ? `surprise −log p of the token, ${MOST} nats or more` : `entropy of the next token, ${MOST} nats or more`));
-  bar.append(make("span", {}, pairs ? "A bar in front of a token: here the two part."
-    : "Underlined, with a dot: a decision, where training pushes."));
+    `${scored ? "the base's entropy here" : "surprise −log p of the token"}, ${MOST} nats or more`));
+  if (scored) {
+    bar.append(make("span", {}, make("span", { class: "key token gated" }, "so"),
+      pairs ? " a position that the gate would take" : " a decision: here training pushes"));
+  }
+  if (pairs) bar.append(make("span", {}, make("span", { class: "key token parted" }, "so"), " here the two part"));
   return bar;
 }
 
@@ -153,23 +157,38 @@ function showCard(span) {
   const { side, i, gated } = span.reader;
   const facts = [];
   if (side.entropy) facts.push(`entropy ${side.entropy[i].toFixed(2)} nats`);
-  if (side.surprise?.[i] !== undefined) facts.push(`probability ${(100 * Math.exp(-side.surprise[i])).toFixed(1)}%`);
-  if (gated) facts.push("decision");
-  card.replaceChildren(make("div", { class: "word" }, visible(side.tokens[i])),
-    make("div", { class: "facts" }, facts.join(" · ")));
-  for (const [text, share] of side.alternatives?.[i] ?? []) {
-    const meter = make("span", { class: "meter" }, make("i"));
-    meter.firstChild.style.width = `${100 * share}%`;
-    card.append(make("div", { class: "choice" + (text.trim() === side.tokens[i].trim() ? " taken" : "") },
-      make("span", {}, visible(text)), meter, make("span", {}, share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(1)}%`)));
-  }
-  if (side.entropy && !side.alternatives?.[i]) card.append(make("div", { class: "facts" }, "practically certain"));
+  if (side.trained_entropy) facts.push(`${side.trained_entropy[i].toFixed(2)} after training`);
+  if (!side.entropy && side.surprise?.[i] !== undefined) facts.push(`probability ${percent(Math.exp(-side.surprise[i]))}`);
+  const word = make("div", { class: "word" }, visible(side.tokens[i]));
+  if (gated) word.append(make("span", { class: "tag" }, "decision"));
+  card.replaceChildren(word, make("div", { class: "facts" }, facts.join(" · ")));
+  const choices = side.alternatives?.[i] ?? [];
+  if (choices.length) card.append(choiceTable(choices, side.tokens[i]));
+  if (side.entropy && !choices.length) card.append(make("div", { class: "facts" }, "practically certain"));
   card.hidden = false;
   const at = span.getClientRects()[0];
   const left = Math.min(at.left, innerWidth - card.offsetWidth - 12);
   const below = at.bottom + 8 + card.offsetHeight < innerHeight;
   card.style.left = `${Math.max(8, left) + scrollX}px`;
   card.style.top = `${(below ? at.bottom + 8 : at.top - card.offsetHeight - 8) + scrollY}px`;
+}
+
+const percent = (share) => (share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(1)}%`);
+
+// The likeliest tokens: [text, the base's probability] and, where both models read, the trained one's.
+function choiceTable(choices, taken) {
+  const both = choices[0].length > 2;
+  const table = make("div", { class: `choices${both ? " both" : ""}` });
+  if (both) table.append(make("span"), make("span", { class: "side" }, "base"), make("span", { class: "side trained" }, "trained"));
+  for (const [text, ...shares] of choices) {
+    table.append(make("span", { class: `choice${text.trim() === taken.trim() ? " taken" : ""}` }, visible(text)));
+    shares.forEach((share, which) => {
+      const bar = make("span", { class: `meter${which ? " trained" : ""}` }, make("i"), make("b", {}, percent(share)));
+      bar.firstChild.style.width = `${100 * share}%`;
+      table.append(bar);
+    });
+  }
+  return table;
 }
 
 function hideCard() {
