@@ -1,7 +1,7 @@
 """The page in a real browser: Chromium without a window, Debian's `chromium` and `chromium-driver`.
 
-Every page of a run under results/ is opened as well as one of a made-up run whose texts are
-hostile. `SCREENSHOTS=<folder>` keeps pictures of both, light and dark, wide and narrow.
+The page of a real run of config/test.yaml is opened, and that of a larger made-up run whose texts
+are hostile. `SCREENSHOTS=<folder>` keeps pictures of both, light and dark, wide and narrow.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +31,7 @@ import synthetic
 from reasonmaxxer import __main__
 
 ROOT = Path(__file__).parents[2]
-REAL = sorted(path for path in ROOT.glob("results/*/report.html"))
+COPIED = ("Snakefile", "workflow", "config", "profiles", "data", "envs")
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
 TIMEOUT = 60.0  # seconds for a page to be drawn; a loaded machine is slow
 
@@ -41,30 +44,70 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     timing = folder / "benchmarks/train_adapter/reasonmaxxer.tsv"
     timing.parent.mkdir(parents=True)
     timing.write_text("s\tmax_rss\n12.5\t700\n", encoding="utf-8")
-    figures, metrics, out = (folder / n for n in ("figures.json", "metrics.json", "report.html"))
+    metrics_of(folder, manifest)
+    return page_of(folder, title="A made-up run", price_per_hour=1.89)
+
+
+def metrics_of(folder: Path, manifest: dict[str, Any]) -> None:
     __main__.main(
         [
-            *("metrics", "--manifest", json.dumps(manifest), "--out", str(metrics)),
-            *("--table", str(folder / "metrics.parquet"), "--figures", str(figures)),
+            *("metrics", "--manifest", json.dumps(manifest)),
+            *("--out", str(folder / "metrics.json"), "--figures", str(folder / "figures.json")),
+            *("--table", str(folder / "metrics.parquet")),
             *("--differences", str(folder / "differences.parquet")),
         ]
     )
+
+
+def page_of(folder: Path, **config: Any) -> Path:
     __main__.main(
         [
-            *("report", "--metrics", str(metrics), "--figures", str(figures), "--config"),
-            *(json.dumps({"title": "A made-up run", "price_per_hour": 1.89}), "--out", str(out)),
+            *("report", "--metrics", str(folder / "metrics.json")),
+            *("--figures", str(folder / "figures.json"), "--config", json.dumps(config)),
             *("--page", str(ROOT / "workflow/reasonmaxxer/report/template")),
             *("--benchmarks-dir", str(folder / "benchmarks")),
+            *("--out", str(folder / "report.html")),
         ]
     )
-    return out
+    return folder / "report.html"
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[webdriver.Chrome]:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with a finished real run of config/test.yaml in it."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in COPIED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, folder / name)
+    snakemake(folder)
+    return folder
+
+
+def snakemake(folder: Path) -> str:
+    """Run config/test.yaml in a copy of the project; what Snakemake prints."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "results/report.html"]
+    command += ["--configfile", "config/test.yaml", "--config", "contamination={check: true}"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def pages(project: Path, made_up: Path) -> dict[str, Path]:
+    return {"made up": made_up, "real": project / "results/report.html"}
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+    for argument in (
+        *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+        *(
+            "--disable-background-networking",
+            f"--user-data-dir={tmp_path_factory.mktemp('chrome')}",
+        ),
+    ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
@@ -72,13 +115,12 @@ def browser() -> Iterator[webdriver.Chrome]:
     driver.quit()
 
 
-@pytest.fixture(params=["made up", *(path.parent.name for path in REAL)])
+@pytest.fixture(params=["made up", "real"])
 def page(
-    request: pytest.FixtureRequest, browser: webdriver.Chrome, made_up: Path
+    request: pytest.FixtureRequest, browser: webdriver.Chrome, pages: dict[str, Path]
 ) -> webdriver.Chrome:
     """The browser with the page open and drawn, light, wide."""
-    names = {path.parent.name: path for path in REAL}
-    show(browser, names.get(request.param, made_up))
+    show(browser, pages[request.param])
     return browser
 
 
@@ -197,18 +239,18 @@ def test_base_and_trained_stand_side_by_side(page: webdriver.Chrome) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_it_fits_light_and_dark_wide_and_narrow(
-    browser: webdriver.Chrome, made_up: Path, scheme: str, size: str
+    browser: webdriver.Chrome, pages: dict[str, Path], scheme: str, size: str
 ) -> None:
-    for path in (made_up, *REAL):
+    for name, path in pages.items():
         show(browser, path, scheme, size)
         width = browser.execute_script("return document.documentElement.scrollWidth")
-        assert width <= SIZES[size][0], f"{path} is wider than the window"
+        assert width <= SIZES[size][0], f"{name} is wider than the window"
         ink, ground = (
             browser.execute_script(f"return getComputedStyle(document.body).{name}")
             for name in ("color", "backgroundColor")
         )
         assert contrast(ink, ground) > 7
-        keep(browser, f"{path.parent.name}-{scheme}-{size}.png")
+        keep(browser, f"{name.replace(' ', '-')}-{scheme}-{size}.png")
 
 
 def keep(browser: webdriver.Chrome, name: str) -> None:
@@ -246,3 +288,56 @@ def test_a_hostile_completion_stays_text(browser: webdriver.Chrome, made_up: Pat
     assert len(find(browser, "script")) == scripts
     assert find(browser, "img") == []
     assert browser.title == "A made-up run · synthetic"
+
+
+# --- a run of the workflow ----------------------------------------------------------------------
+
+
+def test_hover_shows_both_models_probabilities_side_by_side(
+    browser: webdriver.Chrome, pages: dict[str, Path]
+) -> None:
+    show(browser, pages["real"])
+    find(browser, "#reader button[data-value='pairs']")[0].click()
+    (card,) = find(browser, "#card")
+    for token in find(browser, "#reader .token"):
+        browser.execute_script("arguments[0].focus()", token)
+        if card.find_elements(By.CSS_SELECTOR, ".choices.both"):
+            break
+    assert "after training" in card.text
+    assert len(card.find_elements(By.CSS_SELECTOR, ".choice")) == 5
+    for side in (".meter:not(.trained)", ".meter.trained"):
+        shares = [meter.text for meter in card.find_elements(By.CSS_SELECTOR, side)]
+        assert len(shares) == 5
+        assert all(re.fullmatch(r"(<0|\d+)\.\d%", share) for share in shares)
+
+
+def test_an_edited_word_of_the_template_makes_the_page_again_and_nothing_else(
+    project: Path, browser: webdriver.Chrome
+) -> None:
+    template = project / "workflow/reasonmaxxer/report/template/sections/rollouts.html.j2"
+    text = template.read_text(encoding="utf-8")
+    template.write_text(text.replace("Reading rollouts", "Rollouts, word by word"), "utf-8")
+    output = snakemake(project)
+    ran = set(re.findall(r"^(?:local)?rule (\w+):$", output, re.MULTILINE))
+    assert ran == {"render_report", "publish_report"}
+    timing = (project / "results/test/benchmarks/render_report.tsv").read_text(encoding="utf-8")
+    assert float(timing.splitlines()[1].split()[0]) < 5
+    show(browser, project / "results/report.html")
+    assert "Rollouts, word by word" in [heading.text for heading in find(browser, "h2")]
+
+
+def test_a_page_of_20_000_samples_is_made_and_drawn_in_under_5_seconds(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    arms = dict.fromkeys(("reasonmaxxer", "random-gate", "positive-only", "rft"), 0.5)
+    benchmarks = {f"suite-{n}": (125, 8) for n in range(4)}
+    settings = {"arms": {"base": 0.3, **arms}, "benchmarks": benchmarks, "length": 20}
+    manifest = synthetic.make_run(tmp_path, **settings)
+    metrics_of(tmp_path, manifest)
+    start = time.monotonic()
+    page = page_of(tmp_path)
+    made = time.monotonic() - start
+    start = time.monotonic()
+    show(browser, page)
+    assert made < 5
+    assert time.monotonic() - start < 5

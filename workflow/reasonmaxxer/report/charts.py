@@ -28,7 +28,9 @@ def accuracy(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spe
     y = {"field": "arm", "type": "nominal", "sort": _names(titles, order), "title": None}
     x = {"type": "quantitative", "axis": {**PERCENT, "title": None}, "scale": {"zero": False}}
     tooltip = _tips(arm="", **INTERVAL)
-    layers = _with_interval({"y": y}, "x", x, {"type": "point", **DOT}, tooltip)
+    colour = _by_arm(titles, order, data) | {"legend": None}  # the names stand on the axis
+    shared = {"y": y, "color": colour}
+    layers = _with_interval(shared, "x", x, {"type": "point", **DOT}, tooltip)
     return _facets(data, "benchmark", {"height": {"step": 22}, "layer": layers})
 
 

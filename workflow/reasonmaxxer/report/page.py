@@ -87,6 +87,7 @@ def context(
         "details": view.details(run),
         "differences": run.metrics["differences"],
         "claims": run.metrics["claims"],
+        "tally": view.tally(run.metrics["claims"]),
         "published": published,
         "paper": view.beside_paper(run, published, config.reference),
         "stages": stages,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ class Run:
             titles[name] = (arm.get("title") or name) + mark
         for stem, members in self.seeds.items():
             name = titles.get(stem, stem)
-            titles[seeds_name(stem)] = f"{name}, {len(members)} seeds"
+            titles[seeds_name(stem)] = f"{name} ({len(members)} seeds)"
         return titles
 
     @property
@@ -282,6 +283,18 @@ def _plain(row: Row | None, metric: str) -> dict[str, str] | None:
     scale = 1 if metric == "length" else 100
     value, low, high = (f"{scale * row[key]:.1f}" for key in ("value", "low", "high"))
     return {"value": value, "interval": f"{low}–{high}"}
+
+
+def tally(claims: Sequence[Row]) -> str:
+    """How many claims hold, fail, are undecided or not tested here, in words."""
+    counts = Counter(claim["verdict"] for claim in claims)
+    words = {
+        "holds": "hold" if counts["holds"] != 1 else "holds",
+        "fails": "fail" if counts["fails"] != 1 else "fails",
+        "undecided": "undecided",
+        "not tested": "not tested",
+    }
+    return ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key])
 
 
 # --- the paper --------------------------------------------------------------------------------

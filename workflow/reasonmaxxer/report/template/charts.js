@@ -37,15 +37,20 @@ function fitted(spec, width, config) {
     const panels = new Set(copy.data.values.map((row) => row[copy.facet.field])).size;
     const columns = Math.max(1, Math.min(3, panels, Math.floor(width / 290)));
     const gap = 22;
-    const names = copy.spec.height && copy.spec.height.step ? 165 : 62; // room for the y axis
-    const axes = copy.resolve ? names * columns : names;
+    // Room for what stands left of a panel: names of arms, or a y axis in one panel or in each.
+    const names = copy.spec.height && copy.spec.height.step ? 8 + 6.4 * longest(copy, "arm") : 74;
+    const axes = copy.resolve ? 44 * columns + 14 : names;
     copy.columns = columns;
     copy.spacing = { row: 26, column: gap };
-    copy.spec.width = Math.max(110, Math.min(440, Math.floor((width - axes - gap * columns) / columns)));
+    copy.spec.width = Math.max(110, Math.min(560, Math.floor((width - axes - gap * (columns - 1) - 12) / columns)));
   }
   visit(copy, (part) => { if (part.legend && part.legend.columns) part.legend.columns = Math.max(1, Math.floor(width / 190)); });
   const emphasis = [config.muted, config.accent];
   return JSON.parse(JSON.stringify(copy).replaceAll('"range":"emphasis"', `"range":${JSON.stringify(emphasis)}`));
+}
+
+function longest(spec, field) {
+  return Math.min(29, Math.max(...spec.data.values.map((row) => String(row[field] ?? "").length)));
 }
 
 function visit(part, act) {

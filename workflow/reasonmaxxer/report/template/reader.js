@@ -77,7 +77,7 @@ function controls(items) {
   const next = make("button", { type: "button", "data-step": "next", on: { click: step(1) } }, "next ›");
   previous.disabled = state.at === 0;
   next.disabled = state.at >= items.length - 1;
-  bar.append(make("div", { class: "group" }, previous,
+  bar.append(make("div", { class: "group steps" }, previous,
     make("span", { "aria-live": "polite" }, `problem ${state.at + 1} of ${items.length}`), next));
   return bar;
 }
