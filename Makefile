@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .PHONY: help env report test test-system test-recovery plan check lint lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 env: $(VENV)/installed ## the pinned environment in .venv (GPU: make env LOCK=envs/cuda.txt)
 
@@ -29,6 +29,11 @@ test: env lint ## every test that needs neither root nor other software
 
 test-system: env ## browser, Slurm, whole-run tests (installs Debian packages; needs root)
 	pytest tests/system
+
+docs/report.png: results/report.html ## the README's picture of a run's page (needs Chromium)
+	chromium --headless --no-sandbox --disable-gpu --disable-background-networking \
+	  --user-data-dir=$(shell mktemp -d) --hide-scrollbars --force-prefers-color-scheme=light \
+	  --window-size=1280,960 --virtual-time-budget=20000 --screenshot=$@ file://$(CURDIR)/$<
 
 lint: env ## format, lint, types
 	ruff format --check workflow tests

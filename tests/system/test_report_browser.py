@@ -290,6 +290,37 @@ def test_a_hostile_completion_stays_text(browser: webdriver.Chrome, made_up: Pat
     assert browser.title == "A made-up run · synthetic"
 
 
+# --- what may be missing ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ({"benchmarks": {"chains": (1, 4)}}, "1 problem"),
+        ({"arms": {"base": 0.4, "reasonmaxxer": 0.0}}, "a loss of"),
+        ({"arms": {"base": 0.4, "reasonmaxxer": 1.0}}, "a gain of"),
+        ({"arms": {"base": 0.0, "reasonmaxxer": 0.0}}, "no difference shown"),
+        ({"parseable": 0.0}, "no completion has an answer that can be read"),
+        ({"training": False}, "this run has no figures for it"),
+        ({"arms": {"base": 0.4}}, "this run trained nothing"),
+    ],
+)
+def test_a_poor_run_has_a_page_that_is_drawn_and_says_so(
+    browser: webdriver.Chrome, tmp_path: Path, case: dict[str, Any], said: str
+) -> None:
+    settings: dict[str, Any] = {
+        **{"arms": {"base": 0.3, "reasonmaxxer": 0.6}, "benchmarks": {"chains": (20, 4)}},
+        **{"pool": (8, 6), "length": 12, **case},
+    }
+    manifest = synthetic.make_run(tmp_path, **settings)
+    metrics_of(tmp_path, manifest)
+    show(browser, page_of(tmp_path))
+    assert browser.get_log("browser") == []
+    assert said in browser.execute_script("return document.body.textContent.replace(/\\s+/g, ' ')")
+    assert len(find(browser, ".results tbody tr")) == len(settings["arms"])
+    assert all(place.get_attribute("data-drawn") == "yes" for place in find(browser, ".vega"))
+
+
 # --- a run of the workflow ----------------------------------------------------------------------
 
 

@@ -55,7 +55,8 @@ def pass_at_k(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Sp
     band = {"type": "area", "opacity": 0.13}
     layers = _with_interval(shared, "y", y, line, _tips(arm="", k="", **INTERVAL), band)
     layers[1]["encoding"]["strokeDash"] = shared["color"]  # not by colour alone
-    return _facets(data, "benchmark", {"height": 190, "layer": layers})
+    # Each panel as far as its own k.
+    return _facets(data, "benchmark", {"height": 190, "layer": layers}, free="x")
 
 
 def entropy(figure: Mapping[str, Any] | None) -> Spec | None:
@@ -213,7 +214,7 @@ def training(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> S
             },
         },
         sort=list(CURVES.values()),
-        free_y=True,
+        free="y",
     )
 
 
@@ -374,12 +375,15 @@ def _facets(
     by: str,
     inner: Spec,
     sort: list[str] | None = None,
-    free_y: bool = False,
+    free: str | None = None,
 ) -> Spec:
-    """Small multiples; the page sets columns and widths to what fits."""
+    """Small multiples; the page sets columns and widths to what fits.
+
+    Panels share their scales, but for the axis that is `free`.
+    """
     order = sort or list(dict.fromkeys(row[by] for row in data))
     facet = {"field": by, "type": "nominal", "sort": order, "title": None}
-    scales = {"resolve": {"scale": {"y": "independent"}}} if free_y else {}
+    scales = {"resolve": {"scale": {free: "independent"}}} if free else {}
     return {"$schema": SCHEMA, "data": {"values": data}, "facet": facet, "spec": inner, **scales}
 
 

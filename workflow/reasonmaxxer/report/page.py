@@ -48,7 +48,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "count": count}
+    environment.filters |= {"duration": duration, "count": count, "points": points}
     run = Run(metrics, figures)
     try:
         return environment.get_template(TEMPLATE).render(
@@ -176,6 +176,10 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.0f} s"
     minutes = seconds / 60
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def points(change: float) -> str:
+    return f"{change:+.1f}".replace("-", "−")
 
 
 def count(number: float | None) -> str:

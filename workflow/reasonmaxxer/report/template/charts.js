@@ -39,7 +39,7 @@ function fitted(spec, width, config) {
     const gap = 22;
     // Room for what stands left of a panel: names of arms, or a y axis in one panel or in each.
     const names = copy.spec.height && copy.spec.height.step ? 8 + 6.4 * longest(copy, "arm") : 74;
-    const axes = copy.resolve ? 44 * columns + 14 : names;
+    const axes = copy.resolve?.scale.y ? 44 * columns + 14 : names;
     copy.columns = columns;
     copy.spacing = { row: 26, column: gap };
     copy.spec.width = Math.max(110, Math.min(560, Math.floor((width - axes - gap * (columns - 1) - 12) / columns)));
