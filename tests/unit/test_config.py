@@ -59,6 +59,14 @@ def test_the_minimal_config_is_valid():
             "benchmarks.short.samples: evaluation.protocol: paper sets it",
         ),
         ({"arms": {"base": {"selection": {"tau": 1}}}}, "is not trained: no overlays"),
+        ({"arms": {"x": {"kind": "distilled"}}}, "teacher goes with kind distilled"),
+        (
+            {"arms": {"x": {"kind": "grpo", "training": {"rank": 1}}}},
+            "no section of an arm of kind",
+        ),
+        ({"arms": {"x": {"kind": "distilled", "teacher": "no"}}}, "teacher: no arm 'no'"),
+        ({"arms": {"ours": {"evaluate": ["no"]}}}, "arms.ours.evaluate: no benchmark 'no'"),
+        ({"arms": {"x": {"kind": "grpo", "grpo": {"steps": 2}}}}, "4 is more than the 2 steps"),
         ({"arms": {"Bad Name": {}}}, "String should match pattern"),
         ({"evaluation": {"max_tokens": 512}}, "evaluation.max_tokens: 512 leaves no room"),
         (

@@ -7,7 +7,7 @@ import reference
 import torch
 
 from reasonmaxxer import head as head_module
-from reasonmaxxer.head import Head, kl_divergence, sampled_logprobs, score
+from reasonmaxxer.head import Head, kl_divergence, sampled_logprobs, score, top_divergence
 
 
 def _problem(vocabulary: int, rows: int, width: int = 24, seed: int = 0):
@@ -108,3 +108,28 @@ def test_memory_for_logits_is_bounded_by_the_tile():
     largest = max(rows.stop - rows.start for rows in head.tiles(len(hidden)))
     assert largest * head.vocabulary <= head_module.CPU_TILE_ELEMENTS
     assert score(head, hidden, targets, top_k=5).entropy.shape == (2000,)
+
+
+@pytest.mark.parametrize("tile", [300, 6 << 20], ids=["small-tiles", "one-tile"])
+def test_divergence_from_a_few_tokens_equals_the_reference(monkeypatch, tile):
+    monkeypatch.setattr(head_module, "CPU_TILE_ELEMENTS", tile)
+    weight, hidden, _ = _problem(97, rows=30)
+    generator = torch.Generator().manual_seed(4)
+    ids = torch.stack([torch.randperm(97, generator=generator)[:6] for _ in range(30)])
+    logprobs = torch.randn(30, 6, generator=generator).log_softmax(-1)
+    scale = torch.linspace(-2, 2, 30)
+
+    ours = hidden.clone().requires_grad_()
+    found = top_divergence(Head(weight), ours, ids, logprobs)
+    (found * scale).sum().backward()
+
+    exact = hidden.double().requires_grad_()
+    rows = exact @ weight.double().T
+    expected = []
+    for row, chosen, wanted in zip(rows, ids, logprobs.double(), strict=True):
+        gaps = wanted - reference.probabilities(row)[chosen].log()
+        expected.append((wanted.exp() * gaps).sum())
+    expected = torch.stack(expected)
+    (expected * scale.double()).sum().backward()
+    assert torch.allclose(found.double(), expected, atol=1e-5)
+    assert torch.allclose(ours.grad.double(), exact.grad, atol=1e-5)

@@ -130,3 +130,37 @@ def test_the_manifest_names_every_table_of_every_arm():
     assert "results/t/adapters/ours/choice.json" in files
     assert len(files) == len(set(files))
     assert json.dumps(manifest)
+
+
+def test_every_kind_of_arm_is_evaluated_from_its_own_weights():
+    config = config_with(
+        grpo={"max_tokens": 64},
+        arms={
+            "rl": {"kind": "grpo", "evaluate": ["short"]},
+            "rl-lora": {"kind": "grpo", "grpo": {"rank": 4}},
+            "small": {"kind": "distilled", "teacher": "rl", "distillation": {"samples": 2}},
+        },
+    )
+    folder = "results/t/adapters"
+    assert plan.model_of(config, "rl").path == f"{folder}/rl"
+    assert plan.model_of(config, "rl-lora").path == plan.model_of(config, "small").path == "m"
+    first = {arm: plan.arm_weights(config, arm)[:1] for arm in config.arms}
+    assert first == {
+        "base": [],
+        "ours": [f"{folder}/ours/adapter_model.safetensors"],
+        "rl": [f"{folder}/rl/model.safetensors"],
+        "rl-lora": [f"{folder}/rl-lora/adapter_model.safetensors"],
+        "small": [f"{folder}/small/adapter_model.safetensors"],
+    }
+    # The pool has ten problems.
+    assert plan.teacher_rollouts(config, "small") == "results/t/distillation/rl/p10.s2.parquet"
+
+
+def test_an_arm_is_evaluated_where_the_config_says():
+    source = {"lab": {}, "limit": 10}
+    config = config_with(
+        benchmarks={"long": {"source": source}}, arms={"ours": {"evaluate": ["long"]}}
+    )
+    arms = plan.manifest(config, "results/t")["arms"]
+    assert list(arms["base"]["evaluation"]) == ["short", "long"]
+    assert list(arms["ours"]["evaluation"]) == ["long"]

@@ -76,6 +76,22 @@ def test_a_new_benchmark_samples_nothing_else(project):
     }
 
 
+def test_an_arm_of_reinforcement_learning_touches_no_other(project):
+    arms = {
+        "grpo": {"kind": "grpo", "evaluate": ["short"]},
+        "kl": {"kind": "distilled", "teacher": "grpo", "evaluate": ["short"]},
+    }
+    jobs = project.would_run({"arms": arms, "grpo": {"max_tokens": 64}})
+    assert jobs == {
+        **{"train_grpo": 1, "choose_model": 1, "sample_teacher": 1, "distil_teacher": 1},
+        **{"evaluate_arm": 2, "judge_arm": 2},
+        **METRICS,
+    }
+    arms["grpo"]["grpo"] = {"rank": 4}
+    jobs = project.would_run({"arms": arms, "grpo": {"max_tokens": 64}})
+    assert jobs["choose_checkpoint"] == 1 and "choose_model" not in jobs
+
+
 def test_a_touched_file_runs_nothing(project):
     for path in (project.folder / "results/test/rollouts").rglob("*.parquet"):
         path.touch()

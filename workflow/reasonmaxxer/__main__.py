@@ -23,6 +23,8 @@ STAGES = {
     "entropies": "entropies",
     "selection": "selection",
     "training": "training",
+    "grpo": "grpo",
+    "distillation": "distillation",
     "adapter": "adapter",
     "evaluation": "evaluation",
     "reading": "reading",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import tempfile
@@ -15,10 +16,11 @@ import numpy as np
 
 from . import tables
 from .config import ModelConfig, PromptConfig, TrainingConfig, ValidationConfig, VerdictsConfig
-from .engine import open_engine
+from .engine import MODEL_WEIGHTS, open_engine
 from .errors import UserError
 from .evaluation import judged, reference_answers
-from .model import lora_config
+from .model import model_settings, pack_adapter
+from .prompts import load_tokenizer
 from .provenance import provenance
 from .rollouts import (
     GenerationJob,
@@ -29,6 +31,10 @@ from .rollouts import (
 )
 from .statistics import share_interval
 
+OURS = (
+    "trained offline on the base model's own rollouts at its high-entropy decision points, "
+    "everything else anchored to the base (arXiv 2605.06241)"
+)
 HELP = "choose an arm's checkpoint on the validation problems and pack it for PEFT and vLLM"
 
 
@@ -77,11 +83,15 @@ def _figures(number: int, problems: list[list[str]]) -> dict[str, Any]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_generation_arguments(parser)
     parser.add_argument("--arm", required=True, help="the arm's name, for the model card")
+    parser.add_argument("--what", default=OURS, help="how it was trained, for the model card")
     parser.add_argument("--checkpoints", required=True, nargs="+", type=Path, help="in order")
     parser.add_argument("--base", required=True, nargs="+", type=Path, help="base on validation")
     parser.add_argument("--training", required=True, help="config section `training`, as JSON")
     parser.add_argument("--validation", required=True, help="config section `validation`, as JSON")
     parser.add_argument("--verdicts", required=True, help="config section `verdicts`, as JSON")
+    parser.add_argument(
+        "--whole", action="store_true", help="checkpoints are whole models, and so is the result"
+    )
     parser.add_argument("--out", required=True, type=Path, help="folder of the adapter")
     parser.add_argument("--table", required=True, type=Path, help="table `validation` to write")
     parser.add_argument("--choice", required=True, type=Path, help="JSON of the choice to write")
@@ -102,8 +112,9 @@ def main(args: argparse.Namespace) -> None:
     for row, step in zip(figures, [0, *training.checkpoint_steps], strict=True):
         row["step"] = step
     record = {"chosen": chosen, "checkpoints": figures}
-    _pack(args.out, args.checkpoints[chosen - 1], model, training)
-    tables.write_text(args.out / "README.md", _card(args.arm, model, training, record))
+    _pack(args.out, args.checkpoints[chosen - 1], model, training, args.whole)
+    card = _card(args.arm, args.what, model, training, record, args.whole)
+    tables.write_text(args.out / "README.md", card)
     tables.write_text(args.choice, json.dumps(record, indent=1))
 
 
@@ -119,7 +130,7 @@ def _validated(
     engine = None
     for number, checkpoint in enumerate(args.checkpoints, start=1):
         with tempfile.TemporaryDirectory() as folder:
-            _pack(Path(folder), checkpoint, model, training)
+            _pack(Path(folder), checkpoint, model, training, args.whole)
             if engine is None:
                 engine = open_engine(job.engine, model, hardware(args), Path(folder))
             else:
@@ -136,33 +147,40 @@ def _by_problem(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     return list(found.values())
 
 
-def _pack(folder: Path, checkpoint: Path, model: ModelConfig, training: TrainingConfig) -> None:
-    """A folder that PEFT and `vllm serve --lora-modules` load unchanged."""
+def _pack(
+    folder: Path, checkpoint: Path, model: ModelConfig, training: TrainingConfig, whole: bool
+) -> None:
+    if whole:
+        pack_model(folder, checkpoint, model)
+    else:
+        pack_adapter(folder, checkpoint, model, training)
+
+
+def pack_model(folder: Path, checkpoint: Path, model: ModelConfig) -> None:
+    """A model folder: the checkpoint's weights with the base's tokenizer and settings."""
+    from transformers import GenerationConfig
+
     folder.mkdir(parents=True, exist_ok=True)
-    with tables.replacing(folder / "adapter_model.safetensors") as partial:
+    with tables.replacing(folder / MODEL_WEIGHTS) as partial:
         shutil.copyfile(checkpoint, partial)
-    tables.write_text(
-        folder / "adapter_config.json", json.dumps(peft_config(model, training), indent=1)
-    )
-
-
-def peft_config(model: ModelConfig, training: TrainingConfig) -> dict[str, Any]:
-    """adapter_config.json, as PEFT itself writes it."""
-    config = lora_config(training, model.path).to_dict()
-    config["revision"] = model.revision
-    return {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
+    settings = model_settings(model.path, model)
+    settings.save_pretrained(folder)
+    load_tokenizer(model).save_pretrained(folder)
+    with contextlib.suppress(OSError, ValueError):  # base models often come without one
+        GenerationConfig.from_pretrained(model.path, revision=model.revision).save_pretrained(
+            folder
+        )
 
 
 _CARD = Template("""\
 ---
 base_model: $base
-library_name: peft
-tags: [reasonmaxxer, lora]
+library_name: $library
+tags: [reasonmaxxer]
 ---
-# $arm: a ReasonMaxxer adapter for $base
+# $arm: $kind made from $base
 
-LoRA of rank $rank (alpha $alpha) on $targets, trained offline on the base model's own rollouts at
-its high-entropy decision points, everything else anchored to the base (arXiv 2605.06241).
+$shape, $what.
 
 Chosen on the validation problems: checkpoint $chosen of $count (step $step).
 
@@ -170,23 +188,37 @@ Chosen on the validation problems: checkpoint $chosen of $count (step $step).
 |---|---|---|---|
 $rows
 
-Serve it: `vllm serve $base --enable-lora --max-lora-rank $rank --lora-modules $arm=<this folder>`
+Serve it: `$serve`
 """)
 
 
-def _card(arm: str, model: ModelConfig, training: TrainingConfig, record: dict[str, Any]) -> str:
+def _card(
+    arm: str,
+    what: str,
+    model: ModelConfig,
+    training: TrainingConfig,
+    record: dict[str, Any],
+    whole: bool,
+) -> str:
     rows = record["checkpoints"]
     lines = [
         f"| {row['step'] or 'base'} | {row['pass_rate']:.3f} | {row['low']:.3f} to "
         f"{row['high']:.3f} | {row['parseable']:.3f} |"
         for row in rows
     ]
+    lora = f"LoRA of rank {training.rank} (alpha {training.alpha}) on {', '.join(training.targets)}"
+    serve = (
+        f"vllm serve {model.path} --enable-lora --max-lora-rank {training.rank} "
+        f"--lora-modules {arm}=<this folder>"
+    )
     return _CARD.substitute(
         arm=arm,
+        what=what,
         base=model.path,
-        rank=training.rank,
-        alpha=training.alpha,
-        targets=", ".join(training.targets),
+        library="transformers" if whole else "peft",
+        kind="a model" if whole else "an adapter",
+        shape="All parameters" if whole else lora,
+        serve="vllm serve <this folder>" if whole else serve,
         chosen=record["chosen"],
         count=len(rows) - 1,
         step=rows[record["chosen"]]["step"],

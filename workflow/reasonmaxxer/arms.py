@@ -24,7 +24,8 @@ def main_of(arms: Mapping[str, Mapping[str, Any]]) -> str | None:
 
 def is_rl(name: str, arm: Mapping[str, Any]) -> bool:
     """Whether an arm stands for RL: our own run, or a checkpoint that is compared."""
-    return name in RL_ARMS or (arm["kind"] == "checkpoint" and not arm.get("own_prompt"))
+    public = arm["kind"] == "checkpoint" and not arm.get("own_prompt")
+    return name in RL_ARMS or arm["kind"] == "grpo" or public
 
 
 def changes(name: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Seeds of neighbouring problems are this far apart, since sample i of a problem uses seed + i.
 SEED_SPACING = 1 << 20
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+MODEL_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ class Prompt:
 
 class Engine(Protocol):
     def use(self, adapter: Path | None) -> None:
-        """Run the base with the adapter in this folder from now on, or without one."""
+        """Run the base with the adapter in this folder from now on, or without one.
+
+        A folder that holds a whole model of the base's shape takes the base's place.
+        """
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[dict[str, Any]]:
         """Rows of the completion columns of `tables.SCHEMAS`, problem by problem."""
@@ -67,7 +71,8 @@ def open_engine(
     kind: str, model: ModelConfig, hardware: Hardware, adapter: Path | None = None
 ) -> Engine:
     """Start an engine with an adapter or without; `use` may change to another of its rank."""
-    rank = None if adapter is None else int(served_adapter(adapter)["r"])
+    lora = adapter is not None and not is_whole(adapter)
+    rank = int(served_adapter(adapter)["r"]) if adapter is not None and lora else None
     engine: Engine
     if kind == "vllm":
         engine = VllmEngine(model, hardware, rank)
@@ -130,7 +135,10 @@ class VllmEngine:
         return options
 
     def use(self, adapter: Path | None) -> None:
-        if self._on_gpu:
+        if adapter is not None and is_whole(adapter):
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(adapter)})
+            self._llm.reset_prefix_cache()
+        elif self._on_gpu:
             self._lora = None if adapter is None else self._lora_request(adapter)
         else:
             # vLLM's CPU build runs LoRA at a fifth of the speed and leaks it into base rows.
@@ -270,10 +278,13 @@ def merged_weights(model: ModelConfig, adapter: Path | None) -> Iterator[tuple[s
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
+    whole = adapter is not None and is_whole(adapter)
     merged: Any = AutoModelForCausalLM.from_pretrained(
-        model.path, revision=model.revision, dtype=torch.float32
+        str(adapter) if whole else model.path,
+        revision=None if whole else model.revision,
+        dtype=torch.float32,
     )
-    if adapter is not None:
+    if adapter is not None and not whole:
         merged = PeftModel.from_pretrained(merged, str(adapter)).merge_and_unload()
     tied = getattr(merged.config, "tie_word_embeddings", False)
     for name, weight in merged.state_dict().items():
@@ -326,6 +337,11 @@ def _has_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the folder holds a whole model instead of an adapter."""
+    return (folder / MODEL_WEIGHTS).is_file()
 
 
 def served_adapter(folder: Path) -> dict[str, Any]:

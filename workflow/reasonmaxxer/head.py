@@ -3,7 +3,7 @@
 Logits exist only as tiles of a few rows by the whole vocabulary, so their memory is bounded
 whatever the length of a batch. All logits and softmaxes are float32 (METHOD.md, section 2).
 
-A training row enters the loss through one number, its sampled log-prob or its KL. The gradient of
+A training row enters the loss through one number, its sampled log-prob or a KL. The gradient of
 that number with respect to the row's hidden state is computed while the row's tile is at hand and
 kept in place of the logits: [rows, hidden] instead of [rows, vocabulary], and no second pass over
 the head in backward.
@@ -156,6 +156,15 @@ def kl_divergence(head: Head, hidden: Tensor, base_hidden: Tensor) -> Tensor:
     return _Divergence.apply(hidden, base_hidden, head)
 
 
+def top_divergence(head: Head, hidden: Tensor, ids: Tensor, logprobs: Tensor) -> Tensor:
+    """KL(q || p_theta) [N] of `hidden` [N, H], for q given on some tokens alone (Eq. 4).
+
+    `ids` [N, k] are the tokens, `logprobs` [N, k] their log q, whose masses sum to 1.
+    Differentiable with respect to `hidden`.
+    """
+    return _TopDivergence.apply(hidden, (ids, logprobs), head)
+
+
 class _RowFunction(torch.autograd.Function):
     """A number a row, whose gradient with respect to its hidden state is kept from forward."""
 
@@ -206,6 +215,23 @@ class _Divergence(_RowFunction):
             if jacobian is not None:
                 # d KL / d z = p - p_b
                 jacobian[rows] = head.pull_back(probs.sub_(base_probs))
+        return result
+
+
+class _TopDivergence(_RowFunction):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, top: tuple[Tensor, Tensor], head: Head) -> Tensor:
+        jacobian = _keep(ctx, hidden)
+        result = torch.empty(len(hidden), device=hidden.device)
+        for rows in head.tiles(len(hidden)):
+            ids, logprobs = top[0][rows], top[1][rows]
+            masses = logprobs.exp()
+            probs, log_mass, logits = _softmax(head.logits(hidden[rows]))
+            gap = torch.linalg.vecdot(masses, logprobs - logits.gather(1, ids))
+            result[rows] = gap + log_mass
+            if jacobian is not None:
+                # d KL / d z = p - q
+                jacobian[rows] = head.pull_back(probs.scatter_add_(1, ids, -masses))
         return result
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import tables
 from .config import ModelConfig, TrainingConfig
 from .errors import UserError
 from .head import Head
@@ -201,6 +204,23 @@ def adapter_tensors(adapted: Any) -> dict[str, Tensor]:
 
     tensors: Mapping[str, Tensor] = get_peft_model_state_dict(adapted)
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def pack_adapter(folder: Path, weights: Path, model: ModelConfig, config: TrainingConfig) -> None:
+    """A folder that PEFT and `vllm serve --lora-modules` load unchanged."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tables.replacing(folder / "adapter_model.safetensors") as partial:
+        shutil.copyfile(weights, partial)
+    tables.write_text(
+        folder / "adapter_config.json", json.dumps(peft_config(model, config), indent=1)
+    )
+
+
+def peft_config(model: ModelConfig, config: TrainingConfig) -> dict[str, Any]:
+    """adapter_config.json, as PEFT itself writes it."""
+    values = lora_config(config, model.path).to_dict()
+    values["revision"] = model.revision
+    return {k: sorted(v) if isinstance(v, set) else v for k, v in values.items()}
 
 
 def _first_line(error: Exception) -> str:

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from .arms import main_of
-from .config import BenchmarkConfig, Config, ModelConfig, PromptConfig, SamplingConfig, Source
+from .config import (
+    BenchmarkConfig,
+    Config,
+    ModelConfig,
+    PromptConfig,
+    SamplingConfig,
+    Source,
+    TrainingConfig,
+)
 from .errors import UserError
 
 # What an arm without overlays shares with all others of its kind lies under this name.
@@ -249,6 +257,20 @@ def validation_job(config: Config) -> str:
     return generation_job(config, config.validation, share)
 
 
+def teacher_rollouts(config: Config, arm: str) -> str:
+    """The rollouts of its teacher that a distilled arm learns from."""
+    section = config.section_of(arm, "distillation")
+    problems = min(section.problems, sum(source.limit or 0 for source in config.problems.train))
+    teacher = config.arms[arm].teacher
+    return f"results/{config.run}/distillation/{teacher}/p{problems}.s{section.samples}.parquet"
+
+
+def teacher_job(config: Config, problems: int, samples: int) -> str:
+    """A teacher's rollouts: sampled as the base's are."""
+    share = {"first_sample": 0, "samples": samples, "first_problem": 0, "problems": problems}
+    return generation_job(config, config.rollouts, share)
+
+
 def prompt_of(config: Config, split: str) -> PromptConfig:
     """The prompt of a benchmark; training and validation problems take the run's own."""
     own: BenchmarkConfig | None = config.benchmarks.get(split)
@@ -262,7 +284,8 @@ def prompt_of_arm(config: Config, arm: str, split: str) -> PromptConfig:
 
 def prompts_json(config: Config) -> str:
     """For every split its prompt and how many tokens of completion must fit behind it."""
-    lengths = {"train": config.rollouts.max_tokens}
+    trained = [config.section_of(arm, "grpo").max_tokens for arm in config.of_kind("grpo")]
+    lengths = {"train": max([config.rollouts.max_tokens, *trained])}
     for split in (VALIDATION, *config.benchmarks):
         lengths[split] = protocol(config, split)[0].max_tokens
     return json.dumps(
@@ -276,8 +299,10 @@ def prompts_json(config: Config) -> str:
 
 def targets(config: Config) -> list[str]:
     """All modules that some arm puts an adapter on."""
-    arms = [None, *config.trained_arms]
-    return sorted({t for arm in arms for t in section_of(config, arm, "training").targets})
+    sections = [config.training]
+    for kind, name in (("trained", "training"), ("grpo", "grpo"), ("distilled", "distillation")):
+        sections += [config.section_of(arm, name) for arm in config.of_kind(kind)]
+    return sorted({target for section in sections for target in section.targets})
 
 
 def prompt_files(config: Config, split: str, arm: str | None = None) -> list[str]:
@@ -294,7 +319,35 @@ def verdicts_of(config: Config, benchmark: str) -> str:
 
 
 def model_of(config: Config, arm: str) -> ModelConfig:
+    """The model that an arm's completions come from, its adapter aside."""
+    if config.is_whole(arm):
+        own = {"path": arm_folder(config, arm), "revision": None, "gguf": None}
+        return config.model.model_copy(update=own)
     return config.arms[arm].model or config.model
+
+
+def arm_folder(config: Config, arm: str) -> str:
+    """Where an arm that is made here lies: an adapter, or a whole model."""
+    return f"results/{config.run}/adapters/{arm}"
+
+
+def arm_weights(config: Config, arm: str) -> list[str]:
+    """The files that make such an arm; none for the base and for public checkpoints."""
+    if arm not in config.of_kind("trained", "grpo", "distilled"):
+        return []
+    names = ("model.safetensors", "config.json")
+    if not config.is_whole(arm):
+        names = ("adapter_model.safetensors", "adapter_config.json")
+    return [f"{arm_folder(config, arm)}/{name}" for name in names]
+
+
+def checkpoint_training(config: Config, arm: str) -> TrainingConfig:
+    """Adapter and checkpoints of an arm that chooses among some, as the section `training`."""
+    if config.arms[arm].kind == "grpo":
+        training: TrainingConfig = config.section_of(arm, "grpo").as_training()
+        return training
+    own: TrainingConfig = config.section_of(arm, "training")
+    return own
 
 
 def model_files(path: str, model: ModelConfig) -> list[str]:
@@ -356,13 +409,12 @@ def evaluation_tables(config: Config, run: str, arm: str) -> dict[str, list[str]
             f"{run}/evaluation/{arm}/{benchmark}/{shard}.parquet"
             for shard in evaluation_shards(config, benchmark)
         ]
-        for benchmark in config.benchmarks
+        for benchmark in config.benchmarks_of(arm)
     }
 
 
 def manifest(config: Config, run: str) -> dict[str, Any]:
     """Where the metrics stage finds what, with the titles and settings it reports."""
-    trained = set(config.trained_arms)
     shards = rollout_shards(config)
     return {
         "run": config.run,
@@ -373,9 +425,10 @@ def manifest(config: Config, run: str) -> dict[str, Any]:
                 "title": arm.title,
                 "kind": arm.kind,
                 "own_prompt": _own_prompt(config, name),
-                "seed": config.section_of(name, "training").seed if name in trained else None,
+                "teacher": arm.teacher,
+                "seed": _seed(config, name),
                 "evaluation": evaluation_tables(config, run, name),
-                **_trained_files(config, run, name, name in trained),
+                **_made_files(config, run, name),
             }
             for name, arm in config.arms.items()
         },
@@ -409,26 +462,43 @@ def _own_prompt(config: Config, arm: str) -> dict[str, Any] | None:
     return {"template": prompt.template, "path": model.path, "revision": model.revision}
 
 
-def _trained_files(config: Config, run: str, arm: str, trained: bool) -> dict[str, str | None]:
-    if not trained:
-        keys = ("selection", "selection_summary", "training", "validation", "choice")
-        return dict.fromkeys(keys)
-    origin = selection_origin(config, arm)
-    return {
-        "selection": f"{run}/selection/{origin}.parquet",
-        "selection_summary": f"{run}/selection/{origin}.json",
-        "training": f"{run}/training/{arm}/log.parquet",
-        "validation": f"{run}/adapters/{arm}/validation.parquet",
-        "choice": f"{run}/adapters/{arm}/choice.json",
-    }
+# What the metrics stage reads of an arm that is made here, beside its evaluation.
+MADE_FILES = (
+    *("selection", "selection_summary", "training", "validation", "choice"),
+    *("grpo", "distillation"),
+)
+
+
+def _seed(config: Config, arm: str) -> int | None:
+    sections = {"trained": "training", "grpo": "grpo", "distilled": "distillation"}
+    section = sections.get(config.arms[arm].kind)
+    return None if section is None else int(config.section_of(arm, section).seed)
+
+
+def _made_files(config: Config, run: str, arm: str) -> dict[str, str | None]:
+    kind = config.arms[arm].kind
+    files: dict[str, str | None] = dict.fromkeys(MADE_FILES)
+    if kind == "trained":
+        origin = selection_origin(config, arm)
+        files["selection"] = f"{run}/selection/{origin}.parquet"
+        files["selection_summary"] = f"{run}/selection/{origin}.json"
+    if kind in ("trained", "distilled"):
+        files["training"] = f"{run}/training/{arm}/log.parquet"
+    if kind == "grpo":
+        files["grpo"] = f"{run}/training/{arm}/grpo.parquet"
+    if kind == "distilled":
+        files["distillation"] = f"{run}/adapters/{arm}/distillation.json"
+    if kind in ("trained", "grpo"):
+        files["validation"] = f"{run}/adapters/{arm}/validation.parquet"
+        files["choice"] = f"{run}/adapters/{arm}/choice.json"
+    return files
 
 
 def manifest_files(manifest: dict[str, Any]) -> list[str]:
     """Every file the manifest names."""
     arms = manifest["arms"].values()
     files = [path for arm in arms for shards in arm["evaluation"].values() for path in shards]
-    keys = ("selection", "selection_summary", "training", "validation", "choice")
-    files += [arm[key] for arm in arms for key in keys if arm[key] is not None]
+    files += [arm[key] for arm in arms for key in MADE_FILES if arm[key] is not None]
     for stage in ("rollouts", "verdicts", "entropies"):
         files += manifest[stage]
     files += [manifest[key] for key in ("reading", "contamination") if manifest[key] is not None]

@@ -99,6 +99,27 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("peak_memory_mb", pa.float32()),
         ]
     ),
+    # One row an optimiser step of GRPO. A step trains on all tokens of its rollouts, prompts
+    # included; `seconds` and `flops` hold sampling and training, not loading and saving.
+    "grpo": _schema(
+        [
+            ("step", pa.int32()),
+            ("reward", pa.float32()),  # mean over the step's rollouts
+            ("reward_std", pa.float32()),  # mean over problems of the spread within
+            ("same_reward", pa.float32()),  # share of problems without any spread
+            ("length", pa.float32()),  # mean tokens of a completion
+            ("truncated", pa.float32()),  # share cut off by the token limit
+            ("entropy", pa.float32()),
+            ("kl", pa.float32()),  # from the base, where beta asks for it
+            ("loss", pa.float32()),
+            ("gradient_norm", pa.float32()),
+            ("learning_rate", pa.float32()),
+            ("generated_tokens", pa.int64()),
+            ("trained_tokens", pa.int64()),
+            ("seconds", pa.float32()),
+            ("flops", pa.float64()),
+        ]
+    ),
     "evaluation": _schema([*_COMPLETION, *_VERDICT]),
     # The validation problems under each checkpoint; checkpoint 0 is the base itself.
     "validation": _schema([("checkpoint", pa.int32()), *_COMPLETION, *_VERDICT]),

@@ -278,10 +278,14 @@ class Trainer:
         input_ids = self.base.pad([rollout.ids for rollout in rollouts])
         rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)
         base_hidden = self.base_states.hidden(indices, input_ids)
+        hidden = self.hidden(input_ids)
+        return contrastive_loss(self.base.head, hidden, base_hidden, rows, self.config), rows
+
+    def hidden(self, input_ids: Tensor) -> Tensor:
+        """Last hidden states [B, T, H] of the model with its adapter, in its own type."""
         half = self.base.dtype != torch.float32
         with torch.autocast(self.base.device.type, self.base.dtype if half else None, half):
-            hidden = self.base.hidden(input_ids)
-        return contrastive_loss(self.base.head, hidden, base_hidden, rows, self.config), rows
+            return self.base.hidden(input_ids)
 
     # -- saving and resuming
 

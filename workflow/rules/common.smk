@@ -114,9 +114,30 @@ def all_shard_files(stage):
     return sorted({file for arm in arms for file in shard_files(stage, arm)})
 
 
-def adapter_of(wildcards):
-    """The adapter's files where the arm is a trained one: the other arms run as they are."""
-    if wildcards.arm not in CONFIG.trained_arms:
-        return []
-    folder = f"{RUN}/adapters/{wildcards.arm}"
-    return [f"{folder}/adapter_model.safetensors", f"{folder}/adapter_config.json"]
+def named(arms):
+    """The wildcard constraint that admits these arms, and nothing where there are none."""
+    return "|".join(map(re.escape, arms)) or "(?!)"
+
+
+def adapter_of(arm):
+    """The folder of the arm's adapter as an option; whole models and bases run as they are."""
+    if CONFIG.is_whole(arm) or not plan.arm_weights(CONFIG, arm):
+        return ""
+    return f"--adapter {plan.arm_folder(CONFIG, arm)}"
+
+
+def checkpoint_files(arm):
+    """The checkpoints that the arm's training writes."""
+    count = plan.checkpoint_training(CONFIG, arm).checkpoints
+    return [
+        f"{RUN}/training/{arm}/checkpoint-{number}.safetensors"
+        for number in range(1, count + 1)
+    ]
+
+
+def made_by(arm):
+    """How the arm came about, as options of the command that packs it."""
+    if CONFIG.arms[arm].kind != "grpo":
+        return ""
+    whole = " --whole" if CONFIG.is_whole(arm) else ""
+    return f"--what 'trained by GRPO with the rewards of the verifier'{whole}"

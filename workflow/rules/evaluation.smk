@@ -3,18 +3,22 @@ rule evaluation:
         [
             file
             for arm in CONFIG.arms
-            for benchmark in CONFIG.benchmarks
+            for benchmark in CONFIG.benchmarks_of(arm)
             for file in evaluation_files(arm, benchmark)
         ],
 
 
 rule evaluate_arm:
     input:
-        lambda wildcards: model_files(plan.model_of(CONFIG, wildcards.arm).path),
+        lambda wildcards: (
+            []
+            if CONFIG.is_whole(wildcards.arm)
+            else model_files(plan.model_of(CONFIG, wildcards.arm).path)
+        ),
         lambda wildcards: plan.prompt_files(CONFIG, wildcards.benchmark, wildcards.arm),
         problems=f"{RUN}/problems/{{benchmark}}.parquet",
         checked=CHECKED,
-        adapter=adapter_of,
+        weights=lambda wildcards: plan.arm_weights(CONFIG, wildcards.arm),
     output:
         f"{RUN}/completions/{{arm}}/{{benchmark}}/{{shard}}.parquet",
     log:
@@ -35,9 +39,7 @@ rule evaluate_arm:
         job=lambda wildcards: plan.evaluation_job(
             CONFIG, wildcards.benchmark, wildcards.shard
         ),
-        adapter=lambda wildcards, input: (
-            f"--adapter {Path(input.adapter[0]).parent}" if input.adapter else ""
-        ),
+        adapter=lambda wildcards: adapter_of(wildcards.arm),
         code=kept_code(
             "rollouts",
             f"{RUN}/completions/{{arm}}/{{benchmark}}/{{shard}}.parquet",

@@ -1,6 +1,10 @@
 rule training:
     input:
-        expand(f"{RUN}/training/{{arm}}/log.parquet", arm=CONFIG.trained_arms),
+        expand(
+            f"{RUN}/training/{{arm}}/log.parquet",
+            arm=CONFIG.of_kind("trained", "distilled"),
+        ),
+        expand(f"{RUN}/training/{{arm}}/grpo.parquet", arm=CONFIG.of_kind("grpo")),
 
 
 rule train_adapter:
@@ -17,6 +21,8 @@ rule train_adapter:
         f"{RUN}/logs/train_adapter/{{arm}}.log",
     benchmark:
         f"{RUN}/benchmarks/train_adapter/{{arm}}.tsv"
+    wildcard_constraints:
+        arm=named(CONFIG.trained_arms),
     retries: 1
     conda:
         ENVIRONMENT
@@ -36,12 +42,52 @@ rule train_adapter:
         " --checkpoints {output.checkpoints} > {log} 2>&1"
 
 
+rule train_grpo:
+    input:
+        model_files(),
+        plan.prompt_files(CONFIG, "train"),
+        problems=f"{RUN}/problems/train.parquet",
+        checked=CHECKED,
+    output:
+        log=f"{RUN}/training/{{arm}}/grpo.parquet",
+        checkpoints=expand(
+            f"{RUN}/training/{{{{arm}}}}/checkpoint-{{number}}.safetensors",
+            number=range(1, CONFIG.grpo.checkpoints + 1),
+        ),
+    log:
+        f"{RUN}/logs/train_grpo/{{arm}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/train_grpo/{{arm}}.tsv"
+    wildcard_constraints:
+        arm=named(CONFIG.of_kind("grpo")),
+    retries: 1
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.resources.training.threads
+    resources:
+        **asked("training"),
+    params:
+        model=section("model"),
+        prompt=section("prompt"),
+        verdicts=section("verdicts"),
+        config=lambda wildcards: CONFIG.section_of(wildcards.arm, "grpo").as_json(),
+        scratch=f"{RUN}/scratch/grpo/{{arm}}",
+        code=kept_code("grpo", f"{RUN}/training/{{arm}}/grpo.parquet"),
+    shell:
+        "python -m reasonmaxxer grpo --problems {input.problems}"
+        " --model-config {params.model:q} --prompt {params.prompt:q}"
+        " --verdicts {params.verdicts:q} --config {params.config:q}"
+        " --scratch {params.scratch}"
+        " --batch-tokens {resources.batch_tokens} --threads {threads} --out-log {output.log}"
+        " --checkpoints {output.checkpoints} > {log} 2>&1"
+
+
 rule adapter:
     input:
-        expand(
-            f"{RUN}/adapters/{{arm}}/adapter_model.safetensors",
-            arm=CONFIG.trained_arms,
-        ),
+        [
+            plan.arm_weights(CONFIG, arm)
+            for arm in CONFIG.of_kind("trained", "grpo", "distilled")
+        ],
 
 
 rule choose_checkpoint:
@@ -50,7 +96,7 @@ rule choose_checkpoint:
         plan.prompt_files(CONFIG, "validation"),
         problems=f"{RUN}/problems/validation.parquet",
         base=evaluation_files(CONFIG.base_arm, "validation"),
-        checkpoints=rules.train_adapter.output.checkpoints,
+        checkpoints=lambda wildcards: checkpoint_files(wildcards.arm),
     output:
         adapter=f"{RUN}/adapters/{{arm}}/adapter_model.safetensors",
         config=f"{RUN}/adapters/{{arm}}/adapter_config.json",
@@ -61,6 +107,14 @@ rule choose_checkpoint:
         f"{RUN}/logs/choose_checkpoint/{{arm}}.log",
     benchmark:
         f"{RUN}/benchmarks/choose_checkpoint/{{arm}}.tsv"
+    wildcard_constraints:
+        arm=named(
+            [
+                arm
+                for arm in CONFIG.of_kind("trained", "grpo")
+                if not CONFIG.is_whole(arm)
+            ]
+        ),
     retries: 1
     conda:
         ENVIRONMENT
@@ -71,9 +125,10 @@ rule choose_checkpoint:
         model=section("model"),
         prompt=section("prompt"),
         job=plan.validation_job(CONFIG),
-        training=lambda wildcards: CONFIG.section_of(
-            wildcards.arm, "training"
+        training=lambda wildcards: plan.checkpoint_training(
+            CONFIG, wildcards.arm
         ).as_json(),
+        made=lambda wildcards: made_by(wildcards.arm),
         validation=section("validation"),
         verdicts=section("verdicts"),
         code=kept_code("adapter", f"{RUN}/adapters/{{arm}}/validation.parquet"),
@@ -81,10 +136,26 @@ rule choose_checkpoint:
         "python -m reasonmaxxer adapter --arm {wildcards.arm} --problems {input.problems}"
         " --base {input.base} --checkpoints {input.checkpoints}"
         " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
-        " --training {params.training:q} --validation {params.validation:q}"
+        " {params.made} --training {params.training:q} --validation {params.validation:q}"
         " --verdicts {params.verdicts:q} --threads {threads}"
         " --kv-cache-mb {resources.kv_cache_mb}"
         " --gpu-memory-percent {resources.gpu_memory_percent}"
         " --tensor-parallel {resources.tensor_parallel}"
-        " --out $(dirname {output.adapter:q}) --table {output.table} --choice {output.choice}"
+        " --out $(dirname {output.config:q}) --table {output.table} --choice {output.choice}"
         " > {log} 2>&1"
+
+
+# The same for arms whose training made whole models.
+use rule choose_checkpoint as choose_model with:
+    output:
+        weights=f"{RUN}/adapters/{{arm}}/model.safetensors",
+        config=f"{RUN}/adapters/{{arm}}/config.json",
+        card=f"{RUN}/adapters/{{arm}}/README.md",
+        table=f"{RUN}/adapters/{{arm}}/validation.parquet",
+        choice=f"{RUN}/adapters/{{arm}}/choice.json",
+    log:
+        f"{RUN}/logs/choose_model/{{arm}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/choose_model/{{arm}}.tsv"
+    wildcard_constraints:
+        arm=named([arm for arm in CONFIG.of_kind("grpo") if CONFIG.is_whole(arm)]),

@@ -21,8 +21,10 @@ from .run import Config
 from .section import Section, explain
 from .stages import (
     ContaminationConfig,
+    DistillationConfig,
     EntropiesConfig,
     EvaluationConfig,
+    GrpoConfig,
     ReportConfig,
     RolloutsConfig,
     SamplingConfig,
@@ -37,8 +39,10 @@ __all__ = [
     "BenchmarkConfig",
     "Config",
     "ContaminationConfig",
+    "DistillationConfig",
     "EntropiesConfig",
     "EvaluationConfig",
+    "GrpoConfig",
     "HubSource",
     "ModelConfig",
     "ProblemsConfig",

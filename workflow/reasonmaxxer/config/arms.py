@@ -9,35 +9,60 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from .inputs import ModelConfig, PromptConfig
-from .section import Count, Section
+from .section import Count, Name, Section
+
+# The sections that an arm of a kind may overlay.
+OVERLAYS = {
+    "trained": ("rollouts", "selection", "training"),
+    "grpo": ("grpo",),
+    "distilled": ("distillation",),
+}
+SECTIONS = tuple(name for names in OVERLAYS.values() for name in names)
 
 
 class ArmConfig(Section):
     """One thing that is compared. Sections given here overlay the run's own."""
 
-    kind: Literal["base", "trained", "checkpoint"] = Field(
+    kind: Literal["base", "trained", "grpo", "distilled", "checkpoint"] = Field(
         "trained",
-        description="base: the frozen model. trained: an adapter of ours. checkpoint: `model`.",
+        description="base: the frozen model. trained: an adapter of ours. grpo: reinforcement "
+        "learning from the base. distilled: `teacher` in a LoRA. checkpoint: `model`.",
     )
     title: str | None = Field(None, description="Its name in the report.")
+    evaluate: list[Name] | None = Field(
+        None, description="Benchmarks it is evaluated on; null: all. The base takes all."
+    )
     model: ModelConfig | None = Field(None, description="With kind checkpoint: the model.")
     prompt: PromptConfig | None = Field(
         None,
         description="With kind checkpoint: its own prompt, on every benchmark. The arm is shown as "
         "a marked row and compared with nothing; an arm that is compared has the benchmarks'.",
     )
+    teacher: Name | None = Field(None, description="With kind distilled: the arm distilled.")
     rollouts: dict[str, Any] = Field(default_factory=dict, description="Overlay of rollouts.")
     selection: dict[str, Any] = Field(default_factory=dict, description="Overlay of selection.")
     training: dict[str, Any] = Field(default_factory=dict, description="Overlay of training.")
+    grpo: dict[str, Any] = Field(default_factory=dict, description="Overlay of grpo.")
+    distillation: dict[str, Any] = Field(
+        default_factory=dict, description="Overlay of distillation."
+    )
 
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:
-        if (self.kind == "checkpoint") != (self.model is not None):
-            raise ValueError("model goes with kind checkpoint, and only there")
+        for key, kind in (("model", "checkpoint"), ("teacher", "distilled")):
+            if (self.kind == kind) != (getattr(self, key) is not None):
+                raise ValueError(f"{key} goes with kind {kind}, and only there")
         if self.prompt is not None and self.kind != "checkpoint":
             raise ValueError("prompt goes with kind checkpoint, and only there")
-        if self.kind != "trained" and (self.rollouts or self.selection or self.training):
+        given = [name for name in SECTIONS if getattr(self, name)]
+        own = OVERLAYS.get(self.kind)
+        if given and own is None:
             raise ValueError(f"an arm of kind {self.kind} is not trained: no overlays")
+        for name in given:
+            if name not in (own or ()):
+                raise ValueError(f"{name} is no section of an arm of kind {self.kind}")
+        if self.kind == "base" and self.evaluate is not None:
+            raise ValueError("evaluate: the base is compared with every arm, so it takes all")
         return self
 
 
@@ -50,7 +75,7 @@ class SweepConfig(Section):
 
     arm: str = Field(description="The arm whose overlays the new ones start from.")
     grid: dict[
-        Annotated[str, Field(pattern=r"^(rollouts|selection|training)\.[a-z_]+$")],
+        Annotated[str, Field(pattern=rf"^({'|'.join(SECTIONS)})\.[a-z_]+$")],
         Annotated[list[Any], Field(min_length=1)],
     ] = Field(min_length=1, description="`section.key` -> the values it takes.")
 

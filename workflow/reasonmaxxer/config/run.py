@@ -7,13 +7,15 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from .arms import ArmConfig, ResourcesConfig, SweepConfig
+from .arms import SECTIONS, ArmConfig, ResourcesConfig, SweepConfig
 from .inputs import BenchmarkConfig, ModelConfig, ProblemsConfig, PromptConfig
 from .section import Name, Section, explain
 from .stages import (
     ContaminationConfig,
+    DistillationConfig,
     EntropiesConfig,
     EvaluationConfig,
+    GrpoConfig,
     ReportConfig,
     RolloutsConfig,
     SelectionConfig,
@@ -39,6 +41,8 @@ class Config(Section):
     entropies: EntropiesConfig = EntropiesConfig()
     selection: SelectionConfig = Field(default_factory=lambda: SelectionConfig(tau=1.4))
     training: TrainingConfig = TrainingConfig()
+    grpo: GrpoConfig = GrpoConfig()
+    distillation: DistillationConfig = DistillationConfig()
     validation: ValidationConfig = ValidationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     arms: dict[Name, ArmConfig] = Field(
@@ -79,12 +83,22 @@ class Config(Section):
         if len(bases) != 1:
             raise ValueError(f"arms: exactly one arm of kind base is needed, found {len(bases)}")
         for name, arm in self.arms.items():
-            if "checkpoints" in arm.training:
-                raise ValueError(f"arms.{name}.training.checkpoints: is the same for all arms")
-            for section in ("rollouts", "selection", "training"):
+            for section in ("training", "grpo"):
+                if "checkpoints" in getattr(arm, section):
+                    raise ValueError(f"arms.{name}.{section}.checkpoints: is the same for all arms")
+            for section in SECTIONS:
                 self._arm_section(name, arm, section)
+            for benchmark in arm.evaluate or ():
+                if benchmark not in self.benchmarks:
+                    raise ValueError(f"arms.{name}.evaluate: no benchmark '{benchmark}'")
+            if arm.teacher is not None and self.arms.get(arm.teacher, arm).kind == arm.kind:
+                raise ValueError(
+                    f"arms.{name}.teacher: no arm '{arm.teacher}' that is not distilled itself"
+                )
         self._protocol_is_whole()
-        for key in ("rollouts", "validation", "evaluation"):
+        keys = ["rollouts", "validation", "evaluation"]
+        keys += ["grpo"] if self.of_kind("grpo") else []
+        for key in keys:
             if getattr(self, key).max_tokens >= self.model.max_length:
                 raise ValueError(
                     f"{key}.max_tokens: {getattr(self, key).max_tokens} leaves no room for a "
@@ -130,4 +144,17 @@ class Config(Section):
 
     @property
     def trained_arms(self) -> list[str]:
-        return [name for name, arm in self.arms.items() if arm.kind == "trained"]
+        return self.of_kind("trained")
+
+    def of_kind(self, *kinds: str) -> list[str]:
+        """Names of the arms of these kinds, in the config's order."""
+        return [name for name, arm in self.arms.items() if arm.kind in kinds]
+
+    def is_whole(self, arm: str) -> bool:
+        """Whether training the arm makes a whole model instead of an adapter."""
+        return self.arms[arm].kind == "grpo" and self.section_of(arm, "grpo").rank is None
+
+    def benchmarks_of(self, arm: str) -> list[str]:
+        """The benchmarks an arm is evaluated on, in the config's order."""
+        wanted = self.arms[arm].evaluate
+        return [name for name in self.benchmarks if wanted is None or name in wanted]

@@ -155,6 +155,107 @@ class TrainingConfig(Section):
         return [max(1, round(self.steps * number / self.checkpoints)) for number in numbers]
 
 
+class GrpoConfig(SamplingConfig):
+    """Reinforcement learning by TRL's GRPOTrainer, from the verifier's rewards: kind grpo."""
+
+    temperature: Annotated[float, Field(gt=0, le=2)] = Field(1.0, description="Of sampling.")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Nucleus of sampling.")
+    seed: int = Field(42, ge=0, description="Seed of sampling, order and adapter.")
+    steps: Count = Field(60, description="Optimiser steps, each on rollouts of its own.")
+    prompts_per_step: Count = Field(16, description="Problems of a step.")
+    num_generations: Annotated[int, Field(ge=2)] = Field(
+        8, description="Completions of a problem: the group that advantages are taken in."
+    )
+    learning_rate: Annotated[float, Field(gt=0)] = Field(1e-6, description="AdamW's rate.")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="Linear warm-up.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's.")
+    gradient_clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Most gradient norm.")
+    beta: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Weight of the KL divergence from the base; 0: none."
+    )
+    epsilon: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="Clip of the ratio.")
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = Field(
+        "dapo", description="How TRL averages over tokens and completions."
+    )
+    rank: Annotated[int, Field(ge=1, le=512)] | None = Field(
+        None, description="LoRA rank; null: all parameters are trained."
+    )
+    alpha: Annotated[float, Field(gt=0)] = Field(64, description="With rank: LoRA alpha.")
+    targets: list[str] = Field(
+        ["q_proj", "k_proj", "v_proj", "o_proj"],
+        min_length=1,
+        description="With rank: linear modules that get an adapter.",
+    )
+    checkpoints: Annotated[int, Field(ge=1, le=20)] = Field(
+        4, description="Evenly spaced checkpoints; the best on validation is the arm."
+    )
+
+    @model_validator(mode="after")
+    def _checkpoints_fit(self) -> Self:
+        if self.checkpoints > self.steps:
+            raise ValueError(f"checkpoints: {self.checkpoints} is more than the {self.steps} steps")
+        return self
+
+    @property
+    def rollouts_per_step(self) -> int:
+        return self.prompts_per_step * self.num_generations
+
+    def as_training(self) -> TrainingConfig:
+        """Adapter and checkpoints in the terms of the section `training`."""
+        return TrainingConfig(
+            rank=self.rank or 1,
+            alpha=self.alpha,
+            targets=self.targets,
+            sequences=self.steps * self.rollouts_per_step,
+            sequences_per_step=self.rollouts_per_step,
+            checkpoints=self.checkpoints,
+            seed=self.seed,
+        )
+
+
+class DistillationConfig(Section):
+    """A teacher arm's next-token distributions distilled into a LoRA (Eq. 4): kind distilled."""
+
+    problems: Count = Field(100, description="Training problems that the teacher works.")
+    samples: Count = Field(1, description="The teacher's rollouts a problem.")
+    top_k: Annotated[int, Field(ge=1)] = Field(
+        64, description="Likeliest tokens of the teacher; its distribution is theirs alone."
+    )
+    rank: Annotated[int, Field(ge=1, le=512)] = Field(
+        32, description="LoRA rank; alpha is twice as much."
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="LoRA dropout.")
+    targets: list[str] = Field(
+        ["q_proj", "k_proj", "v_proj", "o_proj"],
+        min_length=1,
+        description="Linear modules that get an adapter; the paper's W_O is o_proj alone.",
+    )
+    epochs: Count = Field(3, description="Passes over the rollouts.")
+    sequences_per_step: Count = Field(16, description="Rollouts in one optimiser step.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(1e-4, description="Peak of AdamW's rate.")
+    warmup_share: Share = Field(0.1, description="Share of the steps with linear warm-up.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW's.")
+    seed: int = Field(42, ge=0, description="Seed of adapter initialisation and order.")
+
+    def as_training(self, rollouts: int) -> TrainingConfig:
+        """The trainer's settings for so many rollouts of the teacher."""
+        sequences = self.epochs * rollouts
+        steps = -(-sequences // self.sequences_per_step)
+        return TrainingConfig(
+            rank=self.rank,
+            alpha=2 * self.rank,
+            dropout=self.dropout,
+            targets=self.targets,
+            sequences=sequences,
+            sequences_per_step=self.sequences_per_step,
+            learning_rate=self.learning_rate,
+            warmup_steps=round(self.warmup_share * steps),
+            weight_decay=self.weight_decay,
+            checkpoints=1,
+            seed=self.seed,
+        )
+
+
 class ValidationConfig(SamplingConfig):
     """The checkpoint with the best pass@1 on the validation problems is the arm's adapter."""
 

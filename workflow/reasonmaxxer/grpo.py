@@ -1,0 +1,324 @@
+"""Stage `grpo`: reinforcement learning with the verifier's rewards, by TRL's GRPOTrainer.
+
+The yardstick that the recipe is measured against, from the same base, problems and prompt. What
+is ours here is the wiring: prompts as every arm has them, rewards from the verifier, checkpoints
+in a scratch folder to resume from, and a log of every step with its cost. Generation is
+transformers' `generate` inside TRL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import flops, tables
+from .config import GrpoConfig, ModelConfig, PromptConfig, VerdictsConfig
+from .errors import UserError
+from .model import check_targets, lora_config, model_fingerprint, model_settings
+from .prompts import encode, eos_token_ids, load_tokenizer, render, stop_ids, trim_stop
+from .provenance import provenance
+from .verifier.judge import judge_pairs
+
+HELP = "train an arm by reinforcement learning (GRPO) with the verifier's rewards"
+
+SAVE_SECONDS = 120.0
+WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
+# From this size on, a GPU recomputes activations in backward instead of keeping them.
+CHECKPOINTING_PARAMETERS = 1_000_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--problems", required=True, type=Path, help="table of training problems")
+    parser.add_argument("--model-config", required=True, help="config section `model` as JSON")
+    parser.add_argument("--prompt", required=True, help="config section `prompt` as JSON")
+    parser.add_argument("--verdicts", required=True, help="config section `verdicts` as JSON")
+    parser.add_argument("--config", required=True, help="config section `grpo` as JSON")
+    parser.add_argument("--out-log", required=True, type=Path, help="table `grpo` to write")
+    parser.add_argument(
+        "--checkpoints",
+        required=True,
+        nargs="+",
+        type=Path,
+        help="safetensors files to write, evenly spaced over the run, the last at its end",
+    )
+    parser.add_argument("--scratch", required=True, type=Path, help="folder for unfinished work")
+    parser.add_argument("--batch-tokens", type=int, default=16384, help="most tokens of a batch")
+    parser.add_argument("--threads", type=int, default=1, help="CPU cores")
+
+
+def main(args: argparse.Namespace) -> None:
+    torch.set_num_threads(args.threads)
+    run(
+        problems=args.problems,
+        model=ModelConfig.from_json(args.model_config),
+        prompt=PromptConfig.from_json(args.prompt),
+        verdicts=VerdictsConfig.from_json(args.verdicts),
+        config=GrpoConfig.from_json(args.config),
+        out_log=args.out_log,
+        checkpoints=args.checkpoints,
+        scratch=args.scratch,
+        batch_tokens=args.batch_tokens,
+        workers=args.threads,
+    )
+
+
+def run(
+    problems: Path,
+    model: ModelConfig,
+    prompt: PromptConfig,
+    verdicts: VerdictsConfig,
+    config: GrpoConfig,
+    out_log: Path,
+    checkpoints: Sequence[Path],
+    scratch: Path,
+    batch_tokens: int,
+    workers: int = 1,
+) -> None:
+    """Train, writing `checkpoints` and the log. An interrupted run goes on where it was saved."""
+    if len(checkpoints) != config.checkpoints:
+        raise UserError(
+            f"grpo.checkpoints: {config.checkpoints}, but --checkpoints names "
+            f"{len(checkpoints)} files"
+        )
+    if config.rank is not None:
+        check_targets(model_settings(model.path, model), config.targets)
+    sections = {"model": model, "prompt": prompt, "verdicts": verdicts, "grpo": config}
+    section = {name: value.model_dump(mode="json") for name, value in sections.items()}
+    record = provenance("grpo", section, inputs=[problems], seed=config.seed)
+    work = json.dumps({**record, "weights": model_fingerprint(model.path)}, sort_keys=True)
+    folder = scratch / hashlib.sha256(work.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+
+    tokenizer = load_tokenizer(model)
+    reward = Reward(tokenizer, prompt, verdicts, workers)
+    rows = training_rows(problems, model, prompt, tokenizer)
+    trainer = make_trainer(model, prompt, config, rows, reward, tokenizer, folder, batch_tokens)
+    trainer.train(resume_from_checkpoint=_last_saved(folder))
+    for index, path in enumerate(checkpoints, start=1):
+        with tables.replacing(path) as partial:
+            shutil.copyfile(folder / f"weights-{index}.safetensors", partial)
+    tables.write(out_log, "grpo", log_rows(trainer, config), record)
+    shutil.rmtree(folder)
+
+
+class Reward:
+    """1 for a correct completion, 0 for any other, by the verifier that judges every arm."""
+
+    __name__ = "correct"
+
+    def __init__(
+        self, tokenizer: Any, prompt: PromptConfig, verdicts: VerdictsConfig, workers: int
+    ) -> None:
+        self._tokenizer, self._stop = tokenizer, stop_ids(prompt, tokenizer)[1]
+        self._verdicts, self._workers = verdicts, workers
+
+    def __call__(
+        self, completion_ids: Sequence[list[int]], answer: Sequence[str], **_: Any
+    ) -> list[float]:
+        """Called by TRL with the sampled ids and the column `answer` of the training rows."""
+        texts = [trim_stop(ids, self._tokenizer, self._stop)[1] for ids in completion_ids]
+        pairs = zip(answer, texts, strict=True)
+        judged = judge_pairs(pairs, workers=self._workers, options=self._verdicts)
+        return [float(verdict.verdict == "correct") for verdict in judged]
+
+
+def training_rows(
+    problems: Path, model: ModelConfig, prompt: PromptConfig, tokenizer: Any
+) -> list[dict[str, str]]:
+    """{prompt, answer} of each problem. TRL takes a prompt as text and makes ids of it itself.
+
+    Raises `UserError` where that gives other ids than the other stages have.
+    """
+    read = list(tables.rows(problems, "problems", ["problem", "answer"]))
+    texts = [render(prompt, row["problem"], tokenizer) for row in read]
+    wanted = encode(prompt, [row["problem"] for row in read], tokenizer)
+    bos = tokenizer.bos_token
+    if bos and tokenizer(texts[:1])["input_ids"] != wanted[:1]:
+        # A template that spells the beginning-of-sequence token gets it twice.
+        texts = [text.removeprefix(bos) for text in texts]
+    if tokenizer(texts)["input_ids"] != wanted:
+        raise UserError(
+            f"model.path: {model.path}: its tokenizer adds special tokens to a prompt that the "
+            "other stages do not have; GRPO cannot be trained on the same prompts"
+        )
+    return [{"prompt": t, "answer": r["answer"]} for t, r in zip(texts, read, strict=True)]
+
+
+def make_trainer(
+    model: ModelConfig,
+    prompt: PromptConfig,
+    config: GrpoConfig,
+    rows: list[dict[str, str]],
+    reward: Reward,
+    tokenizer: Any,
+    folder: Path,
+    batch_tokens: int,
+) -> Any:
+    """TRL's trainer (a `trl.GRPOTrainer`), ready to train."""
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM
+    from trl import GRPOConfig, GRPOTrainer
+
+    on_gpu = torch.cuda.is_available()
+    whole = config.rank is None
+    half = on_gpu and model.dtype != "float32"
+    torch.manual_seed(config.seed)
+    # All parameters are trained in float32, whatever the model is run in.
+    loaded = AutoModelForCausalLM.from_pretrained(
+        model.path,
+        revision=model.revision,
+        dtype=getattr(torch, model.dtype) if half and not whole else torch.float32,
+    )
+    ends, _ = stop_ids(prompt, tokenizer)
+    loaded.generation_config.eos_token_id = sorted({*eos_token_ids(model, tokenizer), *ends})
+    order = prompt_order(len(rows), config)
+    longest = max(len(ids) for ids in tokenizer([row["prompt"] for row in rows])["input_ids"])
+    batch = batch_size(config.rollouts_per_step, batch_tokens, longest + config.max_tokens)
+    arguments = GRPOConfig(
+        output_dir=str(folder),
+        use_cpu=not on_gpu,
+        bf16=half and model.dtype == "bfloat16",
+        fp16=half and model.dtype == "float16",
+        gradient_checkpointing=on_gpu and loaded.num_parameters() > CHECKPOINTING_PARAMETERS,
+        per_device_train_batch_size=batch,
+        gradient_accumulation_steps=config.rollouts_per_step // batch,
+        num_generations=config.num_generations,
+        max_completion_length=config.max_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        max_steps=config.steps,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=config.warmup_steps,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.gradient_clip,
+        beta=config.beta,
+        epsilon=config.epsilon,
+        loss_type=config.loss_type,
+        shuffle_dataset=False,  # `prompt_order` did
+        seed=config.seed,
+        logging_steps=1,
+        save_strategy="no",  # `_keeper` says when
+        save_total_limit=1,
+        report_to="none",
+    )
+    trainer = GRPOTrainer(
+        model=loaded,
+        reward_funcs=reward,
+        args=arguments,
+        train_dataset=Dataset.from_list([rows[index] for index in order]),
+        processing_class=tokenizer,
+        peft_config=None if whole else lora_config(config.as_training(), model.path),
+    )
+    trainer.add_callback(_keeper(folder, config.as_training().checkpoint_steps))
+    return trainer
+
+
+def prompt_order(problems: int, config: GrpoConfig) -> list[int]:
+    """Which problem comes when, over the whole run: each round over them in a new random order.
+
+    The run is one epoch to the trainer, which does not find its place in the order of a second
+    one when it resumes.
+    """
+    rng = np.random.default_rng(config.seed)
+    wanted = config.steps * config.prompts_per_step
+    rounds = [rng.permutation(problems) for _ in range(-(-wanted // problems))]
+    return np.concatenate(rounds)[:wanted].tolist()
+
+
+def batch_size(rollouts: int, batch_tokens: int, length: int) -> int:
+    """The largest divisor of a step's rollouts whose batch stays within `batch_tokens`."""
+    fitting = [
+        n for n in range(1, rollouts + 1) if rollouts % n == 0 and n * length <= batch_tokens
+    ]
+    return max(fitting, default=1)
+
+
+def _keeper(folder: Path, steps: Sequence[int]) -> Any:
+    """A callback that saves at `steps` and every few minutes, and keeps the weights of `steps`."""
+    from transformers import TrainerCallback
+
+    class Keeper(TrainerCallback):
+        saved = time.monotonic()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            late = time.monotonic() - self.saved > SAVE_SECONDS
+            control.should_save = state.global_step in steps or late
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.saved = time.monotonic()
+            made = folder / f"checkpoint-{state.global_step}"
+            weights = next(made / name for name in WEIGHTS if (made / name).is_file())
+            for index, step in enumerate(steps, start=1):
+                if step == state.global_step:
+                    with tables.replacing(folder / f"weights-{index}.safetensors") as partial:
+                        shutil.copyfile(weights, partial)
+
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any
+        ) -> None:
+            if not all(math.isfinite(logs.get(key, 0.0)) for key in ("loss", "grad_norm")):
+                raise UserError(
+                    f"grpo: step {state.global_step}: the run has diverged (loss "
+                    f"{logs.get('loss')}, gradient norm {logs.get('grad_norm')}); lower "
+                    "grpo.learning_rate"
+                )
+
+    return Keeper()
+
+
+def _last_saved(folder: Path) -> str | None:
+    """The newest complete checkpoint: the trainer's state is the last file of one."""
+    saved = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    return str(max(saved, key=lambda path: int(path.name.split("-")[1]))) if saved else None
+
+
+def log_rows(trainer: Any, config: GrpoConfig) -> list[dict[str, Any]]:
+    """The log's rows, with each step's tokens, seconds and operations."""
+    weights = computing_parameters(trainer.model)
+    rows, seen = [], 0
+    for log in trainer.state.log_history:
+        if "num_tokens" not in log:
+            continue
+        tokens, seen = int(log["num_tokens"]) - seen, int(log["num_tokens"])
+        generated = round(log["completions/mean_length"] * config.rollouts_per_step)
+        operations = flops.forward(weights, tokens)
+        operations += flops.training(weights, tokens, config.rank is None)
+        rows.append(
+            {
+                "step": log["step"],
+                "reward": log["reward"],
+                "reward_std": log["reward_std"],
+                "same_reward": log["frac_reward_zero_std"],
+                "length": log["completions/mean_length"],
+                "truncated": log["completions/clipped_ratio"],
+                "entropy": log["entropy"],
+                "kl": log.get("kl"),
+                "loss": log["loss"],
+                "gradient_norm": log["grad_norm"],
+                "learning_rate": log["learning_rate"],
+                "generated_tokens": generated,
+                "trained_tokens": tokens,
+                "seconds": log["step_time"],
+                "flops": operations,
+            }
+        )
+    return rows
+
+
+def computing_parameters(model: Any) -> int:
+    """Weights that a token is multiplied with: all but an untied table of input embeddings."""
+    total = sum(p.numel() for name, p in model.named_parameters() if "lora_" not in name)
+    if model.config.tie_word_embeddings:
+        return total
+    return total - model.get_input_embeddings().weight.numel()

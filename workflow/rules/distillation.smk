@@ -1,0 +1,93 @@
+# A teacher's rollouts, shared by all arms that ask for as many of it.
+rule sample_teacher:
+    input:
+        lambda wildcards: (
+            []
+            if CONFIG.is_whole(wildcards.arm)
+            else model_files(plan.model_of(CONFIG, wildcards.arm).path)
+        ),
+        plan.prompt_files(CONFIG, "train"),
+        problems=f"{RUN}/problems/train.parquet",
+        checked=CHECKED,
+        weights=lambda wildcards: plan.arm_weights(CONFIG, wildcards.arm),
+    output:
+        f"{RUN}/distillation/{{arm}}/p{{problems}}.s{{samples}}.parquet",
+    log:
+        f"{RUN}/logs/sample_teacher/{{arm}}.p{{problems}}.s{{samples}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/sample_teacher/{{arm}}.p{{problems}}.s{{samples}}.tsv"
+    wildcard_constraints:
+        problems=r"\d+",
+        samples=r"\d+",
+    retries: 1
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.resources.generation.threads
+    resources:
+        **asked("generation"),
+    params:
+        model=lambda wildcards: plan.model_of(CONFIG, wildcards.arm).as_json(),
+        prompt=section("prompt"),
+        job=lambda wildcards: plan.teacher_job(
+            CONFIG, int(wildcards.problems), int(wildcards.samples)
+        ),
+        adapter=lambda wildcards: adapter_of(wildcards.arm),
+        code=kept_code(
+            "rollouts",
+            f"{RUN}/distillation/{{arm}}/p{{problems}}.s{{samples}}.parquet",
+            "distillation",
+        ),
+    shell:
+        "python -m reasonmaxxer rollouts --problems {input.problems} {params.adapter}"
+        " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
+        " --threads {threads} --kv-cache-mb {resources.kv_cache_mb}"
+        " --gpu-memory-percent {resources.gpu_memory_percent}"
+        " --tensor-parallel {resources.tensor_parallel} --out {output} > {log} 2>&1"
+
+
+rule distillation:
+    input:
+        [plan.arm_weights(CONFIG, arm) for arm in CONFIG.of_kind("distilled")],
+
+
+rule distil_teacher:
+    input:
+        model_files(),
+        weights=lambda wildcards: plan.arm_weights(
+            CONFIG, CONFIG.arms[wildcards.arm].teacher
+        ),
+        rollouts=lambda wildcards: plan.teacher_rollouts(CONFIG, wildcards.arm),
+    output:
+        adapter=f"{RUN}/adapters/{{arm}}/adapter_model.safetensors",
+        config=f"{RUN}/adapters/{{arm}}/adapter_config.json",
+        log=f"{RUN}/training/{{arm}}/log.parquet",
+        record=f"{RUN}/adapters/{{arm}}/distillation.json",
+    log:
+        f"{RUN}/logs/distil_teacher/{{arm}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/distil_teacher/{{arm}}.tsv"
+    wildcard_constraints:
+        arm=named(CONFIG.of_kind("distilled")),
+    retries: 1
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.resources.training.threads
+    resources:
+        **asked("training"),
+    params:
+        teacher=lambda wildcards: plan.model_of(
+            CONFIG, CONFIG.arms[wildcards.arm].teacher
+        ).as_json(),
+        teacher_adapter=lambda wildcards: adapter_of(CONFIG.arms[wildcards.arm].teacher),
+        model=section("model"),
+        config=lambda wildcards: CONFIG.section_of(
+            wildcards.arm, "distillation"
+        ).as_json(),
+        scratch=f"{RUN}/scratch/distillation/{{arm}}",
+        code=kept_code("distillation", f"{RUN}/training/{{arm}}/log.parquet"),
+    shell:
+        "python -m reasonmaxxer distillation --rollouts {input.rollouts}"
+        " --teacher {params.teacher:q} {params.teacher_adapter}"
+        " --model-config {params.model:q} --config {params.config:q} --scratch {params.scratch}"
+        " --batch-tokens {resources.batch_tokens} --threads {threads} --out-log {output.log}"
+        " --out $(dirname {output.config:q}) --record {output.record} > {log} 2>&1"
