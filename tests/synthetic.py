@@ -61,7 +61,7 @@ def make_run(
     manifest: dict[str, Any] = {
         "run": "synthetic",
         "model": {"path": str(folder / "model"), "revision": None},
-        "price_per_hour": 1.89,
+        "config": {"run": "synthetic", "training": {"seed": 42}},
         "arms": {},
         "benchmarks": {
             name: {

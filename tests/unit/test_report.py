@@ -136,6 +136,13 @@ def test_every_claim_has_a_verdict(run: dict[str, Any], id_: str) -> None:
     assert claim["claim"] in run["page"].text
 
 
+def test_the_page_shows_the_config_and_what_made_each_file(run: dict[str, Any]) -> None:
+    text = run["page"].text
+    assert "run: synthetic\ntraining:\n  seed: 42\nreport:\n  title: A <title>" in text
+    for made in run["figures"]["provenance"]:
+        assert made["file"] in text and made["sha256"][:12] in text and made["code"] in text
+
+
 # --- one file, no request, nothing executed -----------------------------------------------------
 
 

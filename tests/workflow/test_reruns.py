@@ -13,6 +13,7 @@ ROLLOUTS = {"sample_rollouts": 1, "judge_rollouts": 1, "score_rollouts": 1, **SE
 
 CASES = {
     "report title": ({"report": {"title": "Another"}}, PAGE),
+    "price of an hour": ({"report": {"price_per_hour": 2.0}}, PAGE),
     "samples of one suite": (
         {"benchmarks": {"far": {"samples": 8}}},
         {"evaluate_arm": 3, "judge_arm": 3, **READING},

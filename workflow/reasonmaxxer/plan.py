@@ -419,7 +419,6 @@ def manifest(config: Config, run: str) -> dict[str, Any]:
     return {
         "run": config.run,
         "model": {"path": config.model.path, "revision": config.model.revision},
-        "price_per_hour": config.report.price_per_hour,
         "arms": {
             name: {
                 "title": arm.title,
@@ -451,6 +450,10 @@ def manifest(config: Config, run: str) -> dict[str, Any]:
         },
         "reading": reading_file(config, run),
         "contamination": f"{run}/contamination.json" if config.contamination.check else None,
+        # For the page to show; without what changes no figure.
+        "config": config.model_dump(
+            mode="json", by_alias=True, exclude_none=True, exclude={"resources", "keep", "report"}
+        ),
     }
 
 

@@ -36,7 +36,6 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
     return {
         "run": manifest["run"],
         "model": manifest["model"]["path"],
-        "price_per_hour": manifest.get("price_per_hour"),
         "arms": [
             {
                 **{"name": name, **{key: arm.get(key) for key in ("title", "kind", "seed")}},
@@ -59,6 +58,7 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
         "pairs": collect_pairs(manifest, suite, threshold, tokens),
         "contamination": contamination(manifest),
         "warnings": warnings(manifest, suite, gates),
+        "config": manifest.get("config"),
         "provenance": provenance_rows(manifest),
     }
 

@@ -94,7 +94,7 @@ def context(
         "total_seconds": sum(row["seconds"] for row in stages),
         "charts": drawn,
         "versions": versions(figures),
-        "config": json.dumps(config.model_dump(mode="json"), indent=1),
+        "config": as_yaml({**(figures["config"] or {}), "report": config.model_dump(mode="json")}),
         "data": script_json({"rollouts": rollouts, "pairs": pairs, "titles": run.titles}),
         "specs": script_json(drawn),
         "rollouts": rollouts,
@@ -166,6 +166,12 @@ def script_json(data: Any) -> Any:
 
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return Markup(text.translate(ESCAPES))
+
+
+def as_yaml(config: Mapping[str, Any]) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100))
 
 
 def duration(seconds: float | None) -> str:
