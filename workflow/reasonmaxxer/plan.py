@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -193,7 +193,7 @@ def section_of(config: Config, arm: str | None, name: str) -> Any:
 # --- jobs -------------------------------------------------------------------------------------
 
 
-def generation_job(config: Config, sampling: SamplingConfig, share: dict[str, int]) -> str:
+def generation_job(config: Config, sampling: SamplingConfig, share: Mapping[str, Any]) -> str:
     """What a generation job is told, as one string: its own share only, never the whole."""
     job = sampling.model_dump(include=set(SamplingConfig.model_fields))
     return json.dumps({**job, **share, "engine": config.engine}, sort_keys=True)
