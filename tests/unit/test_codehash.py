@@ -19,16 +19,18 @@ def package(tmp_path, monkeypatch):
         assert old in text
         path.write_text(text.replace(old, new, 1))
 
+    cached = ("_source", "_nodes", "_exists", "_imports", "_significant")
+
+    def forget() -> None:
+        for function in cached:
+            getattr(codehash, function).cache_clear()
+
     def digest(module: str) -> str:
-        for function in (codehash._source, codehash._exists, codehash._imports):
-            function.cache_clear()
-        codehash._significant.cache_clear()
+        forget()
         return codehash.code_hash(module)
 
     yield edit, digest
-    for function in (codehash._source, codehash._exists, codehash._imports):
-        function.cache_clear()
-    codehash._significant.cache_clear()
+    forget()
 
 
 def test_comments_docstrings_and_blank_lines_do_not_count(package):

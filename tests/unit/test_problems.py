@@ -259,32 +259,30 @@ def shared(tmp_path):
 
 
 def cleaned(tmp_path, overlap):
+    """Both pools cleaned as the workflow does: validation of the benchmarks, training of both."""
     paths = shared(tmp_path)
-    command(
-        clean,
-        train=paths["train"],
-        validation=paths["validation"],
-        benchmarks=[paths["bench"]],
-        overlap=overlap,
-        out_train=tmp_path / "t.parquet",
-        out_validation=tmp_path / "v.parquet",
-    )
-    return paths
+    out = {split: tmp_path / "clean" / f"{split}.parquet" for split in ("validation", "train")}
+    others = [paths["bench"]]
+    for split, path in out.items():
+        flags = {"split": split, "overlap": overlap, "out": path}
+        command(clean, pool=paths[split], others=others, **flags)
+        others = [path, *others]
+    return {**out, "bench": paths["bench"]}
 
 
 def test_an_overlap_drops_the_training_problem_never_the_benchmarks(tmp_path):
     paths = cleaned(tmp_path, "drop")
     ids = {
-        name: tables.read(tmp_path / f"{name}.parquet", "problems")["problem_id"].to_pylist()
-        for name in ("t", "v")
+        split: tables.read(paths[split], "problems")["problem_id"].to_pylist()
+        for split in ("train", "validation")
     }
-    assert ids == {"t": ["t1", "t4"], "v": ["v1", "v2"]}
-    made = tables.provenance_of(tmp_path / "t.parquet", "problems")
+    assert ids == {"train": ["t1", "t4"], "validation": ["v1", "v2"]}
+    made = tables.provenance_of(paths["train"], "problems")
     assert (made["doubles"], made["overlap"]) == (1, {"bench": 1, "validation": 1})
     command(
         audit,
-        train=tmp_path / "t.parquet",
-        validation=tmp_path / "v.parquet",
+        train=paths["train"],
+        validation=paths["validation"],
         benchmarks=[paths["bench"]],
         out=tmp_path / "audit.json",
     )
@@ -300,7 +298,7 @@ def test_an_overlap_under_fail_is_told_with_both_ids(tmp_path):
     with pytest.raises(UserError, match=r"v3 is b1 of bench") as error:
         cleaned(tmp_path, "fail")
     assert "problems.overlap: drop" in str(error.value)
-    assert not (tmp_path / "t.parquet").exists()
+    assert not (tmp_path / "clean/validation.parquet").exists()
 
 
 def test_the_audit_stops_a_run_whose_splits_share_a_problem(tmp_path):

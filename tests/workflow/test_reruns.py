@@ -100,8 +100,8 @@ def test_a_touched_file_runs_nothing(project):
 
 
 def test_forcing_a_stage_runs_its_jobs(project):
-    jobs = project.would_run(None, "-R", "train_adapter")
-    assert jobs == TRAINING
+    jobs = project.would_run(None, "-R", "training")
+    assert jobs == {**TRAINING, "training": 1}
 
 
 @pytest.fixture

@@ -54,6 +54,11 @@ def _source(module: str) -> str:
 
 
 @functools.cache
+def _nodes(module: str) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(_source(module))))
+
+
+@functools.cache
 def _exists(module: str) -> bool:
     path = PACKAGE / Path(*module.split("."))
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
@@ -63,7 +68,7 @@ def _exists(module: str) -> bool:
 def _imports(module: str) -> tuple[str, ...]:
     found = []
     is_package = (PACKAGE / Path(*module.split(".")) / "__init__.py").exists()
-    for node in ast.walk(ast.parse(_source(module))):
+    for node in _nodes(module):
         if isinstance(node, ast.ImportFrom):
             base = _base(module, is_package, node)
             if base is not None:
@@ -93,7 +98,7 @@ def _significant(module: str) -> str:
     """The source without comments, docstrings, blank lines and trailing blanks."""
     source = _source(module)
     lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
+    for node in _nodes(module):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             _blank_docstring(node, lines)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):

@@ -5,9 +5,10 @@ Light, since the Snakefile calls it while the graph is built: no torch, no table
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,22 @@ from .config import (
 )
 from .errors import UserError
 
+# The jobs of every stage, by rule and in order; the rule of a stage's own name gathers their files.
+JOBS = {
+    "problems": ("load_problems", "clean_pool", "audit_problems", "check_model"),
+    "rollouts": ("sample_rollouts",),
+    "verdicts": ("judge_rollouts",),
+    "entropies": ("score_rollouts",),
+    "selection": ("select_positions",),
+    "training": ("train_adapter", "train_grpo"),
+    "adapter": ("choose_checkpoint", "choose_model"),
+    "distillation": ("sample_teacher", "distil_teacher"),
+    "evaluation": ("evaluate_arm", "judge_arm"),
+    "reading": ("read_pairs",),
+    "contamination": ("check_contamination",),
+    "metrics": ("compute_metrics",),
+    "report": ("render_report", "publish_report"),
+}
 # What an arm without overlays shares with all others of its kind lies under this name.
 SHARED = "main"
 VALIDATION = "validation"
@@ -98,12 +115,18 @@ def sources_json(config: Config, split: str) -> str:
     return json.dumps([source.model_dump(mode="json", by_alias=True) for source in sources])
 
 
-def register_entries(config: Config, split: str) -> str:
-    """What data/sources.yaml says of the sources that a split names, so that an edit counts."""
+@functools.cache
+def _registered(name: str) -> Any:
+    """An entry of data/sources.yaml, read once: a large graph asks for it thousands of times."""
     from .sources import entry_of
 
+    return entry_of(name)
+
+
+def register_entries(config: Config, split: str) -> str:
+    """What data/sources.yaml says of the sources that a split names, so that an edit counts."""
     named = [s.register_ for s in sources_of(config, split.removesuffix("-pool")) if s.register_]
-    return json.dumps({name: entry_of(name).model_dump(mode="json") for name in named})
+    return json.dumps({name: _registered(name).model_dump(mode="json") for name in named})
 
 
 def source_files(config: Config, split: str) -> list[str]:
@@ -193,7 +216,7 @@ def section_of(config: Config, arm: str | None, name: str) -> Any:
 # --- jobs -------------------------------------------------------------------------------------
 
 
-def generation_job(config: Config, sampling: SamplingConfig, share: Mapping[str, Any]) -> str:
+def generation_job(config: Config, sampling: SamplingConfig, share: dict[str, int]) -> str:
     """What a generation job is told, as one string: its own share only, never the whole."""
     job = sampling.model_dump(include=set(SamplingConfig.model_fields))
     return json.dumps({**job, **share, "engine": config.engine}, sort_keys=True)
@@ -227,9 +250,7 @@ def samples_by_size(source: Source) -> int:
     30 problems with one sample each say little; 16 of each say more than half as much as 480
     problems would. Where the number of problems is not known before they are read: 1.
     """
-    from .sources import entry_of
-
-    rows = entry_of(source.register_).rows if source.register_ else None
+    rows = _registered(source.register_).rows if source.register_ else None
     problems = min((n for n in (source.limit, rows) if n is not None), default=COMPLETIONS)
     samples = 1
     while samples < MOST_SAMPLES and samples * problems < COMPLETIONS:

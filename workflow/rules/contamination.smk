@@ -1,5 +1,6 @@
 rule contamination:
     input:
+        forcible("contamination"),
         f"{RUN}/contamination.json",
 
 

@@ -47,6 +47,7 @@ rule sample_teacher:
 
 rule distillation:
     input:
+        forcible("distillation"),
         [plan.arm_weights(CONFIG, arm) for arm in CONFIG.of_kind("distilled")],
 
 

@@ -1,5 +1,6 @@
 rule entropies:
     input:
+        forcible("entropies"),
         all_shard_files("entropies"),
 
 

@@ -1,5 +1,6 @@
 rule evaluation:
     input:
+        forcible("evaluation"),
         [
             file
             for arm in CONFIG.arms

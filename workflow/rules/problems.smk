@@ -3,6 +3,7 @@ SPLITS = ["train", "validation", *CONFIG.benchmarks]
 
 rule problems:
     input:
+        forcible("problems"),
         expand(f"{RUN}/problems/{{split}}.parquet", split=SPLITS),
         f"{RUN}/problems/audit.json",
         f"{RUN}/problems/preflight.json",
@@ -39,20 +40,20 @@ rule load_problems:
         " --verdicts {params.verdicts:q} --out {output} > {log} 2>&1"
 
 
-# With `overlap: fail` the audit looks at the benchmarks, and another benchmark redoes nothing here;
-# with `drop` the pools depend on them.
+# With `overlap: fail` the audit looks at the other splits, and another benchmark or validation set
+# redoes nothing here; with `drop` a pool depends on them.
 rule clean_pool:
     input:
-        train=f"{RUN}/problems/train-pool.parquet",
-        validation=f"{RUN}/problems/validation-pool.parquet",
-        benchmarks=CLEANED_OF,
+        pool=f"{RUN}/problems/{{pool}}-pool.parquet",
+        others=lambda wildcards: CLEANED_OF[wildcards.pool],
     output:
-        train=f"{RUN}/problems/train.parquet",
-        validation=f"{RUN}/problems/validation.parquet",
+        f"{RUN}/problems/{{pool}}.parquet",
     log:
-        f"{RUN}/logs/clean_pool.log",
+        f"{RUN}/logs/clean_pool/{{pool}}.log",
     benchmark:
-        f"{RUN}/benchmarks/clean_pool.tsv"
+        f"{RUN}/benchmarks/clean_pool/{{pool}}.tsv"
+    wildcard_constraints:
+        pool="train|validation",
     conda:
         ENVIRONMENT
     threads: CONFIG.resources.light.threads
@@ -60,11 +61,10 @@ rule clean_pool:
         **asked("light"),
     params:
         overlap=CONFIG.problems.overlap,
-        code=kept_code("problems", f"{RUN}/problems/train.parquet"),
+        code=kept_code("problems", f"{RUN}/problems/{{pool}}.parquet"),
     shell:
-        "python -m reasonmaxxer clean --train {input.train} --validation {input.validation}"
-        " --overlap {params.overlap} --benchmarks {input.benchmarks}"
-        " --out-train {output.train} --out-validation {output.validation} > {log} 2>&1"
+        "python -m reasonmaxxer clean --pool {input.pool} --split {wildcards.pool}"
+        " --overlap {params.overlap} --others {input.others} --out {output} > {log} 2>&1"
 
 
 rule audit_problems:

@@ -1,5 +1,6 @@
 rule reading:
     input:
+        forcible("reading"),
         plan.reading_file(CONFIG, RUN) or [],
 
 

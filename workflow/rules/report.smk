@@ -3,6 +3,7 @@ PAGE = f"{workflow.basedir}/workflow/reasonmaxxer/report/template"
 
 rule metrics:
     input:
+        forcible("metrics"),
         f"{RUN}/metrics.json",
 
 
@@ -10,7 +11,6 @@ rule compute_metrics:
     input:
         model_files(),
         plan.manifest_files(plan.manifest(CONFIG, RUN)),
-        footprint.manifest_files(footprint.manifest(CONFIG, RUN)),
     output:
         metrics=f"{RUN}/metrics.json",
         table=f"{RUN}/metrics.parquet",
@@ -27,7 +27,7 @@ rule compute_metrics:
         **asked("light"),
     params:
         # In the config's order, which is the page's.
-        manifest=json.dumps(manifest()),
+        manifest=json.dumps(plan.manifest(CONFIG, RUN)),
         code=code("metrics"),
     shell:
         "python -m reasonmaxxer metrics --manifest {params.manifest:q} --out {output.metrics}"
@@ -36,6 +36,7 @@ rule compute_metrics:
 
 rule report:
     input:
+        forcible("report"),
         "results/report.html",
 
 

@@ -1,5 +1,6 @@
 rule rollouts:
     input:
+        forcible("rollouts"),
         all_shard_files("rollouts"),
 
 

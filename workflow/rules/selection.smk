@@ -1,5 +1,6 @@
 rule selection:
     input:
+        forcible("selection"),
         sorted(
             {
                 f"{RUN}/selection/{plan.selection_origin(CONFIG, arm)}.parquet"

@@ -1,5 +1,6 @@
 rule training:
     input:
+        forcible("training"),
         expand(
             f"{RUN}/training/{{arm}}/log.parquet",
             arm=CONFIG.of_kind("trained", "distilled"),
@@ -84,6 +85,7 @@ rule train_grpo:
 
 rule adapter:
     input:
+        forcible("adapter"),
         [
             plan.arm_weights(CONFIG, arm)
             for arm in CONFIG.of_kind("trained", "grpo", "distilled")

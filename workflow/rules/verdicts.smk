@@ -1,5 +1,6 @@
 rule verdicts:
     input:
+        forcible("verdicts"),
         all_shard_files("verdicts"),
 
 
