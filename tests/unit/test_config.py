@@ -86,6 +86,52 @@ def test_a_mistake_is_named_with_its_key(changes, message):
     assert message in str(caught.value)
 
 
+OUT_OF_RANGE = {
+    "entropies": {"top_k": (0, 65)},
+    "selection": {
+        "problems": (0,),
+        "window": ((-0.1, 1), (0, 1.1)),
+        "min_problems": (0,),
+        "truncated": ("no",),
+        "trim_longest": (-0.1, 1),
+        "advantages": ("none",),
+        "gate": ("none",),
+        "tau": (-1,),
+        "share": (0, 1),
+        "seed": (-1,),
+    },
+    "training": {
+        "rank": (0, 513),  # beyond what the engine serves
+        "alpha": (0,),
+        "dropout": (-0.1, 1),
+        "targets": ([],),
+        "sequences": (0,),
+        "sequences_per_step": (0,),
+        "order": ("none",),
+        "learning_rate": (0, "nan"),
+        "warmup_steps": (-1,),
+        "decay_steps": (0,),
+        "weight_decay": (-1,),
+        "gradient_clip": (0,),
+        "anchor_weight": (-1, "inf"),
+        "advantage_clip": (0,),
+        "probability_floor": (0, 1),
+        "checkpoints": (0, 21),
+        "seed": (-1,),
+    },
+    "validation": {"min_parseable": (-0.1, 1.1), "samples": (0,)},
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [(s, k, v) for s, keys in OUT_OF_RANGE.items() for k, values in keys.items() for v in values],
+)
+def test_a_value_out_of_range_is_named_with_its_key(section, key, value):
+    with pytest.raises(UserError, match=rf"{section}\.{key}"):
+        validate(minimal(**{section: {key: value}}))
+
+
 def test_a_section_travels_as_json():
     section = TrainingConfig(rank=8)
     assert TrainingConfig.from_json(section.as_json()) == section

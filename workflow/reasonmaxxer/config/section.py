@@ -16,9 +16,11 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    """A part of the config. Unknown keys are errors."""
+    """A part of the config. Unknown keys are errors, and so are numbers that are not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
     def as_json(self) -> str:
         """The section as one string, keys sorted: what a rule has among its params."""
