@@ -72,6 +72,15 @@ def _run(folder, model, selection, files=2, **config):
     return names
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Training promises the same bits at the same number of threads: one, here and in forks."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     return reference.save_tiny(tmp_path_factory.mktemp("model"))
@@ -254,7 +263,6 @@ def _run_in_a_process(environment=None, **arguments) -> multiprocessing.Process:
     """A real process that can be killed; forked, since to start Python anew takes far longer."""
 
     def target() -> None:
-        torch.set_num_threads(1)
         os.environ.update(environment or {})
         # tqdm's lock is shared with the parent, which would wait for a killed child for ever.
         tqdm.set_lock(threading.RLock())
