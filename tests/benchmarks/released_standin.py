@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from peft import get_peft_model
 
 from reasonmaxxer.config import ModelConfig, TrainingConfig
 from reasonmaxxer.curriculum import learning_rate
-from reasonmaxxer.model import add_adapter, load_base
+from reasonmaxxer.model import load_base, lora_config
 from reasonmaxxer.objective import Rollout
 
 
@@ -38,7 +39,8 @@ class Trainer:
     def __init__(self, path: str, model_config: ModelConfig, config: TrainingConfig) -> None:
         self.config = config
         self.reference = load_base(path, model_config).model
-        self.model = add_adapter(load_base(path, model_config), config)
+        torch.manual_seed(config.seed)
+        self.model = get_peft_model(load_base(path, model_config).model, lora_config(config))
         self.model.train()
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(

@@ -247,7 +247,7 @@ def _train(args, model_config, config, rollouts, steps) -> tuple[float, list[flo
     with tempfile.TemporaryDirectory() as folder:
         kept = [Path(folder) / "states.safetensors"] if args.worker == "train-kept" else []
         for path in kept:  # the scorer's work, done before
-            store_states(trainer.base, trainer.adapted, rollouts, path, args.batch_tokens)
+            store_states(trainer.base, trainer.adapter, rollouts, path, args.batch_tokens)
         started = _now(args)
         trainer.base_states = base_states(trainer, steps, kept, Path(folder), args.batch_tokens)
         log = [

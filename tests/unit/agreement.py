@@ -13,7 +13,7 @@ import torch
 
 from reasonmaxxer.config import ModelConfig, TrainingConfig
 from reasonmaxxer.entropies import score_rollouts
-from reasonmaxxer.model import adapter_tensors, load_base
+from reasonmaxxer.model import load_base
 from reasonmaxxer.objective import Rollout
 from reasonmaxxer.training import Trainer
 
@@ -52,7 +52,7 @@ def assert_gradients_agree(
     trainer = trainer_of(model, sequences, spread, **config)
     totals = trainer.accumulate(range(len(sequences)), batch_tokens).means(len(sequences))
 
-    adapter = reference.Adapter.from_peft(adapter_tensors(trainer.adapted), scale=2.0)
+    adapter = reference.Adapter.from_peft(trainer.adapter.tensors(), scale=2.0)
     weight, floor = trainer.config.anchor_weight, trainer.config.probability_floor
     total, decision, anchor = reference.loss(
         reference.load(model), adapter, list(sequences), weight, floor=floor
@@ -64,10 +64,7 @@ def assert_gradients_agree(
     if weight:
         assert totals["anchor_loss"] == pytest.approx(anchor.item(), rel=1e-4, abs=1e-7)
     expected = adapter.gradients()
-    found = {
-        name.replace(".default", ""): parameter.grad
-        for name, parameter in trainer.parameters.items()
-    }
+    found = {name: parameter.grad for name, parameter in trainer.parameters.items()}
     assert found.keys() == expected.keys()
     errors = {name: (found[name].double() - expected[name]).norm() for name in expected}
     for name, gradient in expected.items():

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from reasonmaxxer import distillation, tables, training
 from reasonmaxxer.config import DistillationConfig, ModelConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.model import adapter_tensors, load_base
+from reasonmaxxer.model import load_base
 
 K = 6
 QUICK = {"rank": 4, "top_k": K, "sequences_per_step": 4, "learning_rate": 0.01, "dropout": 0.0}
@@ -86,7 +86,7 @@ def test_loss_and_gradients_equal_the_reference(models, rollouts):
         parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
     found = distiller.accumulate(range(len(sequences)), 64).means(len(sequences))
 
-    adapter = reference.Adapter.from_peft(adapter_tensors(distiller.adapted), scale=2.0)
+    adapter = reference.Adapter.from_peft(distiller.adapter.tensors(), scale=2.0)
     student, master = reference.load(Path(base.path)), reference.load(Path(teacher.path))
     means = []
     for sequence in sequences:

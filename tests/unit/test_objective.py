@@ -56,8 +56,9 @@ def test_loss_and_gradients_equal_the_reference_for_every_rollout(tmp_path, name
         {"anchor_weight": 3.0},
         {"probability_floor": 0.01},
         {"targets": ["q_proj", "down_proj", "gate_proj"]},
+        {"rank": 32, "alpha": 64},  # so wide beside the model that the narrow way is taken
     ],
-    ids=["no-anchor", "strong-anchor", "floor", "other-targets"],
+    ids=["no-anchor", "strong-anchor", "floor", "other-targets", "high-rank"],
 )
 def test_loss_and_gradients_equal_the_reference_for_every_option(tmp_path, config):
     assert_gradients_agree(reference.save_tiny(tmp_path / "model"), CASES["ragged"], 4096, **config)

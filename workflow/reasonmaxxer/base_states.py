@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from .batching import plan_batches
 from .errors import UserError
-from .model import Base, adapter_off
+from .lora import Adapter
+from .model import Base
 from .objective import Rollout
 from .tables import replacing
 
@@ -42,11 +43,11 @@ class BaseStates(Protocol):
 class LiveStates:
     """Computed when they are needed."""
 
-    def __init__(self, base: Base, adapted: Any) -> None:
-        self._base, self._adapted = base, adapted
+    def __init__(self, base: Base, adapter: Adapter) -> None:
+        self._base, self._adapter = base, adapter
 
     def hidden(self, indices: Sequence[int], input_ids: Tensor) -> Tensor:
-        with adapter_off(self._adapted):
+        with self._adapter.off():
             return self._base.hidden(input_ids)
 
 
@@ -74,10 +75,10 @@ class StoredStates:
 
 
 def store_states(
-    base: Base, adapted: Any, rollouts: Sequence[Rollout], path: Path, batch_tokens: int
+    base: Base, adapter: Adapter, rollouts: Sequence[Rollout], path: Path, batch_tokens: int
 ) -> None:
     """Compute the states of these rollouts into the file `path`."""
-    live = LiveStates(base, adapted)
+    live = LiveStates(base, adapter)
     keys = [rollout.key for rollout in rollouts]
     with writing_states(path, base.dtype, base.width, keys) as states:
         ends = np.cumsum([len(rollout.ids) for rollout in rollouts]).tolist()

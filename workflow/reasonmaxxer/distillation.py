@@ -175,7 +175,7 @@ class Distiller(Trainer):
         rollouts = [self.rollouts[i] for i in indices]
         input_ids = self.base.pad([rollout.ids for rollout in rollouts])
         rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)
-        hidden = self.hidden(input_ids).flatten(0, 1)[rows.decisions]
+        hidden = self.base.hidden(input_ids).flatten(0, 1)[rows.decisions]
         ids, logprobs = (torch.cat([self.targets[i][part] for i in indices]) for part in (0, 1))
         divergence = top_divergence(self.base.head, hidden, ids, logprobs)
         total = (rows.decision_weights * divergence).sum()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,39 +170,6 @@ def lora_config(config: TrainingConfig, path: str | None = None) -> Any:
         target_modules=list(config.targets),
         bias="none",
     )
-
-
-def add_adapter(base: Base, config: TrainingConfig) -> Any:
-    """Put a fresh adapter into the base model (in place); returns the `peft.PeftModel`.
-
-    Adapter weights are float32 whatever the base's type. Initialised from `config.seed`.
-    """
-    from peft import get_peft_model
-    from peft.tuners.lora import LoraLayer
-
-    torch.manual_seed(config.seed)
-    adapted = get_peft_model(base.model, lora_config(config))
-    for module in adapted.modules():
-        if isinstance(module, LoraLayer):
-            # Autocast brings a half-precision model's adapters down to its inputs; PEFT would
-            # widen the inputs instead and keep one float32 copy of them for every module.
-            module.cast_input_dtype_enabled = False
-    return adapted
-
-
-@contextlib.contextmanager
-def adapter_off(adapted: Any) -> Iterator[None]:
-    """The base model inside the block: adapter off, no gradients."""
-    with torch.no_grad(), adapted.disable_adapter():
-        yield
-
-
-def adapter_tensors(adapted: Any) -> dict[str, Tensor]:
-    """The adapter under PEFT's own keys: what `adapter_model.safetensors` holds."""
-    from peft import get_peft_model_state_dict
-
-    tensors: Mapping[str, Tensor] = get_peft_model_state_dict(adapted)
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def pack_adapter(folder: Path, weights: Path, model: ModelConfig, config: TrainingConfig) -> None:

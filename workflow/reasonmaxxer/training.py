@@ -33,10 +33,9 @@ from .batching import plan_batches
 from .config import ModelConfig, TrainingConfig
 from .curriculum import learning_rate, read_rollouts, training_steps
 from .errors import UserError
+from .lora import Adapter
 from .model import (
     Base,
-    adapter_tensors,
-    add_adapter,
     check_ids,
     check_targets,
     load_base,
@@ -170,9 +169,9 @@ def base_states(
     if repeats and exact and fits_on_disk(base, rollouts, folder):
         path = folder / "base-states.safetensors"
         if not path.exists():
-            store_states(base, trainer.adapted, rollouts, path, batch_tokens)
+            store_states(base, trainer.adapter, rollouts, path, batch_tokens)
         return StoredStates(base, rollouts, [path])
-    return LiveStates(base, trainer.adapted)
+    return LiveStates(base, trainer.adapter)
 
 
 # --- the loop ---------------------------------------------------------------------------------
@@ -192,8 +191,8 @@ class Trainer:
     ) -> None:
         self.base, self.rollouts, self.config = base, rollouts, config
         self.processes = processes or _Processes()
-        self.adapted = add_adapter(base, config)
-        self.parameters = {n: p for n, p in self.adapted.named_parameters() if p.requires_grad}
+        self.adapter = Adapter(base.model, config)
+        self.parameters = self.adapter.parameters()
         self.optimiser = torch.optim.AdamW(
             self.parameters.values(),
             lr=config.learning_rate,
@@ -202,8 +201,8 @@ class Trainer:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self.base_states = LiveStates(base, self.adapted)
-        self.adapted.train()
+        self.base_states = LiveStates(base, self.adapter)
+        base.model.train()
         if base.device.type == "cuda" and base.model.num_parameters() > CHECKPOINTING_PARAMETERS:
             base.model.gradient_checkpointing_enable({"use_reentrant": False})
 
@@ -278,14 +277,8 @@ class Trainer:
         input_ids = self.base.pad([rollout.ids for rollout in rollouts])
         rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)
         base_hidden = self.base_states.hidden(indices, input_ids)
-        hidden = self.hidden(input_ids)
+        hidden = self.base.hidden(input_ids)
         return contrastive_loss(self.base.head, hidden, base_hidden, rows, self.config), rows
-
-    def hidden(self, input_ids: Tensor) -> Tensor:
-        """Last hidden states [B, T, H] of the model with its adapter, in its own type."""
-        half = self.base.dtype != torch.float32
-        with torch.autocast(self.base.device.type, self.base.dtype if half else None, half):
-            return self.base.hidden(input_ids)
 
     # -- saving and resuming
 
@@ -293,7 +286,7 @@ class Trainer:
         from safetensors.torch import save_file
 
         with tables.replacing(path) as partial:
-            save_file(adapter_tensors(self.adapted), partial, metadata={"format": "pt"})
+            save_file(self.adapter.tensors(), partial, metadata={"format": "pt"})
 
     def _save(self, folder: Path, step: int, log: Sequence[dict[str, Any]]) -> None:
         """Everything the rest of the run depends on, in one file that appears at once."""
