@@ -35,6 +35,15 @@ CASES = {
         },
     ),
     "rollout temperature": ({"rollouts": {"temperature": 0.8}}, ROLLOUTS),
+    "token limit of the evaluation, and the threshold": (
+        {"evaluation": {"max_tokens": 120}, "selection": {"tau": 0.5}},
+        {"check_model": 1, **SELECTION, "evaluate_arm": 6, "judge_arm": 6},
+    ),
+    "prompt": (
+        {"prompt": {"template": "config/prompts/qwen_boxed.txt"}},
+        # The base's own evaluation, and its checks for the choice of checkpoints, as well.
+        {"check_model": 1, **ROLLOUTS, "evaluate_arm": 7, "judge_arm": 7},
+    ),
     "more rollouts": ({"rollouts": {"samples": 8}}, ROLLOUTS),
     "batch, memory, threads": (
         {"resources": {"training": {"batch_tokens": 999, "mem_mb": 2000, "threads": 2}}},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
+from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 
 from reasonmaxxer import plan
@@ -56,6 +57,41 @@ CLEANED_OF = {
         "train": ["validation", *CONFIG.benchmarks],
     }.items()
 }
+
+
+class NotAncient:
+    """The jobs behind each job, without those that have nothing but ancient() files of it."""
+
+    def __init__(self, depending):
+        self.depending = depending
+
+    def __getitem__(self, job):
+        return {
+            behind: files
+            for behind, files in self.depending[job].items()
+            if not all(file.is_ancient for file in files)
+        }
+
+
+def see_changes_behind_ancient_files(walk=DAG.bfs):
+    """Let Snakemake see what changed in a job that waits for another with ancient() alone.
+
+    Where a job runs, Snakemake 9.27 asks no job behind it for reasons of its own, since all of
+    them run anyway; those behind an ancient() file do not. With a changed prompt, which is checked
+    again, nothing but the check would run.
+    """
+
+    def bfs(self, direction, *jobs, **options):
+        behind = direction is self.depending
+        return walk(
+            self, NotAncient(direction) if behind else direction, *jobs, **options
+        )
+
+    DAG.bfs = bfs
+
+
+see_changes_behind_ancient_files()
+
 
 # Ancient: they stop a run that cannot work, and say nothing that changes what a job makes.
 CHECKED = ancient([f"{RUN}/problems/audit.json", f"{RUN}/problems/preflight.json"])
