@@ -20,6 +20,7 @@ include: "workflow/rules/distillation.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/reading.smk"
 include: "workflow/rules/contamination.smk"
+include: "workflow/rules/footprint.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -39,6 +39,30 @@ def test_the_minimal_config_is_valid():
     [
         ({"rollout": {}}, "rollout: unknown key; did you mean 'rollouts'?"),
         ({"selection": {"taus": 1.0}}, "selection.taus: unknown key; did you mean 'tau'?"),
+        (
+            {"footprint": {"teacher": "grpo", "benchmark": "short"}},
+            "footprint.teacher: grpo: is not one of: ours",
+        ),
+        (
+            {"footprint": {"teacher": "ours", "benchmark": "far"}},
+            "footprint.benchmark: far: is not one of: short",
+        ),
+        (
+            {
+                "footprint": {"teacher": "ours", "benchmark": "short"},
+                "selection": {"gate": "entropy-quantile", "share": 0.1},
+            },
+            "footprint.tau: is needed where selection has a share",
+        ),
+        (
+            {
+                "footprint": {
+                    **{"teacher": "ours", "benchmark": "short"},
+                    "pivotality": {"alternatives": 6},
+                }
+            },
+            "6 is more than the 5 tokens that entropies.top_k keeps",
+        ),
         ({"rollouts": {"samples": 1}}, "rollouts.samples: Input should be greater than"),
         ({"rollouts": {"temperature": "hot"}}, "rollouts.temperature: Input should be a valid"),
         ({"training": {"learning_rate": 0}}, "training.learning_rate"),

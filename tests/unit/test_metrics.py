@@ -376,3 +376,47 @@ def test_claims_without_figures_are_not_tested_and_evidence_decides(tmp_path: Pa
     assert verdicts["C2"] == "fails"  # one condition is enough
     assert verdicts["C3"] == verdicts["C8"] == verdicts["C10"] == "not tested"
     assert verdicts["C6"] in ("holds", "undecided", "fails")
+
+
+# --- the footprint analysis -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("teacher", ["grpo", "reasonmaxxer"])
+def test_claims_about_rl_are_judged_by_the_footprint_of_an_rl_arm_alone(
+    tmp_path: Path, teacher: str
+) -> None:
+    manifest = synthetic.make_run(tmp_path, arms=ARMS, **SMALL)
+    found, _ = metrics(tmp_path, synthetic.write_footprint(tmp_path, manifest, teacher))
+    verdicts = {claim["id"]: claim["verdict"] for claim in found["claims"]}
+    wanted = "holds" if teacher == "grpo" else "not tested"
+    assert [verdicts[id_] for id_ in ("C1", "C2", "C3", "C4")] == [wanted] * 4
+    assert found["footprint"]["is_rl"] is (teacher == "grpo")
+    rows = {row["name"]: row for row in found["footprint"]["interventions"]["rows"]}
+    assert rows["gate"]["recovery"]["value"] == pytest.approx(20 / 25)
+
+
+def test_c11_rests_on_the_many_samples_where_there_are_some(tmp_path: Path) -> None:
+    manifest = synthetic.make_run(tmp_path, arms=ARMS, **SMALL)
+    found, _ = metrics(tmp_path, synthetic.write_footprint(tmp_path, manifest, "grpo"))
+    capability = found["footprint"]["capability"]
+    curves = {(row["arm"], row["metric"]): row["value"] for row in capability["rows"]}
+    assert capability["k"] == 8
+    gap = curves["base", "pass@8"] - curves["grpo", "pass@8"]
+    assert capability["base_over_teacher"]["value"] == pytest.approx(gap)
+    (claim,) = (claim for claim in found["claims"] if claim["id"] == "C11")
+    assert f"{100 * gap:.1f}".replace("-", "−") in claim["conditions"][0]["found"]
+    (solved,) = capability["solved"]
+    counted = [solved[key] for key in ("only_arm", "only_base", "both", "neither")]
+    assert sum(counted) == capability["problems"] == 20
+
+
+def test_the_footprints_figures_are_rows_of_the_table_too(tmp_path: Path) -> None:
+    manifest = synthetic.make_run(tmp_path, arms=ARMS, **SMALL)
+    found, _ = metrics(tmp_path, synthetic.write_footprint(tmp_path, manifest, "grpo"))
+    rows = tables.read(tmp_path / "metrics.parquet", "metrics").to_pylist()
+    values = {(row["benchmark"], row["metric"]): row["value"] for row in rows}
+    greedy = found["footprint"]["texts"]["greedy"]
+    assert values["footprint:greedy", "reranked_share"] == greedy["reranked_share"]["value"]
+    assert ("footprint:interventions", "gate:recovery") in values
+    assert ("footprint:pivotality", "auc") in values
+    assert ("footprint:capability", "pass@8") in values

@@ -9,6 +9,8 @@ from test_config import minimal
 
 from reasonmaxxer import plan
 from reasonmaxxer.config import overlay, validate
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.footprint import plan as footprint
 
 ROOT = Path(__file__).parents[2]
 RULE = re.compile(
@@ -171,6 +173,46 @@ def test_an_arm_is_evaluated_where_the_config_says():
     arms = plan.manifest(config, "results/t")["arms"]
     assert list(arms["base"]["evaluation"]) == ["short", "long"]
     assert list(arms["ours"]["evaluation"]) == ["long"]
+
+
+# --- the footprint analysis ---------------------------------------------------------------------
+
+
+def analysed(**changes):
+    section = {"teacher": "ours", "benchmark": "short", **changes}
+    return config_with(selection={"tau": 1.0}, footprint=section)
+
+
+def test_a_part_of_the_analysis_is_told_its_own_keys_alone():
+    jobs = {
+        "greedy": footprint.greedy_job,
+        "decode": footprint.decode_job,
+        "continuations": footprint.continuations_job,
+        "capability": footprint.capability_job,
+    }
+    before = {name: job(analysed()) for name, job in jobs.items()}
+    for change, touched in (
+        ({"samples": 9}, set()),
+        ({"pivotality": {"margin": 0.1}}, set()),
+        ({"pivotality": {"positions": 9}}, {"continuations"}),
+        ({"capability": {"samples": 9}}, {"capability"}),
+        ({"top_tokens": 9}, {"decode"}),
+        ({"tau": 2.0}, {"decode", "continuations"}),
+        ({"problems": 9}, {"greedy", "decode"}),
+    ):
+        after = {name: job(analysed(**change)) for name, job in jobs.items()}
+        assert {name for name in jobs if before[name] != after[name]} == touched
+
+
+def test_the_analysis_names_its_files_and_how_to_get_it():
+    found = footprint.manifest(analysed(pivotality=None), "results/t")
+    assert found["tau"] == 1.0
+    assert found["pivotality"] is None
+    assert set(found["capability"]) == {"base", "ours"}
+    assert "results/t/footprint/capability/base.parquet" in footprint.manifest_files(found)
+    assert footprint.manifest(config_with(), "results/t") is None
+    with pytest.raises(UserError, match="footprint: is null"):
+        footprint.section(config_with())
 
 
 def test_every_rule_belongs_to_one_stage():

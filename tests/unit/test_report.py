@@ -198,6 +198,27 @@ def test_a_poor_run_has_a_page_that_says_so(
     assert said in re.sub(r"\s+", " ", Page(html).text)
 
 
+def test_the_footprint_section_shows_figures_or_how_to_get_them(tmp_path: Path) -> None:
+    manifest = synthetic.make_run(tmp_path, arms={"base": 0.3, "grpo": 0.5}, **SMALL)
+    for given in (manifest, synthetic.write_footprint(tmp_path, manifest, "grpo")):
+        found, suite = compute(given)
+        page = Page(page_of(tmp_path, found, figures(given, suite)))
+        drawn = [
+            attributes["data-chart"]
+            for _, attributes in page.elements
+            if "data-chart" in attributes
+        ]
+        charts = {"footprint", "interventions", "pivotality", "capability"}
+        if "footprint" in given:
+            assert charts <= set(drawn)
+            assert "80.00%" in page.text  # of the gain at the gate: (40 - 20) / (45 - 20)
+            assert "own by construction at temperature 0" in page.text
+        else:
+            assert not charts & set(drawn)
+            assert "Not tested: this run compares no teacher" in page.text
+            assert "footprint: {teacher: <arm>" in page.text
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"metrics\.json: cannot be read"):
         report.read_json(tmp_path / "metrics.json")

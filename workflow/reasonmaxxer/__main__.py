@@ -29,6 +29,11 @@ STAGES = {
     "evaluation": "evaluation",
     "reading": "reading",
     "contamination": "contamination",
+    "footprint": "footprint.positions",
+    "decode": "footprint.decode",
+    "interventions": "footprint.interventions",
+    "continuations": "footprint.continuations",
+    "pivotality": "footprint.pivotality",
     "metrics": "metrics",
     "report": "report.page",
 }

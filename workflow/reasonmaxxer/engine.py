@@ -52,8 +52,11 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Prompt:
+    """What is continued; `max_tokens` is its own limit where it has used up part of its room."""
+
     problem_id: str
     token_ids: list[int]
+    max_tokens: int | None = None
 
 
 class Engine(Protocol):
@@ -184,7 +187,7 @@ class VllmEngine:
                 n=sampling.count,
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
-                max_tokens=sampling.max_tokens,
+                max_tokens=prompt.max_tokens or sampling.max_tokens,
                 seed=problem_seed(sampling.seed, prompt.problem_id) + sampling.first,
                 stop=strings or None,
                 stop_token_ids=sorted({*self._eos, *ends}),
@@ -225,12 +228,13 @@ class TransformersEngine:
         ends, strings = self._ends(sampling)
         for prompt in tqdm(prompts, desc="generating", unit="problem"):
             torch.manual_seed(problem_seed(sampling.seed, prompt.problem_id) + sampling.first)
+            limit = prompt.max_tokens or sampling.max_tokens
             ids = torch.tensor([prompt.token_ids] * sampling.count, device=self._device)
             with torch.inference_mode():
                 output = self._model.generate(
                     ids,
                     attention_mask=torch.ones_like(ids),
-                    **self._options(sampling, ends, strings),
+                    **self._options(sampling, limit, ends, strings),
                 )
             completions = output.sequences[:, ids.shape[1] :].tolist()
             # Raw logits are before temperature and top-p, as the rollouts table wants them.
@@ -239,7 +243,7 @@ class TransformersEngine:
                 token_ids = self._until_end(completion, ends)
                 at = torch.tensor(token_ids, device=self._device)[:, None]
                 logprobs = scores[index, : len(token_ids)].gather(1, at)[:, 0].tolist()
-                ended = token_ids[-1] in ends or len(token_ids) < sampling.max_tokens
+                ended = token_ids[-1] in ends or len(token_ids) < limit
                 reason = "stop" if ended else "length"
                 sample = sampling.first + index
                 yield _row(prompt, sampling, sample, token_ids, logprobs, reason, self._tokenizer)
@@ -248,10 +252,12 @@ class TransformersEngine:
         ids, strings = stop_ids(PromptConfig(stop=list(sampling.stop)), self._tokenizer)
         return sorted({*self._eos, *ids}), strings
 
-    def _options(self, sampling: Sampling, ends: list[int], strings: list[str]) -> dict[str, Any]:
+    def _options(
+        self, sampling: Sampling, limit: int, ends: list[int], strings: list[str]
+    ) -> dict[str, Any]:
         options: dict[str, Any] = {
             "do_sample": sampling.temperature > 0,
-            "max_new_tokens": sampling.max_tokens,
+            "max_new_tokens": limit,
             "eos_token_id": ends,
             "pad_token_id": ends[0],
             "return_dict_in_generate": True,

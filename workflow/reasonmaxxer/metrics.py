@@ -20,6 +20,7 @@ from . import tables
 from .arms import base_of, lines, seeds_name
 from .claims import claims
 from .errors import UserError
+from .footprint.figures import analysis, metric_rows
 from .provenance import provenance
 from .report.figures import figures
 from .scores import Scores, check_protocol, load_scores, metric_values
@@ -60,12 +61,16 @@ def compute(manifest: Mapping[str, Any]) -> tuple[dict[str, Any], Suite]:
     rows += mean_rows(rows, list(suite))
     rows += seed_rows(manifest, rows)
     rows += contamination_rows(manifest)
+    footprint = analysis(manifest)
+    evidence = {**manifest.get("evidence", {}), **(footprint or {}).get("evidence", {})}
     found = {
         "run": manifest["run"],
         "rows": rows,
         "differences": all_differences(manifest, metrics, rows),
+        "claims": claims({**manifest, "evidence": evidence}, metrics),
+        "footprint": footprint,
     }
-    return {**found, "claims": claims(manifest, metrics)}, suite
+    return found, suite
 
 
 def load_suite(manifest: Mapping[str, Any]) -> Suite:
@@ -299,8 +304,9 @@ def main(args: argparse.Namespace) -> None:
     manifest = read_manifest(args.manifest)
     found, suite = compute(manifest)
     made_by = provenance("metrics", {"run": manifest["run"]})
-    tables.write(args.table, "metrics", found["rows"], made_by)
     tables.write(args.differences, "differences", found["differences"], made_by)
+    rows = [*found["rows"], *metric_rows(found["footprint"])]
+    tables.write(args.table, "metrics", rows, made_by)
     tables.write_text(args.out, json.dumps({**found, "provenance": made_by}, indent=1) + "\n")
     drawn = figures(manifest, suite)
     tables.write_text(args.figures, json.dumps(drawn, separators=(",", ":")) + "\n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ JOBS = {
     "distillation": ("sample_teacher", "distil_teacher"),
     "evaluation": ("evaluate_arm", "judge_arm"),
     "reading": ("read_pairs",),
+    "footprint": ("write_greedy_text", "measure_footprint"),
+    "interventions": ("decode_interventions", "judge_interventions"),
+    "pivotality": ("sample_continuations", "judge_continuations"),
+    "capability": ("sample_capability", "judge_capability"),
     "contamination": ("check_contamination",),
     "metrics": ("compute_metrics",),
     "report": ("render_report", "publish_report"),
@@ -216,7 +220,7 @@ def section_of(config: Config, arm: str | None, name: str) -> Any:
 # --- jobs -------------------------------------------------------------------------------------
 
 
-def generation_job(config: Config, sampling: SamplingConfig, share: dict[str, int]) -> str:
+def generation_job(config: Config, sampling: SamplingConfig, share: Mapping[str, Any]) -> str:
     """What a generation job is told, as one string: its own share only, never the whole."""
     job = sampling.model_dump(include=set(SamplingConfig.model_fields))
     return json.dumps({**job, **share, "engine": config.engine}, sort_keys=True)

@@ -40,6 +40,27 @@ _VERDICT = [
     ("reason", pa.string()),
 ]
 
+_DECODED = [
+    ("intervention", pa.string()),
+    ("problem_id", pa.string()),
+    ("prompt_token_ids", _IDS),
+    ("token_ids", _IDS),
+    ("finish_reason", pa.string()),  # stop, length
+    ("text", pa.string()),
+    ("touched", _IDS),  # positions whose token the intervention decided
+    ("changed", _IDS),  # those where it was not the base's own
+]
+_ALTERNATIVE = [
+    *_SAMPLE,
+    ("position", pa.int32()),
+    ("entropy", pa.float32()),  # of the base, in nats
+    ("gated", pa.bool_()),  # above the threshold
+    ("weight", pa.float64()),  # positions that this one stands for
+    ("rank", pa.int32()),  # of the alternative under the base, 1-based
+    ("token_id", pa.int32()),
+    ("logprob", pa.float32()),  # under the base
+]
+
 
 def _schema(fields: Sequence[tuple[str, pa.DataType]]) -> pa.Schema:
     return pa.schema([pa.field(name, kind) for name, kind in fields])
@@ -140,6 +161,32 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("trained_top_logprobs", _FLOATS),  # of the base's top_ids
         ]
     ),
+    # One row a position of a text, under the base and a teacher (Eq. 3).
+    "footprint": _schema(
+        [
+            *_SAMPLE,
+            ("position", pa.int32()),  # 0-based in the completion
+            ("token_id", pa.int32()),  # what stands there
+            ("entropy", pa.float32()),  # of the base, in nats
+            ("base_token", pa.int32()),  # the base's likeliest
+            ("teacher_token", pa.int32()),  # the teacher's likeliest
+            ("rank", pa.int32()),  # of the teacher's under the base: 1 is the base's own
+        ]
+    ),
+    # One row a (intervention, problem): greedy text of the base with some tokens put in.
+    "decoded": _schema(_DECODED),
+    "interventions": _schema([*_DECODED, *_VERDICT]),
+    # One row a continuation behind one of a position's likeliest tokens.
+    "continuations": _schema(
+        [
+            *_ALTERNATIVE,
+            ("continuation", pa.int32()),
+            ("finish_reason", pa.string()),
+            ("text", pa.string()),
+        ]
+    ),
+    # One row a (position, alternative).
+    "pivotality": _schema([*_ALTERNATIVE, ("continuations", pa.int32()), ("correct", pa.int32())]),
     "metrics": _schema(
         [
             ("arm", pa.string()),

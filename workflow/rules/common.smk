@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from reasonmaxxer.__main__ import COMMANDS
 from reasonmaxxer.codehash import code_hash
 from reasonmaxxer.config import validate
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.footprint import plan as footprint
 
 try:
     CONFIG = validate(config)
@@ -198,3 +200,66 @@ def made_by(arm):
         return ""
     whole = " --whole" if CONFIG.is_whole(arm) else ""
     return f"--what 'trained by GRPO with the rewards of the verifier'{whole}"
+
+
+def manifest():
+    """Where the metrics stage finds what."""
+    return {
+        **plan.manifest(CONFIG, RUN),
+        "footprint": footprint.manifest(CONFIG, RUN),
+    }
+
+
+# --- the footprint analysis: functions of wildcards, as the config may have no such section ---
+
+FOOTPRINT = f"{RUN}/footprint"
+
+
+def analysis():
+    """The section; an error that says how to get the analysis where it is off."""
+    try:
+        return footprint.section(CONFIG)
+    except UserError as error:
+        raise WorkflowError(str(error))
+
+
+def footprint_part(key, *files):
+    """Files of a part of the analysis, if it is on."""
+    if getattr(analysis(), key, True) is None:
+        raise WorkflowError(f"config: footprint.{key}: is null, so it is left out")
+    return list(files)
+
+
+def capability_files():
+    folder = f"{FOOTPRINT}/capability"
+    return [f"{folder}/{arm}.parquet" for arm in footprint.capability_arms(CONFIG)]
+
+
+def footprint_problems():
+    return f"{RUN}/problems/{analysis().benchmark}.parquet"
+
+
+def footprint_template():
+    return plan.prompt_files(CONFIG, analysis().benchmark)
+
+
+def footprint_prompt():
+    return plan.prompt_of(CONFIG, analysis().benchmark).as_json()
+
+
+def footprint_verdicts():
+    return plan.verdicts_of(CONFIG, analysis().benchmark)
+
+
+def arm_files(arm):
+    """The files of an arm's model, and its adapter where it is one."""
+    made = plan.arm_weights(CONFIG, arm)
+    whole = CONFIG.is_whole(arm)
+    return made + ([] if whole else model_files(plan.model_of(CONFIG, arm).path))
+
+
+def teacher_flags():
+    """The teacher's model and adapter as a command's flags."""
+    arm = analysis().teacher
+    model = shlex.quote(plan.model_of(CONFIG, arm).as_json())
+    return f"--teacher-config {model} {adapter_of(arm)}"

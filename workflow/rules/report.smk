@@ -11,6 +11,7 @@ rule compute_metrics:
     input:
         model_files(),
         plan.manifest_files(plan.manifest(CONFIG, RUN)),
+        footprint.manifest_files(footprint.manifest(CONFIG, RUN)),
     output:
         metrics=f"{RUN}/metrics.json",
         table=f"{RUN}/metrics.parquet",
@@ -27,7 +28,7 @@ rule compute_metrics:
         **asked("light"),
     params:
         # In the config's order, which is the page's.
-        manifest=json.dumps(plan.manifest(CONFIG, RUN)),
+        manifest=json.dumps(manifest()),
         code=code("metrics"),
     shell:
         "python -m reasonmaxxer metrics --manifest {params.manifest:q} --out {output.metrics}"

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from ..errors import UserError
 from .arms import ArmConfig, Resources, ResourcesConfig, SweepConfig
+from .footprint import CapabilityConfig, FootprintConfig, PivotalityConfig
 from .inputs import BenchmarkConfig, HubSource, ModelConfig, ProblemsConfig, PromptConfig, Source
 from .run import Config
 from .section import Section, explain
@@ -37,14 +38,17 @@ from .stages import (
 __all__ = [
     "ArmConfig",
     "BenchmarkConfig",
+    "CapabilityConfig",
     "Config",
     "ContaminationConfig",
     "DistillationConfig",
     "EntropiesConfig",
     "EvaluationConfig",
+    "FootprintConfig",
     "GrpoConfig",
     "HubSource",
     "ModelConfig",
+    "PivotalityConfig",
     "ProblemsConfig",
     "PromptConfig",
     "ReportConfig",

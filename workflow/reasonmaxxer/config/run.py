@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from .arms import SECTIONS, ArmConfig, ResourcesConfig, SweepConfig
+from .footprint import FootprintConfig
 from .inputs import BenchmarkConfig, ModelConfig, ProblemsConfig, PromptConfig
 from .section import Name, Section, explain
 from .stages import (
@@ -52,6 +53,9 @@ class Config(Section):
         default_factory=list, description="Further arms, one for each combination of some values."
     )
     contamination: ContaminationConfig = ContaminationConfig()
+    footprint: FootprintConfig | None = Field(
+        None, description="Analysis of where an arm departs from the base; null leaves it out."
+    )
     report: ReportConfig = ReportConfig()
     resources: ResourcesConfig = ResourcesConfig()
     keep: list[str] = Field(
@@ -104,6 +108,8 @@ class Config(Section):
                     f"{key}.max_tokens: {getattr(self, key).max_tokens} leaves no room for a "
                     f"prompt in model.max_length = {self.model.max_length}"
                 )
+        if self.footprint is not None:
+            self._check_footprint(self.footprint)
         return self
 
     def _protocol_is_whole(self) -> None:
@@ -120,6 +126,22 @@ class Config(Section):
                     f"{place}.{key}: evaluation.protocol: {self.evaluation.protocol} sets it; "
                     "leave one of the two out"
                 )
+
+    def _check_footprint(self, footprint: FootprintConfig) -> None:
+        if footprint.teacher not in self.arms or footprint.teacher == self.base_arm:
+            others = ", ".join(name for name in self.arms if name != self.base_arm)
+            raise ValueError(f"footprint.teacher: {footprint.teacher}: is not one of: {others}")
+        if footprint.benchmark not in self.benchmarks:
+            known = ", ".join(self.benchmarks)
+            raise ValueError(f"footprint.benchmark: {footprint.benchmark}: is not one of: {known}")
+        if footprint.tau is None and self.selection.tau is None:
+            raise ValueError("footprint.tau: is needed where selection has a share instead of tau")
+        wanted = footprint.pivotality.alternatives if footprint.pivotality else 0
+        if wanted > self.entropies.top_k:
+            raise ValueError(
+                f"footprint.pivotality.alternatives: {wanted} is more than the "
+                f"{self.entropies.top_k} tokens that entropies.top_k keeps"
+            )
 
     def _arm_section(self, name: str, arm: ArmConfig, section: str) -> Section:
         own: Section = getattr(self, section)

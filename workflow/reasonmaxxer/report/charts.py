@@ -9,15 +9,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..arms import SEED, changes, sweeps
-
-Spec = dict[str, Any]
-Rows = Sequence[Mapping[str, Any]]
-
-SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name; nothing is fetched
-PERCENT = {"format": ".0%"}
-RULE = {"type": "rule", "strokeWidth": 2}
-DOT = {"filled": True, "size": 60, "opacity": 1}
-INTERVAL = {"value": ".1%", "low": ".1%", "high": ".1%"}
+from .spec import (
+    DOT,
+    INTERVAL,
+    PERCENT,
+    Rows,
+    Spec,
+    arm_names,
+    by_arm,
+    facets,
+    single,
+    threshold_rule,
+    tips,
+    with_interval,
+)
 
 
 def accuracy(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
@@ -25,13 +30,13 @@ def accuracy(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spe
     data = _shown(rows, titles, order, ["accuracy"])
     if not data:
         return None
-    y = {"field": "arm", "type": "nominal", "sort": _names(titles, order), "title": None}
+    y = {"field": "arm", "type": "nominal", "sort": arm_names(titles, order), "title": None}
     x = {"type": "quantitative", "axis": {**PERCENT, "title": None}, "scale": {"zero": False}}
-    tooltip = _tips(arm="", **INTERVAL)
-    colour = _by_arm(titles, order, data) | {"legend": None}  # the names stand on the axis
+    tooltip = tips(arm="", **INTERVAL)
+    colour = by_arm(titles, order, data) | {"legend": None}  # the names stand on the axis
     shared = {"y": y, "color": colour}
-    layers = _with_interval(shared, "x", x, {"type": "point", **DOT}, tooltip)
-    return _facets(data, "benchmark", {"height": {"step": 22}, "layer": layers})
+    layers = with_interval(shared, "x", x, {"type": "point", **DOT}, tooltip)
+    return facets(data, "benchmark", {"height": {"step": 22}, "layer": layers})
 
 
 def pass_at_k(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
@@ -50,13 +55,13 @@ def pass_at_k(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Sp
         "axis": {"values": sorted({row["k"] for row in data}), "grid": False},
     }
     y = {"type": "quantitative", "axis": {**PERCENT, "title": "pass@k"}, "scale": {"zero": False}}
-    shared = {"x": x, "color": _by_arm(titles, order, data)}
+    shared = {"x": x, "color": by_arm(titles, order, data)}
     line = {"type": "line", "point": {"size": 30}}
     band = {"type": "area", "opacity": 0.13}
-    layers = _with_interval(shared, "y", y, line, _tips(arm="", k="", **INTERVAL), band)
+    layers = with_interval(shared, "y", y, line, tips(arm="", k="", **INTERVAL), band)
     layers[1]["encoding"]["strokeDash"] = shared["color"]  # not by colour alone
     # Each panel as far as its own k.
-    return _facets(data, "benchmark", {"height": 190, "layer": layers}, free="x")
+    return facets(data, "benchmark", {"height": 190, "layer": layers}, free="x")
 
 
 def entropy(figure: Mapping[str, Any] | None) -> Spec | None:
@@ -95,23 +100,11 @@ def entropy(figure: Mapping[str, Any] | None) -> Spec | None:
                 **{"field": "above", "type": "nominal", "legend": None},
                 "scale": {"domain": ["other", "decision"], "range": "emphasis"},
             },
-            "tooltip": _tips(low=".3f", high=".3f", positions=","),
+            "tooltip": tips(low=".3f", high=".3f", positions=","),
         },
     }
-    layers = [bars, *_threshold(threshold)] if threshold is not None else [bars]
-    return _single({"data": {"values": data}, "height": 220, "layer": layers})
-
-
-def _threshold(tau: float) -> list[Spec]:
-    data = {"values": [{"tau": tau, "label": f"tau = {tau:.3g}"}]}
-    x = {"field": "tau", "type": "quantitative"}
-    rule = {"type": "rule", "strokeWidth": 1.5, "strokeDash": [4, 3]}
-    text = {"type": "text", "align": "left", "dx": 5, "y": 8, "fontWeight": 600}
-    label = {"x": x, "text": {"field": "label"}}
-    return [
-        {"data": data, "mark": rule, "encoding": {"x": x}},
-        {"data": data, "mark": text, "encoding": label},
-    ]
+    layers = [bars, *threshold_rule(threshold)] if threshold is not None else [bars]
+    return single({"data": {"values": data}, "height": 220, "layer": layers})
 
 
 def pass_rates(pool: Mapping[str, Any] | None) -> Spec | None:
@@ -126,7 +119,7 @@ def pass_rates(pool: Mapping[str, Any] | None) -> Spec | None:
         }
         for correct, count in enumerate(pool["counts"])
     ]
-    return _single(
+    return single(
         {
             **{"data": {"values": data}, "height": 220, "mark": {"type": "bar"}},
             "encoding": {
@@ -142,7 +135,7 @@ def pass_rates(pool: Mapping[str, Any] | None) -> Spec | None:
                     **{"field": "use", "type": "nominal", "legend": None},
                     "scale": {"domain": ["all alike", "mixed"], "range": "emphasis"},
                 },
-                "tooltip": _tips(correct="", problems=""),
+                "tooltip": tips(correct="", problems=""),
             },
         }
     )
@@ -157,7 +150,7 @@ def gated_share(gates: Rows, titles: Mapping[str, str]) -> Spec | None:
     ]
     if not data:
         return None
-    return _single(
+    return single(
         {
             **{"data": {"values": data}, "height": 24 * len(data)},
             "mark": {"type": "bar", "height": {"band": 0.6}},
@@ -167,7 +160,7 @@ def gated_share(gates: Rows, titles: Mapping[str, str]) -> Spec | None:
                     **{"field": "share", "type": "quantitative"},
                     "axis": {"format": ".1%", "title": "share of positions"},
                 },
-                "tooltip": _tips(arm="", gate="", share=".2%"),
+                "tooltip": tips(arm="", gate="", share=".2%"),
             },
         }
     )
@@ -195,7 +188,7 @@ def training(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> S
     ]
     if not data:
         return None
-    return _facets(
+    return facets(
         data,
         "panel",
         {
@@ -209,8 +202,8 @@ def training(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> S
                     **{"field": "value", "type": "quantitative", "title": None},
                     "scale": {"zero": False},
                 },
-                "color": _by_arm(titles, order, data),
-                "tooltip": _tips(arm="", step="", value=".4g"),
+                "color": by_arm(titles, order, data),
+                "tooltip": tips(arm="", step="", value=".4g"),
             },
         },
         sort=list(CURVES.values()),
@@ -234,17 +227,17 @@ def validation(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) ->
     }
     y = {"type": "quantitative", "axis": {**PERCENT, "title": "validation pass rate"}}
     y["scale"] = {"zero": False}
-    apart = {"field": "arm", "type": "nominal", "sort": _names(titles, order)}
+    apart = {"field": "arm", "type": "nominal", "sort": arm_names(titles, order)}
     offset = {"xOffset": {**apart, "scale": {"range": [-14, 14]}}} if len(order) > 1 else {}
-    shared = {"x": x, "color": _by_arm(titles, order, data, "circle"), **offset}
-    tooltip = _tips(arm="", checkpoint="", **INTERVAL)
+    shared = {"x": x, "color": by_arm(titles, order, data, "circle"), **offset}
+    tooltip = tips(arm="", checkpoint="", **INTERVAL)
     ring = {
         "transform": [{"filter": "datum.chosen"}],
         "mark": {"type": "point", "size": 190, "strokeWidth": 2},
         "encoding": {**shared, "y": {**y, "field": "value"}},
     }
-    layers = _with_interval(shared, "y", y, {"type": "point", **DOT}, tooltip)
-    return _single({"data": {"values": data}, "height": 220, "layer": [*layers, ring]})
+    layers = with_interval(shared, "y", y, {"type": "point", **DOT}, tooltip)
+    return single({"data": {"values": data}, "height": 220, "layer": [*layers, ring]})
 
 
 def sweep(
@@ -282,53 +275,28 @@ def _sweep_chart(key: str, data: list[dict[str, Any]]) -> Spec:
     y = {"type": "quantitative", "axis": {**PERCENT, "title": "mean accuracy"}}
     y["scale"] = {"zero": False}
     mark = {"type": "line" if numeric else "point", "point": True}
-    layers = _with_interval({"x": x}, "y", y, mark, _tips(arm="", **INTERVAL))
-    return _single({"data": {"values": data}, "height": 200, "layer": layers})
+    layers = with_interval({"x": x}, "y", y, mark, tips(arm="", **INTERVAL))
+    return single({"data": {"values": data}, "height": 200, "layer": layers})
 
 
 def cost(stages: Rows) -> Spec | None:
     """Seconds by stage."""
     if not stages:
         return None
-    return _single(
+    return single(
         {
             "data": {"values": [dict(row) for row in stages]},
             **{"height": 24 * len(stages), "mark": {"type": "bar", "height": {"band": 0.6}}},
             "encoding": {
                 "y": {"field": "stage", "type": "nominal", "sort": None, "title": None},
                 "x": {"field": "seconds", "type": "quantitative"},
-                "tooltip": _tips(stage="", seconds=",.1f"),
+                "tooltip": tips(stage="", seconds=",.1f"),
             },
         }
     )
 
 
 # --- parts ------------------------------------------------------------------------------------
-
-
-def _with_interval(
-    shared: Spec,
-    channel: str,
-    scale: Spec,
-    mark: Spec,
-    tooltip: list[Spec],
-    interval: Spec | None = None,
-) -> list[Spec]:
-    """Two layers: the interval along `channel` (as a rule by default), the value upon it."""
-    ends = {channel: {**scale, "field": "low"}, f"{channel}2": {"field": "high"}}
-    value = {channel: {**scale, "field": "value"}}
-    return [
-        {"mark": interval or RULE, "encoding": {**shared, **ends}},
-        {"mark": mark, "encoding": {**shared, **value, "tooltip": tooltip}},
-    ]
-
-
-def _tips(**formats: str) -> list[Spec]:
-    """A tooltip's fields, each with its number format ("" for as it is)."""
-    return [
-        {"field": field, "format": how} if how else {"field": field}
-        for field, how in formats.items()
-    ]
 
 
 def _shown(
@@ -349,48 +317,6 @@ def _shown(
             row["metric"] == m or (m[-1] == "@" and row["metric"].startswith(m)) for m in metrics
         )
     ]
-
-
-def _names(titles: Mapping[str, str], order: Sequence[str]) -> list[str]:
-    return [titles[name] for name in order]
-
-
-def _by_arm(
-    titles: Mapping[str, str], order: Sequence[str], data: Rows, symbol: str = "stroke"
-) -> Spec:
-    """One colour (or dash) an arm, the same in every chart; the legend has those drawn here."""
-    drawn = {row["arm"] for row in data}
-    names = [name for name in _names(titles, order) if name in drawn]
-    legend = {
-        **{"orient": "top", "title": None, "columns": 4, "values": names},
-        **{"symbolType": symbol, "symbolOpacity": 1},
-    }
-    scale = {"domain": _names(titles, order)}
-    shown = legend if len(names) > 1 else None
-    return {"field": "arm", "type": "nominal", "scale": scale, "legend": shown}
-
-
-def _facets(
-    data: list[dict[str, Any]],
-    by: str,
-    inner: Spec,
-    sort: list[str] | None = None,
-    free: str | None = None,
-) -> Spec:
-    """Small multiples; the page sets columns and widths to what fits.
-
-    Panels share their scales, but for the axis that is `free`.
-    """
-    order = sort or list(dict.fromkeys(row[by] for row in data))
-    facet = {"field": by, "type": "nominal", "sort": order, "title": None}
-    scales = {"resolve": {"scale": {free: "independent"}}} if free else {}
-    return {"$schema": SCHEMA, "data": {"values": data}, "facet": facet, "spec": inner, **scales}
-
-
-def _single(spec: Spec) -> Spec:
-    """One chart as wide as its place."""
-    fit = {"type": "fit-x", "contains": "padding"}
-    return {"$schema": SCHEMA, "width": "container", "autosize": fit, **spec}
 
 
 def _as_number(text: str) -> float | str:

@@ -17,7 +17,7 @@ from typing import Any
 from .. import tables
 from ..config import ReportConfig
 from ..errors import UserError
-from . import charts, timings, view
+from . import charts, footprint, timings, view
 from .timings import Job
 from .view import Run
 
@@ -88,6 +88,7 @@ def context(
         "differences": run.metrics["differences"],
         "claims": run.metrics["claims"],
         "tally": view.tally(run.metrics["claims"]),
+        "footprint": footprint.section(run.metrics.get("footprint"), run.titles),
         "published": published,
         "paper": view.beside_paper(run, published, config.reference),
         "stages": stages,
@@ -124,6 +125,7 @@ def all_charts(run: Run, stages: list[dict[str, Any]]) -> dict[str, Any]:
         "training": charts.training(figures["training"], run.titles, single),
         "validation": charts.validation(figures["validation"], run.titles, single),
         "cost": charts.cost(stages),
+        **footprint.all_charts(run.metrics.get("footprint"), run.titles),
     }
     own = view.swept_values(figures["gates"])
     sweeps = charts.sweep(rows, list(run.arms), own)

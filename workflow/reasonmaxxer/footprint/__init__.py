@@ -1,0 +1,1 @@
+"""Where a teacher departs from the base: footprint, interventions, pivotal positions."""
