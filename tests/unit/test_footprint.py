@@ -340,7 +340,7 @@ def test_recovery_is_a_share_of_the_oracles_gain(tmp_path: Path) -> None:
         "base": [n < 20 for n in range(100)],
         "oracle": [n < 60 for n in range(100)],
         "gate": [n < 50 for n in range(100)],
-        "random-positions": [n < 21 for n in range(100)],
+        "random-positions": [n < 20 for n in range(100)],
     }
     path = write_interventions(tmp_path / "i.parquet", right)
     found = intervention_figures(str(path))
@@ -348,7 +348,9 @@ def test_recovery_is_a_share_of_the_oracles_gain(tmp_path: Path) -> None:
     assert found["gain"]["value"] == pytest.approx(0.4)
     assert rows["gate"]["recovery"]["value"] == pytest.approx(0.75)
     assert 0.5 < rows["gate"]["recovery"]["low"] < 0.75 < rows["gate"]["recovery"]["high"] < 1
-    assert rows["random-positions"]["recovery"]["value"] == pytest.approx(0.025)
+    nothing = rows["random-positions"]["recovery"]  # none of 100 problems differs
+    assert nothing["value"] == 0
+    assert -0.12 < nothing["low"] < -0.05 < 0.05 < nothing["high"] < 0.12
     assert rows["gate"]["touched"]["value"] == pytest.approx(0.2)
     assert rows["gate"]["changed"]["value"] == pytest.approx(0.1)
 

@@ -392,7 +392,7 @@ def test_claims_about_rl_are_judged_by_the_footprint_of_an_rl_arm_alone(
     assert [verdicts[id_] for id_ in ("C1", "C2", "C3", "C4")] == [wanted] * 4
     assert found["footprint"]["is_rl"] is (teacher == "grpo")
     rows = {row["name"]: row for row in found["footprint"]["interventions"]["rows"]}
-    assert rows["gate"]["recovery"]["value"] == pytest.approx(20 / 25)
+    assert rows["gate"]["recovery"]["value"] == pytest.approx(100 / 125)
 
 
 def test_c11_rests_on_the_many_samples_where_there_are_some(tmp_path: Path) -> None:

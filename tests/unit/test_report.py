@@ -211,7 +211,7 @@ def test_the_footprint_section_shows_figures_or_how_to_get_them(tmp_path: Path) 
         charts = {"footprint", "interventions", "pivotality", "capability"}
         if "footprint" in given:
             assert charts <= set(drawn)
-            assert "80.00%" in page.text  # of the gain at the gate: (40 - 20) / (45 - 20)
+            assert "80.00%" in page.text  # of the gain at the gate: (200 - 100) / (225 - 100)
             assert "own by construction at temperature 0" in page.text
         else:
             assert not charts & set(drawn)

@@ -53,6 +53,16 @@ def analysis(manifest: Mapping[str, Any]) -> Figures | None:
     return {**found, "is_rl": rl, "evidence": evidence(found) if rl else {}}
 
 
+def files(own: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """(path, table) of every file behind the analysis."""
+    if not own:
+        return []
+    names = {"greedy": "footprint", "sampled": "footprint"}
+    names |= {name: name for name in ("interventions", "pivotality")}
+    found = [(own[key], name) for key, name in names.items() if own[key]]
+    return found + [(path, "evaluation") for path in own["capability"].values()]
+
+
 def evidence(found: Figures) -> dict[str, dict[str, float]]:
     """The figures that claims C1 to C4 and C11 are held against."""
     greedy = found["texts"]["greedy"]
@@ -193,13 +203,23 @@ def intervention_figures(path: str) -> Figures:
             {
                 **{"name": name, "accuracy": vars(share_interval(right[name], 1))},
                 **{key: _touched(rows, key) for key in ("touched", "changed")},
-                "recovery": ratio(right[name] - right["base"], right["oracle"] - right["base"])
+                "recovery": recovery(right[name], right["base"], right["oracle"])
                 if shown and name != "base"
                 else None,
             }
             for name, rows in groups.items()
         ],
     }
+
+
+def recovery(ours: Values, base: Values, oracle: Values) -> dict[str, float] | None:
+    """(ours - base) / (oracle - base) with its interval over problems, each one value a problem."""
+    gained = ours - base
+    if np.ptp(gained) > 0:
+        return ratio(gained, oracle - base)
+    # No problem differs: how many might, in units of the gain.
+    found, whole = paired_difference(ours, base), float((oracle - base).mean())
+    return {key: getattr(found, key) / whole for key in ("value", "low", "high")}
 
 
 def _touched(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, float] | None:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from .. import tables
 from ..arms import main_of
 from ..config import ModelConfig
+from ..footprint.figures import files as footprint_files
 from ..prompts import load_tokenizer
 from ..provenance import sha256
 from ..scores import Scores
@@ -307,6 +308,7 @@ def provenance_rows(manifest: Manifest) -> list[dict[str, Any]]:
             (arm[key], key) for key in ("selection", "training", "validation") if arm.get(key)
         ]
         files += [(path, "evaluation") for shards in arm["evaluation"].values() for path in shards]
+    files += footprint_files(manifest.get("footprint"))
     keys = ("stage", "config", "code", "seed", "versions")
     found = []
     for path, name in dict.fromkeys((str(path), name) for path, name in files):

@@ -203,7 +203,7 @@ def interventions(found: Figures) -> Spec:
 def pivotality(found: Figures, tau: float) -> Spec:
     """Positions by entropy and by how much the choice there changes the chance of success."""
     x: Spec = {"field": "entropy", "type": "quantitative"}
-    x["axis"] = {"title": "entropy of the base's next token, nats"}
+    x["axis"] = {"title": "entropy of the base's next token, nats", "tickCount": 8}
     y: Spec = {"field": "effect", "type": "quantitative"}
     y["axis"] = {**PERCENT, "title": "best minus worst alternative, right answers"}
     dots = {
