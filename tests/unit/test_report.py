@@ -236,6 +236,10 @@ def jobs(tmp_path: Path) -> list[timings.Job]:
         "select_positions/random-gate": 2,
         "train_adapter/reasonmaxxer": 30,
         "train_adapter/random-gate": 31,
+        "train_grpo/grpo": 120,
+        "choose_model/grpo": 8,
+        "sample_teacher/grpo.p100.s1": 3,
+        "distil_teacher/kl-r8": 5,
         "evaluate_arm/base.validation.s0-3": 7,
         "evaluate_arm/reasonmaxxer.chains.s0-3": 50,
         "audit_problems": "-",
@@ -248,10 +252,18 @@ def jobs(tmp_path: Path) -> list[timings.Job]:
 
 
 def test_an_arm_costs_its_own_stages_and_the_shared_ones_once(jobs: list[timings.Job]) -> None:
-    arms = ["base", "reasonmaxxer", "random-gate"]
+    arms = {
+        **{"base": {"kind": "base"}, "reasonmaxxer": {"kind": "trained"}},
+        **{"random-gate": {"kind": "trained"}, "grpo": {"kind": "grpo"}},
+        "kl-r8": {"kind": "distilled", "teacher": "grpo"},
+    }
     assert timings.arm_seconds(jobs, "reasonmaxxer", arms) == 100 + 20 + 1 + 30 + 7
     assert timings.arm_seconds(jobs, "random-gate", arms) == 100 + 20 + 2 + 31 + 7
     assert timings.arm_seconds(jobs, "base", arms) is None
+    assert timings.arm_seconds(jobs, "random-gate", arms, shared=False) == 2 + 31
+    # Nothing of the offline recipe; a student after its teacher.
+    assert timings.arm_seconds(jobs, "grpo", arms) == 120 + 8 + 7
+    assert timings.arm_seconds(jobs, "kl-r8", arms) == 120 + 8 + 7 + 3 + 5
 
 
 def test_stages_come_in_the_pipelines_order_with_tokens_and_dollars(
@@ -259,6 +271,7 @@ def test_stages_come_in_the_pipelines_order_with_tokens_and_dollars(
 ) -> None:
     rows = timings.stage_rows(jobs, {"rollouts": 5000, "training": {"reasonmaxxer": 600}}, 3.6)
     names = ["Problems", "Rollouts", "Scoring", "Selection", "Training"]
+    names += ["GRPO", "Teacher's rollouts", "Distillation", "Checkpoint choice"]
     assert [row["stage"] for row in rows] == [*names, "Checkpoint choice, base", "Evaluation"]
     found = {row["stage"]: row for row in rows}
     assert found["Rollouts"]["tokens"] == 5000

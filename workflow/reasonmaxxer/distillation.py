@@ -116,7 +116,9 @@ def run(
     tables.write(out_log, "training", log, made_by)
     own = sum(parameter.numel() for parameter in distiller.parameters.values())
     size = {"parameters": own, "share": own / parameters, "rank": config.rank}
-    size |= {"targets": config.targets, "rollouts": len(sequences), "provenance": made_by}
+    completions = [len(sequence.ids) - sequence.prompt_length for sequence in sequences]
+    size |= {"targets": config.targets, "rollouts": len(sequences)}
+    size |= {"generated_tokens": sum(completions), "provenance": made_by}
     tables.write_text(record, json.dumps(size, indent=1) + "\n")
     shutil.rmtree(folder)
 

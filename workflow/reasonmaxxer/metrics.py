@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from scipy import stats
 from . import tables
 from .arms import base_of, lines, seeds_name
 from .claims import claims
+from .cost import cost_ratio, cost_rows
 from .errors import UserError
 from .footprint.figures import analysis, metric_rows
 from .provenance import provenance
 from .report.figures import figures
+from .report.timings import Job, read_jobs
 from .scores import Scores, check_protocol, load_scores, metric_values
 from .statistics import (
     Difference,
@@ -50,8 +52,12 @@ Suite = dict[str, dict[str, Scores]]  # benchmark -> arm -> scores
 Metrics = dict[str, dict[str, dict[str, Values]]]  # benchmark -> arm -> metric -> values
 
 
-def compute(manifest: Mapping[str, Any]) -> tuple[dict[str, Any], Suite]:
-    """Rows, differences and claims of a run, and the scores behind them."""
+def compute(manifest: Mapping[str, Any], jobs: Sequence[Job] = ()) -> tuple[dict[str, Any], Suite]:
+    """Rows, differences, costs and claims of a run, and the scores behind them.
+
+    `jobs` are the run's timings; without them costs have tokens and operations alone.
+    """
+    manifest = {**manifest, "arms": sized_arms(manifest["arms"])}
     suite = load_suite(manifest)
     metrics = {
         benchmark: {arm: metric_values(scores) for arm, scores in arms.items()}
@@ -63,14 +69,29 @@ def compute(manifest: Mapping[str, Any]) -> tuple[dict[str, Any], Suite]:
     rows += contamination_rows(manifest)
     footprint = analysis(manifest)
     evidence = {**manifest.get("evidence", {}), **(footprint or {}).get("evidence", {})}
+    costs = cost_rows(manifest, jobs)
+    ratio = cost_ratio(manifest, costs)
+    if ratio is not None:
+        evidence["cost_ratio"] = vars(ratio)
     found = {
         "run": manifest["run"],
         "rows": rows,
         "differences": all_differences(manifest, metrics, rows),
         "claims": claims({**manifest, "evidence": evidence}, metrics),
         "footprint": footprint,
+        "costs": costs,
     }
     return found, suite
+
+
+def sized_arms(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The manifest's arms; distilled ones with the `share` of the base's parameters they have."""
+    found = {}
+    for name, arm in arms.items():
+        record = arm.get("distillation")
+        size = json.loads(Path(record).read_text(encoding="utf-8")) if record else {}
+        found[name] = {**arm, **{key: size[key] for key in ("share", "rank") if key in size}}
+    return found
 
 
 def load_suite(manifest: Mapping[str, Any]) -> Suite:
@@ -297,12 +318,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--differences", required=True, type=Path, help="the differences as Parquet"
     )
+    parser.add_argument("--benchmarks-dir", type=Path, help="Snakemake's timings of the jobs")
     parser.add_argument("--figures", required=True, type=Path, help="JSON for the report to write")
 
 
 def main(args: argparse.Namespace) -> None:
     manifest = read_manifest(args.manifest)
-    found, suite = compute(manifest)
+    found, suite = compute(manifest, read_jobs(args.benchmarks_dir) if args.benchmarks_dir else [])
     made_by = provenance("metrics", {"run": manifest["run"]})
     tables.write(args.differences, "differences", found["differences"], made_by)
     rows = [*found["rows"], *metric_rows(found["footprint"])]

@@ -29,9 +29,11 @@ rule compute_metrics:
     params:
         # In the config's order, which is the page's.
         manifest=json.dumps(manifest()),
+        timings=f"{RUN}/benchmarks",
         code=code("metrics"),
     shell:
         "python -m reasonmaxxer metrics --manifest {params.manifest:q} --out {output.metrics}"
+        " --benchmarks-dir {params.timings}"
         " --table {output.table} --differences {output.differences} --figures {output.figures} > {log} 2>&1"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 BASE_ON_VALIDATION = "Checkpoint choice, base"
+TEACHING = "Teacher's rollouts"
 
 # Rule -> what it does, in the order of the pipeline; a rule that is not listed keeps its name.
 STAGES = {
@@ -23,7 +24,7 @@ STAGES = {
     "select_positions": "Selection",
     "train_adapter": "Training",
     "train_grpo": "GRPO",
-    "sample_teacher": "Teacher's rollouts",
+    "sample_teacher": TEACHING,
     "distil_teacher": "Distillation",
     "choose_checkpoint": "Checkpoint choice",
     "choose_model": "Checkpoint choice",
@@ -43,11 +44,16 @@ STAGES = {
     "render_report": "Report",
     "publish_report": "Report",
 }
-# Stages without which a trained arm does not exist; each is counted once, shared or its own.
-MAKING = (
-    *("Rollouts", "Verdicts", "Scoring", "Selection", "Training", "Checkpoint choice"),
-    BASE_ON_VALIDATION,
-)
+# The stages without which an arm of a kind does not exist; each is counted once, shared or its own.
+MAKING = {
+    "trained": (
+        *("Rollouts", "Verdicts", "Scoring", "Selection", "Training", "Checkpoint choice"),
+        BASE_ON_VALIDATION,
+    ),
+    "grpo": ("GRPO", "Checkpoint choice", BASE_ON_VALIDATION),
+    "distilled": ("Distillation",),
+}
+TRAINED = ("Training", "GRPO", "Distillation")
 
 
 @dataclass(frozen=True)
@@ -113,21 +119,35 @@ def stage_rows(
     ]
 
 
-def arm_seconds(jobs: Iterable[Job], arm: str, arms: Iterable[str]) -> float | None:
-    """Seconds it takes to make a trained arm, shared stages included; None without timings.
+def arm_seconds(
+    jobs: Iterable[Job], arm: str, arms: Mapping[str, Mapping[str, Any]], shared: bool = True
+) -> float | None:
+    """Seconds it takes to make an arm, shared stages included or not; None without timings.
 
-    Where a stage has jobs of this arm's own they count, else those that arms share.
+    Where a stage has jobs of this arm's own they count, else those that arms share. A distilled
+    arm needs its teacher first.
     """
+    jobs = list(jobs)
+    kind = arms[arm]["kind"]
+    if kind not in MAKING:
+        return None
     owned: dict[str, dict[bool, float]] = {}
     names = sorted(arms, key=len, reverse=True)
     for job in jobs:
-        shared = job.stage == BASE_ON_VALIDATION
-        owner = None if shared else next((name for name in names if _is_of(job.name, name)), None)
-        if job.stage in MAKING and owner in (arm, None):
+        common = job.stage == BASE_ON_VALIDATION
+        owner = None if common else next((name for name in names if _is_of(job.name, name)), None)
+        if job.stage in MAKING[kind] and owner in ((arm, None) if shared else (arm,)):
             own = owned.setdefault(job.stage, {})
             own[owner == arm] = own.get(owner == arm, 0.0) + job.seconds
+    if not any(True in owned.get(stage, {}) for stage in TRAINED):
+        return None
     total = sum(own.get(True, own.get(False, 0.0)) for own in owned.values())
-    return total if True in owned.get("Training", {}) else None
+    teacher = arms[arm].get("teacher")
+    if teacher is None or not shared:
+        return total
+    rollouts = [job for job in jobs if job.stage == TEACHING and _is_of(job.name, teacher)]
+    before = arm_seconds(jobs, teacher, arms) or 0.0
+    return total + before + sum(job.seconds for job in rollouts)
 
 
 def _is_of(job: str, arm: str) -> bool:

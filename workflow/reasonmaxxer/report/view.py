@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..arms import SEED, changes, is_rl, lines, seeds_name, without
+from . import timings
 
 MEAN = "mean"
 ALPHA = 0.05
@@ -154,6 +155,31 @@ def change(difference: Row | None) -> dict[str, str] | None:
 
 def percent(value: float) -> str:
     return f"{100 * value:.1f}"
+
+
+def costs(run: Run, price_per_hour: float | None) -> list[dict[str, Any]]:
+    """What each arm of the main table cost, and whether it came near the RL arm's accuracy."""
+    rows = {row["arm"]: row for row in run.metrics.get("costs", [])}
+    rl = next((a for a in run.single if a in rows and run.arms[a]["kind"] == "grpo"), None)
+    place = MEAN if len(run.benchmarks) > 1 else next(iter(run.benchmarks))
+    yardstick = run.row(rl, place) if rl else None
+    found = []
+    for arm in (name for name in run.single if name in rows):
+        row, own = rows[arm], run.row(arm, place)
+        seconds = None if row["seconds"] is None else row["seconds"] + row["sweep_seconds"]
+        gap = None
+        if yardstick and own and arm != rl and None not in (own["value"], yardstick["value"]):
+            gap = 100 * (own["value"] - yardstick["value"])
+        found.append(
+            {
+                **row,
+                "title": run.titles[arm],
+                "seconds": seconds,
+                "dollars": timings.dollars(seconds, price_per_hour),
+                "gap": None if gap is None else f"{gap:+.1f}".replace("-", "−"),
+            }
+        )
+    return found
 
 
 # --- words ------------------------------------------------------------------------------------

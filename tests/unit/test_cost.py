@@ -1,0 +1,148 @@
+"""What arms cost: every stage once, in tokens, operations and seconds, by hand-made numbers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import synthetic
+
+from reasonmaxxer import tables
+from reasonmaxxer.arms import is_rl
+from reasonmaxxer.claims import arm_figures
+from reasonmaxxer.cost import computing_parameters, cost_ratio, cost_rows, pool_tokens
+from reasonmaxxer.metrics import compute
+from reasonmaxxer.report.timings import BASE_ON_VALIDATION, Job
+
+STEPS = 4
+SHARES = {"kl-r4": 0.02, "kl-r1": 0.004, "kl-o1": 0.001}
+
+
+def _log_row(step: int) -> dict[str, Any]:
+    return {
+        **dict.fromkeys(("reward", "reward_std", "same_reward", "length", "truncated"), 0.5),
+        **dict.fromkeys(("entropy", "kl", "loss", "gradient_norm", "learning_rate"), 0.1),
+        **{"step": step, "generated_tokens": 100, "trained_tokens": 150},
+        **{"seconds": 10.0, "flops": 1e6},
+    }
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> dict[str, Any]:
+    """A made-up run with an RL arm of four steps, two seeds, and arms distilled from it."""
+    from transformers import LlamaConfig
+
+    folder = tmp_path_factory.mktemp("run")
+    rates = {"base": 0.3, "reasonmaxxer": 0.5, "reasonmaxxer+tau=0.2": 0.5, "rl": 0.6}
+    rates |= dict.fromkeys(SHARES, 0.55)
+    made = synthetic.make_run(folder, arms=rates)
+    sizes = {"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1}
+    sizes |= {"vocab_size": 20, "num_attention_heads": 2}
+    LlamaConfig(tie_word_embeddings=False, **sizes).save_pretrained(folder / "model")
+    rl = made["arms"]["rl"]
+    rl |= {"kind": "grpo", "grpo": str(folder / "grpo.parquet"), "training": None}
+    rl |= {"selection": None, "selection_summary": None, "choice": str(folder / "choice.json")}
+    tables.write(rl["grpo"], "grpo", [_log_row(step) for step in range(1, STEPS + 1)])
+    checkpoints = [
+        {"checkpoint": n, "step": 2 * n, "pass_rate": rate}
+        for n, rate in enumerate((0.3, 0.52, 0.7))
+    ]
+    Path(rl["choice"]).write_text(json.dumps({"chosen": 2, "checkpoints": checkpoints}))
+    for name, share in SHARES.items():
+        record = folder / f"{name}.json"
+        record.write_text(json.dumps({"share": share, "rank": 1, "generated_tokens": 40}))
+        made["arms"][name] |= {"kind": "distilled", "teacher": "rl", "distillation": str(record)}
+        made["arms"][name] |= {"choice": None, "selection": None, "selection_summary": None}
+    return made
+
+
+JOBS = [
+    Job("Rollouts", "main.p0-9.s0-3", 100, None),
+    Job("Training", "reasonmaxxer", 30, None),
+    Job("Checkpoint choice", "reasonmaxxer", 5, None),
+    Job("Training", "reasonmaxxer+tau=0.2", 31, None),
+    Job("Checkpoint choice", "reasonmaxxer+tau=0.2", 6, None),
+    Job(BASE_ON_VALIDATION, "base.validation.s0-3", 7, None),
+    Job("GRPO", "rl", 60, None),
+    Job("Checkpoint choice", "rl", 8, None),
+    Job("Teacher's rollouts", "rl.p100.s1", 3, None),
+    *(Job("Distillation", name, 4, None) for name in SHARES),
+    Job("Evaluation", "rl.short.s0-3", 1000, None),
+]
+
+
+def _rows(manifest, jobs=JOBS) -> dict[str, Any]:
+    return {row["arm"]: row for row in cost_rows(manifest, jobs)}
+
+
+def test_the_base_costs_nothing_and_the_others_have_a_row(manifest):
+    assert list(_rows(manifest)) == ["reasonmaxxer", "reasonmaxxer+tau=0.2", "rl", *SHARES]
+
+
+def test_seconds_hold_every_stage_once_and_the_sweep_apart(manifest):
+    rows = _rows(manifest)
+    ours = rows["reasonmaxxer"]
+    assert (ours["seconds"], ours["sweep_seconds"]) == (100 + 30 + 5 + 7, 31 + 6)
+    assert (rows["rl"]["seconds"], rows["rl"]["sweep_seconds"]) == (60 + 8 + 7, 0)
+    assert rows["kl-r1"]["seconds"] == 60 + 8 + 7 + 3 + 4
+    assert all(row["seconds"] is None for row in _rows(manifest, []).values())
+
+
+def test_tokens_and_operations_are_those_of_the_tables(manifest):
+    # Untied embeddings of 20 x 8 are looked up, not multiplied with.
+    weights = 20 * 8 + 4 * 8 * 8 + 3 * 8 * 12 + 3 * 8
+    assert computing_parameters(manifest) == weights
+    rollouts = list(tables.rows(manifest["rollouts"][0], "rollouts"))
+    generated = sum(len(row["token_ids"]) for row in rollouts)
+    prompts = [len(row["prompt_token_ids"]) for row in rollouts]
+    first = [len(row["prompt_token_ids"]) for row in rollouts if row["sample"] == 0]
+    pool = {"generated": generated, "sampled": generated + sum(first)}
+    assert pool_tokens(manifest) == {**pool, "scored": generated + sum(prompts)}
+
+    rows = _rows(manifest)
+    log = tables.read(manifest["arms"]["reasonmaxxer"]["training"], "training").to_pydict()
+    trained = sum(log["tokens"])
+    ours = rows["reasonmaxxer"]
+    assert (ours["generated_tokens"], ours["trained_tokens"]) == (generated, trained)
+    passes = 2 * trained + 4 * trained + 2 * (2 * generated + sum(first) + sum(prompts))
+    assert ours["flops"] == pytest.approx(weights * passes)
+    rl = rows["rl"]
+    assert (rl["generated_tokens"], rl["trained_tokens"], rl["flops"]) == (400, 600, 4e6)
+    assert rows["kl-r1"]["generated_tokens"] == 400 + 40
+
+
+def test_rl_is_compared_at_the_accuracy_of_the_arm(manifest):
+    # The arm's chosen checkpoint passes 0.5 of the validation problems, RL's first after 2 steps.
+    rows = _rows(manifest)
+    assert rows["reasonmaxxer"]["rl_seconds"] == pytest.approx(20.0)
+    assert rows["rl"]["rl_seconds"] is None
+
+
+def test_the_cost_claim_has_the_sweep_in_it(manifest):
+    ratio = cost_ratio(manifest, cost_rows(manifest, JOBS))
+    assert ratio.value == pytest.approx((142 + 37) / 75)
+    assert cost_ratio(manifest, cost_rows(manifest, [])) is None
+    found, _ = compute(manifest, JOBS)
+    claims = {claim["id"]: claim for claim in found["claims"]}
+    assert claims["C10"]["conditions"][0]["verdict"] == "fails"
+    assert claims["C5"]["verdict"] != "not tested"
+
+
+def test_low_dimension_is_read_from_the_largest_adapter_within_the_limit(manifest):
+    metrics: dict[str, Any] = {"only": {}}
+    arms = {name: {**arm, "share": SHARES.get(name, 1.0)} for name, arm in manifest["arms"].items()}
+    values = {"rl": 0.6, "kl-r1": 0.5, "kl-o1": 0.9, "kl-r4": 0.9}
+    metrics["only"] = {name: {"accuracy": np.full(50, v)} for name, v in values.items()}
+    assert arm_figures(arms, metrics)["kl_lora_gap"].value == pytest.approx(-0.1)
+
+
+def test_an_arm_of_kind_grpo_is_reinforcement_learning_whatever_its_name():
+    assert is_rl("anything", {"kind": "grpo"})
+    assert not is_rl("anything", {"kind": "distilled"})
