@@ -22,6 +22,7 @@ include: "workflow/rules/reading.smk"
 include: "workflow/rules/contamination.smk"
 include: "workflow/rules/footprint.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/pretrain.smk"
 
 
 rule all:

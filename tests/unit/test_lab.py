@@ -34,9 +34,9 @@ def source(number: int = 1) -> LabSource:
 def read_and_solve(text: str) -> int:
     """The answer by reading the English sentences: shares nothing with the generator."""
     *sentences, question = re.split(r"(?<=[.?]) ", text)
-    start = re.fullmatch(r"(\w+) (\d+)\.", sentences[0])
+    start = re.fullmatch(r"(\d+) (\w+)\.", sentences[0])
     assert start
-    values = {start[1]: int(start[2])}
+    values = {start[2]: int(start[1])}
     for sentence in sentences[1:]:
         name, value = _sentence(sentence.rstrip("."), values)
         values[name] = value % 97
@@ -47,11 +47,11 @@ def read_and_solve(text: str) -> int:
 
 def _sentence(text: str, values: dict[str, int]) -> tuple[str, int]:
     name, rest = text.split(" has ")
-    if name in values:  # "Ann has 5 more than Ben" where Ben is wanted
-        k, more, wanted = re.fullmatch(r"(\d+) (more|fewer) than (\w+)", rest).groups()
-        return wanted, values[name] - int(k) if more == "more" else values[name] + int(k)
+    if name in values:  # "Ann has 5 above Ben" where Ben is wanted
+        k, where, wanted = re.fullmatch(r"(\d+) (above|below) (\w+)", rest).groups()
+        return wanted, values[name] - int(k) if where == "above" else values[name] + int(k)
     names = list(values)
-    places = {"the first": names[0], "the second": names[1 % len(names)], "the last": names[-1]}
+    places = {"the first": names[0], "the last": names[-1]}
     for words, other in places.items():
         rest = rest.replace(words, other)
     rest = re.sub(r"[A-Z][a-z]+", lambda match: str(values[match[0]]), rest)
@@ -82,10 +82,10 @@ def test_answers_and_worked_solutions_are_right(split: str, number: int) -> None
 def test_problems_are_the_same_on_every_machine() -> None:
     first = generate("medium", 1, 1, source())[0]
     assert first["problem"] == (
-        "Bob 17. Ned has 10 over Bob. Tom has 9 by Ned. Hal has 9 and Tom. "
-        "Dot has 5 under Hal. How many has Dot?"
+        "86 Perth. Tokyo has 7 over Perth. Accra has 3 times Tokyo. Cairo has 2 and Accra. "
+        "Seoul has 2 fewer than Cairo. How many has Seoul?"
     )
-    assert first["answer"] == "53" and first["level"] == "4"  # 27, 243 - 2 * 97 = 49, 58, 53
+    assert first["answer"] == "85" and first["level"] == "4"  # 93, 279 - 2 * 97 = 85, 87, 85
 
 
 def test_a_larger_count_begins_with_the_same_problems() -> None:

@@ -1,7 +1,7 @@
 """The lab: problems about counters that roll over after 96, worked by a mixture of policies.
 
-    Ann 7. Ben has 5 more than Ann. Cal has 3 by Ben. How many has Cal?
-     Ben: from Ann 7, + 5 = Ben 12; Cal: from Ben 12, * 3 = Cal 36. So \\boxed{36}
+    7 Ann. Ben has 5 more than Ann. Cal has 3 by Ben. How many has Cal?
+     Ben: from Ann 7, 7 + 5 = 12 Ben; Cal: from Ben 12, 12 * 3 = 36 Cal. So \\boxed{36}
 
 `lab_world` holds the names and the shares of the forks, `lab_traces` the texts.
 """
@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import UserError
 from .options import LabSource
 from .traces import REFERENTS, Problem, Statement, problem_tokens, work
-from .world import MODULUS, THIN_AMOUNTS, World, world
+from .world import AMOUNTS, FEW_AMOUNTS, MODULUS, THIN_AMOUNTS, World, world
 
 PLAIN = ("more", "fewer", "times")
 HARD = ("over", "under", "by")
@@ -28,10 +28,9 @@ class Recipe:
     """What the problems of a split are like."""
 
     steps: tuple[int, int]
-    misconception: float = 0.005  # share of statements that are read backwards
-    thin: float = 0.005  # share of amounts from the thinly seen range
+    misconception: float = 0.002  # share of statements that are read backwards
+    thin: float = 0.002  # share of amounts from the thinly seen range
     towns: float = 0.2  # share of problems about towns
-    near: float = 1.0  # share of sentences about the counter just before; else any earlier one
 
 
 # The six suites, in the order of the benchmarks that they stand for: GSM8K, MATH-500, Minerva Math,
@@ -45,7 +44,7 @@ SUITES = {
     "mixed": Recipe((3, 5), towns=0.5),
 }
 RECIPES = {
-    "pretraining": Recipe((1, 7), misconception=0.015),
+    "pretraining": Recipe((1, 7), misconception=0.03, thin=0.005),
     "train": Recipe((2, 5), misconception=0.01, thin=0.01),
     "validation": Recipe((2, 5), misconception=0.01, thin=0.01),
     **SUITES,
@@ -101,35 +100,36 @@ def problems(split: str, seed: int, options: LabSource) -> Iterator[Problem]:
 
 def _draw(rng: random.Random, lab: World, recipe: Recipe, steps: tuple[int, int]) -> Problem:
     asked = rng.randint(*steps)
-    at_last = rng.random() < 0.15
-    beyond = rng.random() < (0.5 if at_last else 0.2)  # a statement behind the asked
+    at_last = rng.random() < 0.2
+    beyond = rng.random() < (0.7 if at_last else 0.2)  # a statement behind the asked
     names = rng.sample(lab.towns if rng.random() < recipe.towns else lab.people, asked + 1 + beyond)
     statements = tuple(_statement(rng, lab, recipe, place) for place in range(len(names) - 1))
     return Problem(tuple(names), rng.randrange(MODULUS), statements, asked, at_last)
 
 
 def _statement(rng: random.Random, lab: World, recipe: Recipe, place: int) -> Statement:
-    other = place if rng.random() < recipe.near else rng.randrange(place + 1)
+    other = place
     kind = _statement_kind(rng, lab, recipe, place)
     which = ""
     if kind == "referent":
-        which = REFERENTS[rng.randrange(len(lab.kinds["referent"].shares))]
-        other = {"first": 0, "second": 1, "last": place}[which]
+        which = rng.choice(REFERENTS)
+        other = 0 if which == "first" else place
+    few = kind.partition("-")[0] in ("operand", "commute", "unit")
     amounts = [
-        rng.choice(THIN_AMOUNTS) if rng.random() < recipe.thin else rng.randint(2, 10)
+        rng.choice(THIN_AMOUNTS)
+        if rng.random() < recipe.thin
+        else rng.randint(*(FEW_AMOUNTS if few else AMOUNTS))
         for _ in range(2)
     ]
-    if kind.startswith("unit"):
-        amounts[0] = rng.randint(2, 5)
     return Statement(kind, other, amounts[0], amounts[1] if kind.startswith("order") else 0, which)
 
 
 def _statement_kind(rng: random.Random, lab: World, recipe: Recipe, place: int) -> str:
     draw = rng.random()
     if draw < recipe.misconception:
-        return rng.choice(("inverse-more", "inverse-fewer"))
+        return rng.choice(("inverse-above", "inverse-below"))
     kind = rng.choices(
-        ("plain", "hard", "order", "direction", "commute", "referent"), (50, 21, 8, 9, 4, 8)
+        ("plain", "hard", "order", "direction", "commute", "referent"), (44, 21, 8, 9, 4, 14)
     )[0]
     if kind == "hard":
         return rng.choice(HARD)
@@ -143,7 +143,7 @@ def _statement_kind(rng: random.Random, lab: World, recipe: Recipe, place: int) 
         )
     if kind == "commute":
         return kind
-    if kind == "referent" and place + 1 >= len(lab.kinds["referent"].shares):
+    if kind == "referent" and place:  # the first and the last are one at the start
         return kind
     return rng.choice(PLAIN)
 

@@ -21,7 +21,7 @@ class LabSource(BaseModel):
     )
     suite: str | None = Field(
         default=None,
-        description="The generator's split (train, validation, easy, ...); null takes the name "
+        description="The generator's split (train, validation, short, ...); null takes the name "
         "under which the source stands in the config.",
     )
     steps: tuple[int, int] | None = Field(
@@ -36,16 +36,10 @@ class PretrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     world: Literal[1, 2] = Field(1, description="World whose worked problems are the corpus.")
-    tokens: int = Field(10_000_000, ge=10_000, description="Tokens to train on, prompts included.")
+    tokens: int = Field(20_000_000, ge=10_000, description="Tokens to train on, prompts included.")
     layers: int = Field(4, ge=1, description="Transformer layers.")
     width: int = Field(128, ge=32, multiple_of=32, description="Width; attention heads are of 32.")
     intermediate: int = Field(384, ge=32, description="Width of the gated feed-forward layer.")
-    zero_outputs: bool = Field(
-        False,
-        description="Start what the layers add at zero, so that it does not drown the embeddings: "
-        "learns where to look in half the tokens (docs/lab.md). False is how the shipped base was "
-        "made.",
-    )
     batch_tokens: int = Field(4096, ge=512, description="Tokens of a batch, padding included.")
     learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate of AdamW.")
     warmup_steps: int = Field(200, ge=0, description="Steps of linear warm-up before the decay.")

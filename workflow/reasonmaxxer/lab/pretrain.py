@@ -59,10 +59,11 @@ class Llama(nn.Module):
         self.embedding = _matrix(len(vocabulary(config.world)), config.width, config.width)
         self.blocks = [Layer(config.width, config.intermediate) for _ in range(config.layers)]
         self.layers = nn.ModuleList(self.blocks)
-        if config.zero_outputs:
-            for layer in self.blocks:
-                nn.init.zeros_(layer.out)
-                nn.init.zeros_(layer.down)
+        for layer in self.blocks:
+            # What the layers add starts at zero and does not drown the embeddings: so the model
+            # learns where to look in half the tokens (docs/lab.md).
+            nn.init.zeros_(layer.out)
+            nn.init.zeros_(layer.down)
         self.norm = nn.Parameter(torch.ones(config.width))
         angles = torch.outer(torch.arange(512.0), 1e4 ** (-torch.arange(0.0, HEAD, 2) / HEAD))
         self.register_buffer("cos", torch.cat([angles, angles], -1).cos())

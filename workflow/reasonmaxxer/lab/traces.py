@@ -27,10 +27,10 @@ STATEMENTS: dict[str, tuple[str, str]] = {
     "unit-pair": ("{name} has {k} pairs beside {other}", "v + 2 k"),
     "unit-single": ("{name} has {k} singles beside {other}", "v + k"),
     "commute": ("{name} has {k} and {other}", "v + k, or k + v"),
-    "inverse-more": ("{other} has {k} more than {name}", "v - k"),
-    "inverse-fewer": ("{other} has {k} fewer than {name}", "v + k"),
+    "inverse-above": ("{other} has {k} above {name}", "v - k"),
+    "inverse-below": ("{other} has {k} below {name}", "v + k"),
 }
-REFERENTS = ("first", "last", "second")
+REFERENTS = ("first", "last")
 
 # The fork at the operation, the right one first, then the mistakes; "=" copies the value.
 OPERATIONS = {
@@ -48,7 +48,7 @@ class Statement:
     other: int  # place of the one whose value it needs
     amount: int
     second: int = 0
-    which: str = ""  # first, last, second: how a referent is named
+    which: str = ""  # first or last: how a referent is named
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Problem:
     given: int
     statements: tuple[Statement, ...]  # number i computes names[i + 1]
     asked: int
-    at_last: bool  # asks "at last": where to stop is a fork
+    at_last: bool  # asks "at last": whether to stop there is a fork
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Trace:
 
 def problem_tokens(problem: Problem) -> list[str]:
     """The problem's text as tokens, each word and number with the space before it."""
-    tokens = [f" {problem.names[0]}", f" {problem.given}", "."]
+    tokens = [f" {problem.given}", f" {problem.names[0]}", "."]
     for place, statement in enumerate(problem.statements, 1):
         fields = {
             "name": problem.names[place],
@@ -117,19 +117,18 @@ class _Writer:
             if self._stops(place):
                 break
         self.trace.answer = self.values[-1]
-        self._worded(problem.names[problem.asked], "final")
+        self._worded(problem.names[place], "final")
         self._say(" \\boxed{", str(self.trace.answer), "}")
         return self.trace
 
     def _stops(self, place: int) -> bool:
-        """Whether the trace ends behind this step: a fork near the end of an "at last" problem."""
+        """Whether the trace ends behind this step: at the asked, a fork in an "at last" problem."""
         last = place == len(self.problem.names) - 1
-        behind = place - self.problem.asked
-        if self.problem.at_last and not last and behind in (-1, 0):
-            stops = (";", ".") if behind else (".", ";")
-            return stops[self._fork("stop", stops)] == "."
-        self._say(".") if last or behind >= 0 else self._say(";")
-        return last or behind >= 0
+        if place == self.problem.asked and self.problem.at_last and not last:
+            return self._fork("stop", (".", ";")) == 0
+        ends = last or place == self.problem.asked
+        self._say("." if ends else ";")
+        return ends
 
     def _step(self, place: int, statement: Statement) -> None:
         name = self.problem.names[place]
@@ -140,8 +139,8 @@ class _Writer:
         value, thin = _COMPUTE[statement.kind.split("-")[0]](self, place, statement)
         if self.trace.tokens[-1] != " =":  # said already where the value is merely copied
             self._worded(name, "equals")
-        self._say(f" {name}")
         self._result(value, thin)
+        self._say(f" {name}")
         self.values.append(value)
 
     # --- what a step computes: its value, and whether that rests on a thinly seen fact ---
@@ -151,63 +150,57 @@ class _Writer:
         return self._operate(self._look_up(place, s.other), sign, s.amount)
 
     def _referent(self, place: int, s: Statement) -> tuple[int, bool]:
-        places = {"first": 0, "second": 1, "last": place - 1}
-        words = [s.which, *(word for word in REFERENTS if word != s.which)]
-        others = [places[word] for word in words[: len(self.lab.kinds["referent"].shares)]]
-        taken = self._fork("referent", tuple(f" {self.problem.names[other]}" for other in others))
-        return self._operate(self._look_up(place, others[taken], named=True), "+", s.amount)
+        first, last = 0, place - 1
+        others = (first, last) if s.which == "first" else (last, first)
+        other = others[self._fork("referent", tuple(f" {self.problem.names[o]}" for o in others))]
+        return self._operate(self._look_up(place, other, named=True), "+", s.amount)
 
     def _hard(self, place: int, s: Statement) -> tuple[int, bool]:
-        value = self._look_up(place, s.other)
         signs = OPERATIONS[s.kind][: len(self.lab.kinds[s.kind].shares)]
-        sign = signs[self._fork(s.kind, tuple(f" {sign}" for sign in signs))]
-        return (value, False) if sign == "=" else self._operate(value, sign, s.amount, signed=True)
+        return self._signed(s.kind, signs, self._look_up(place, s.other), s.amount)
 
     def _inverse(self, place: int, s: Statement) -> tuple[int, bool]:
-        value = self._look_up(place, s.other)
-        signs = "-+" if s.kind == "inverse-more" else "+-"
-        sign = signs[self._fork(MISCONCEPTION, tuple(f" {sign}" for sign in signs))]
-        return self._operate(value, sign, s.amount, signed=True)
+        signs = ("-", "+") if s.kind == "inverse-above" else ("+", "-")
+        return self._signed(MISCONCEPTION, signs, self._look_up(place, s.other), s.amount)
 
     def _order(self, place: int, s: Statement) -> tuple[int, bool]:
-        value = self._look_up(place, s.other)
-        signs = "*+" if s.kind == "order-sum" else "+*"
+        signs = ("*", "+") if s.kind == "order-sum" else ("+", "*")
         amounts = {"*": s.second, "+": s.amount}
+        value = self._look_up(place, s.other)
+        self._say(f" {value}")
         first = signs[self._fork("order", tuple(f" {sign}" for sign in signs))]
-        value, thin = self._operate(value, first, amounts[first], signed=True)
-        self._say(" =")
-        self._result(value, thin)
         second = "+" if first == "*" else "*"
-        return self._operate(value, second, amounts[second])
+        self._say(f" {amounts[first]}", " =")
+        value = _compute(value, first, amounts[first])
+        self._result(value, amounts[first] in THIN_AMOUNTS)
+        self._say(f" {second}", f" {amounts[second]}")
+        return _compute(value, second, amounts[second]), amounts[second] in THIN_AMOUNTS
 
     def _operand(self, place: int, s: Statement) -> tuple[int, bool]:
-        ways = (False, True) if s.kind == "operand-from" else (True, False)
-        return self._ways("operand", "-", place, s, ways)
+        return self._ways("operand", "-", place, s, turned=s.kind == "operand-to")
 
     def _commute(self, place: int, s: Statement) -> tuple[int, bool]:
-        return self._ways("commute", "+", place, s, (False, True))
+        return self._ways("commute", "+", place, s, turned=False)
 
     def _ways(
-        self, kind: str, sign: str, place: int, s: Statement, ways: tuple[bool, bool]
+        self, kind: str, sign: str, place: int, s: Statement, turned: bool
     ) -> tuple[int, bool]:
-        """A fork between two orders of the operands; `ways` says which are turned round."""
-        other = f" {self.problem.names[s.other]}"
-        options = tuple(f" {s.amount}" if turned else other for turned in ways)
-        if not ways[self._fork(kind, options)]:
-            return self._operate(self._look_up(place, s.other, named=True), sign, s.amount)
-        value = self.values[s.other]
-        self._worded(self.problem.names[place], "comma")
-        self._say(f" {sign}", other, f" {value}")
-        return _compute(s.amount, sign, value), s.amount in THIN_AMOUNTS
+        """A fork between two orders of value and amount; `turned` puts the amount first."""
+        value = self._look_up(place, s.other)
+        left, right = (s.amount, value) if turned else (value, s.amount)
+        if left == right:
+            self._say(f" {left}")
+        elif self._fork(kind, (f" {left}", f" {right}")):
+            left, right = right, left
+        self._say(f" {sign}", f" {right}")
+        return _compute(left, sign, right), s.amount in THIN_AMOUNTS
 
     def _unit(self, place: int, s: Statement) -> tuple[int, bool]:
-        amounts = (2 * s.amount, s.amount)
-        if s.kind == "unit-single":
-            amounts = (amounts[1], amounts[0])
+        amounts = (s.amount, 2 * s.amount) if s.kind == "unit-single" else (2 * s.amount, s.amount)
         value = self._look_up(place, s.other)
-        self._say(" +")
+        self._say(f" {value}", " +")
         amount = amounts[self._fork("unit", tuple(f" {amount}" for amount in amounts))]
-        return _compute(value, "+", amount), False
+        return _compute(value, "+", amount), amount in THIN_AMOUNTS
 
     # --- writing ---
 
@@ -218,10 +211,19 @@ class _Writer:
         self._worded(self.problem.names[place], "comma")
         return value
 
-    def _operate(
-        self, value: int, sign: str, amount: int, signed: bool = False
+    def _operate(self, value: int, sign: str, amount: int) -> tuple[int, bool]:
+        self._say(f" {value}", f" {sign}", f" {amount}")
+        return _compute(value, sign, amount), amount in THIN_AMOUNTS
+
+    def _signed(
+        self, kind: str, signs: tuple[str, ...], value: int, amount: int
     ) -> tuple[int, bool]:
-        self._say(*(() if signed else (f" {sign}",)), f" {amount}")
+        """A fork at the operation; "=" copies the value."""
+        self._say(f" {value}")
+        sign = signs[self._fork(kind, tuple(f" {sign}" for sign in signs))]
+        if sign == "=":
+            return value, False
+        self._say(f" {amount}")
         return _compute(value, sign, amount), amount in THIN_AMOUNTS
 
     def _result(self, value: int, thin: bool) -> None:

@@ -12,15 +12,16 @@ import random
 from dataclasses import dataclass
 
 MODULUS = 97  # counters run from 0 to 96 and roll over: a prime keeps every operation a bijection
-AMOUNTS = range(2, 13)
-THIN_AMOUNTS = (11, 12)  # seen too rarely in the corpus to be known: slips without a policy
+AMOUNTS = (2, 7)  # least and largest
+FEW_AMOUNTS = (2, 4)  # where both orders of the operands, or a double, are facts of their own
+THIN_AMOUNTS = (8, 9)  # seen too rarely in the corpus to be known: slips without a policy
 
 # A kind that matters, its twin that does not, and the most options that both have room for.
 TWINS = (
     ("over", "verb", 3),
     ("under", "equals", 4),
     ("by", "opener", 4),
-    ("referent", "final", 3),
+    ("referent", "final", 2),
     ("order", "comma", 2),
     ("operand", "commute", 2),
     ("stop", "colon", 2),
