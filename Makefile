@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 LOCK ?= envs/cpu.txt
 CORES ?= all
+TEST_PROCESSES ?= auto
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: help env report test test-system test-recovery plan check lint lock clean
@@ -25,7 +26,8 @@ plan: env ## what a run would do, and why
 	snakemake --cores $(CORES) --dry-run --quiet rules results/report.html
 
 test: env lint ## every test that needs neither root nor other software
-	pytest tests/unit tests/workflow
+	pytest -n $(TEST_PROCESSES) tests/unit
+	pytest tests/workflow
 
 test-system: env ## browser, Slurm, whole-run tests (installs Debian packages; needs root)
 	pytest tests/system
