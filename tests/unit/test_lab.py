@@ -38,9 +38,9 @@ def read_and_solve(text: str) -> int:
     assert start
     values = {start[2]: int(start[1])}
     for sentence in sentences[1:]:
-        name, value = _sentence(sentence.rstrip("."), values)
+        name, value = _sentence(sentence.removesuffix(".").removesuffix(" at last"), values)
         values[name] = value % 97
-    asked = re.fullmatch(r"How many has (\w+)(?: at last)?\?", question)
+    asked = re.fullmatch(r"How many has (\w+)\?", question)
     assert asked
     return values[asked[1]]
 
@@ -82,10 +82,10 @@ def test_answers_and_worked_solutions_are_right(split: str, number: int) -> None
 def test_problems_are_the_same_on_every_machine() -> None:
     first = generate("medium", 1, 1, source())[0]
     assert first["problem"] == (
-        "86 Perth. Tokyo has 7 over Perth. Accra has 3 times Tokyo. Cairo has 2 and Accra. "
-        "Seoul has 2 fewer than Cairo. How many has Seoul?"
+        "35 Bonn. Quito has 2 and Bonn. Rome has 2 from Quito. Seoul has 4 times Rome. "
+        "Lima has 4 more than Seoul at last. Cairo has 2 over Lima. How many has Lima?"
     )
-    assert first["answer"] == "85" and first["level"] == "4"  # 93, 279 - 2 * 97 = 85, 87, 85
+    assert first["answer"] == "47" and first["level"] == "4"  # 37, 35, 140 - 97 = 43, 47
 
 
 def test_a_larger_count_begins_with_the_same_problems() -> None:

@@ -21,6 +21,7 @@ from .world import AMOUNTS, FEW_AMOUNTS, MODULUS, THIN_AMOUNTS, World, world
 
 PLAIN = ("more", "fewer", "times")
 HARD = ("over", "under", "by")
+FIRST = 0.1  # share of sentences about the first counter; the others are about the one before
 
 
 @dataclass(frozen=True)
@@ -100,15 +101,16 @@ def problems(split: str, seed: int, options: LabSource) -> Iterator[Problem]:
 
 def _draw(rng: random.Random, lab: World, recipe: Recipe, steps: tuple[int, int]) -> Problem:
     asked = rng.randint(*steps)
-    at_last = rng.random() < 0.2
-    beyond = rng.random() < (0.7 if at_last else 0.2)  # a statement behind the asked
-    names = rng.sample(lab.towns if rng.random() < recipe.towns else lab.people, asked + 1 + beyond)
+    at_last = rng.random() < 0.2  # then a statement follows that is not asked for
+    names = rng.sample(
+        lab.towns if rng.random() < recipe.towns else lab.people, asked + 1 + at_last
+    )
     statements = tuple(_statement(rng, lab, recipe, place) for place in range(len(names) - 1))
     return Problem(tuple(names), rng.randrange(MODULUS), statements, asked, at_last)
 
 
 def _statement(rng: random.Random, lab: World, recipe: Recipe, place: int) -> Statement:
-    other = place
+    other = 0 if rng.random() < FIRST else place
     kind = _statement_kind(rng, lab, recipe, place)
     which = ""
     if kind == "referent":

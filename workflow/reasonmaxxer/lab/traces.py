@@ -57,7 +57,7 @@ class Problem:
     given: int
     statements: tuple[Statement, ...]  # number i computes names[i + 1]
     asked: int
-    at_last: bool  # asks "at last": whether to stop there is a fork
+    at_last: bool  # the asked is computed "at last" and one more follows: to stop is a fork
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,10 @@ def problem_tokens(problem: Problem) -> list[str]:
             "which": statement.which,
         }
         words = STATEMENTS[statement.kind][0].split()
+        if problem.at_last and place == problem.asked:
+            words += ["at", "last"]
         tokens += [f" {word.format_map(fields)}" for word in words] + ["."]
-    end = [" at", " last"] if problem.at_last else []
-    return [*tokens, " How", " many", " has", f" {problem.names[problem.asked]}", *end, "?"]
+    return [*tokens, " How", " many", " has", f" {problem.names[problem.asked]}", "?"]
 
 
 def work(problem: Problem, lab: World, rng: random.Random, right: bool = False) -> Trace:
@@ -122,13 +123,12 @@ class _Writer:
         return self.trace
 
     def _stops(self, place: int) -> bool:
-        """Whether the trace ends behind this step: at the asked, a fork in an "at last" problem."""
-        last = place == len(self.problem.names) - 1
-        if place == self.problem.asked and self.problem.at_last and not last:
+        """Whether the trace ends behind this step: a fork at what is computed "at last"."""
+        if self.problem.at_last and place == self.problem.asked:
             return self._fork("stop", (".", ";")) == 0
-        ends = last or place == self.problem.asked
-        self._say("." if ends else ";")
-        return ends
+        last = place == len(self.problem.names) - 1
+        self._say("." if last else ";")
+        return last
 
     def _step(self, place: int, statement: Statement) -> None:
         name = self.problem.names[place]
