@@ -11,15 +11,18 @@ import hashlib
 import json
 import math
 import random
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from ..config import ModelConfig, PromptConfig
+from ..engine import Engine, Hardware, Prompt, Sampling, open_engine
+from ..prompts import encode, load_tokenizer
 from .generator import RECIPES, SUITES, generate, problems
 from .options import LabSource
 from .tokenizer import EOS
@@ -28,10 +31,10 @@ from .world import MISCONCEPTION, world
 
 HELP = "Measure a lab base model alone: settled tokens, forks, slips, pass rates."
 CLASSES = ("settled", "fork that matters", "fork that does not", "misconception", "thin fact")
-PROMPT = Path("config/prompts/lab.txt")
+PROMPT = PromptConfig(template="config/prompts/lab.txt")
 BINS = np.linspace(0, 2, 81)  # nats
 TRACES_SEED = 77
-AT_ONCE = 8  # problems sampled in one batch
+BOXED = re.compile(r"\\boxed\{(\d+)\}$")
 MOST_TOKENS = 192
 
 
@@ -60,10 +63,11 @@ def audit(
     words = AutoTokenizer.from_pretrained(folder)
     with torch.inference_mode():
         positions = read(model, words, number, traces)
-        suites = [
-            solve(model, words, number, name, suite_problems, samples)
-            for name in ["train", *SUITES]
-        ]
+    served = ModelConfig(path=str(folder), dtype="float32", max_length=512)
+    engine = open_engine("vllm", served, Hardware(torch.get_num_threads()))
+    suites = [
+        solve(engine, served, number, name, suite_problems, samples) for name in ["train", *SUITES]
+    ]
     weights = (folder / "model.safetensors").read_bytes()
     return {
         "sha256": hashlib.sha256(weights).hexdigest(),
@@ -83,7 +87,7 @@ def audit(
 def read(model: Any, words: Any, number: int, traces: int) -> list[Position]:
     """Every position of fresh traces of all splits but the corpus, a coin at each fork."""
     lab, source = world(number), LabSource.model_validate({"world": number})
-    head, tail = PROMPT.read_text().split("{problem}")
+    head, tail = Path(PROMPT.template).read_text().split("{problem}")
     found: list[Position] = []
     for split in RECIPES:
         if split == "pretraining":
@@ -202,23 +206,23 @@ def _histogram(positions: list[Position]) -> list[dict[str, Any]]:
 
 
 def solve(
-    model: Any, words: Any, number: int, split: str, count: int, samples: int
+    engine: Engine, model: ModelConfig, number: int, split: str, count: int, samples: int
 ) -> dict[str, Any]:
     """pass@1 with a 95% interval over problems, and pass@`samples`, at the paper's settings."""
-    from tqdm import tqdm
-
-    torch.manual_seed(42)
     rows = generate(split, count, 1, LabSource.model_validate({"world": number}))
-    hits, lengths, boxed = [], [], []
-    for start in tqdm(range(0, count, AT_ONCE), desc=split):
-        some = rows[start : start + AT_ONCE]
-        completions = _sample(model, words, [row["problem"] for row in some], samples)
-        for row, ids in zip(some, completions, strict=True):
-            answers = [_answer(words, one) for one in ids]
-            hits.append(sum(answer == row["answer"] for answer in answers))
-            boxed.append(sum(answer is not None for answer in answers))
-            lengths.append(float((ids != words.pad_token_id).sum()) / samples)
-    rates = np.array(hits) / samples
+    encoded = encode(PROMPT, [row["problem"] for row in rows], load_tokenizer(model))
+    prompts = [Prompt(row["id"], ids) for row, ids in zip(rows, encoded, strict=True)]
+    answers = {row["id"]: row["answer"] for row in rows}
+    hits: Counter[str] = Counter()
+    boxed, tokens = 0, 0
+    for completion in engine.generate(prompts, Sampling(0.6, 0.95, MOST_TOKENS, 42, samples)):
+        found = BOXED.search(completion["text"])
+        hits[completion["problem_id"]] += (
+            bool(found) and found[1] == answers[completion["problem_id"]]
+        )
+        boxed += bool(found)
+        tokens += len(completion["token_ids"])
+    rates = np.array([hits[row["id"]] for row in rows]) / samples
     margin = 1.96 * rates.std(ddof=1) / math.sqrt(count)
     return {
         "suite": split,
@@ -229,38 +233,9 @@ def solve(
         "high": float(rates.mean() + margin),
         "pass@k": float((rates > 0).mean()),  # k is all the samples
         "mixed": float(((rates > 0) & (rates < 1)).mean()),
-        "boxed": sum(boxed) / (count * samples),
-        "tokens": float(np.mean(lengths)),
+        "boxed": boxed / (count * samples),
+        "tokens": tokens / (count * samples),
     }
-
-
-def _sample(model: Any, words: Any, texts: list[str], samples: int) -> Tensor:
-    """Completions [problems, samples, tokens], padded behind their end."""
-    template = PROMPT.read_text()
-    prompts = words(
-        [template.replace("{problem}", text) for text in texts],
-        padding=True,
-        padding_side="left",
-        return_tensors="pt",
-        return_token_type_ids=False,
-    )
-    out = model.generate(
-        **{key: value.repeat_interleave(samples, 0) for key, value in prompts.items()},
-        do_sample=True,
-        temperature=0.6,
-        top_p=0.95,
-        top_k=0,
-        max_new_tokens=MOST_TOKENS,
-    )
-    return out[:, prompts["input_ids"].shape[1] :].unflatten(0, (len(texts), samples))
-
-
-def _answer(words: Any, ids: Tensor) -> str | None:
-    """The number in the box of a finished completion."""
-    tokens = words.convert_ids_to_tokens(ids[ids != words.pad_token_id].tolist())
-    if len(tokens) < 4 or tokens[-4] != " \\boxed{" or tokens[-1] != EOS:
-        return None
-    return str(tokens[-3])
 
 
 # --- tables and figure ----------------------------------------------------------------------------
