@@ -98,6 +98,14 @@ def test_the_minimal_config_is_valid():
             "exactly one of lab, hub",
         ),
         ({"model": {"path": None}}, "model.path"),
+        (
+            {"resources": {"generation": {"gpu": 2, "tensor_parallel": 4}}},
+            "resources.generation: gpu: 2, but tensor_parallel x pipeline_parallel = 4",
+        ),
+        (
+            {"resources": {"training": {"gpu": 4, "processes": 2}}},
+            "resources.training: gpu: 4, but processes = 2",
+        ),
         ({"sweeps": [{"arm": "no", "grid": {"selection.tau": [1]}}]}, "no arm 'no' under arms"),
         ({"sweeps": [{"arm": "ours", "grid": {"report.title": ["x"]}}]}, "sweeps"),
         ({"run": "../escape"}, "run: String should match pattern"),

@@ -6,6 +6,7 @@ Every stage of the workflow is a command with explicit paths, so that it runs wi
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import sys
 
@@ -44,6 +45,7 @@ TOOLS = {
     "judge": "verifier.judge",
     "show": "report.show",
     "export": "export",
+    "gpus": "gpus",
     "schema": "schema",
     "convert": "convert",
     "pretrain": "lab.pretrain",
@@ -85,6 +87,14 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"reasonmaxxer {command}: error: {error}; free some space and run the same line again",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ class Hardware:
     kv_cache_mb: int = 1000
     gpu_memory_percent: int = 90
     tensor_parallel: int = 1
+    pipeline_parallel: int = 1
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ class VllmEngine:
         options: dict[str, Any] = {
             "gpu_memory_utilization": hardware.gpu_memory_percent / 100,
             "tensor_parallel_size": hardware.tensor_parallel,
+            "pipeline_parallel_size": hardware.pipeline_parallel,
         }
         if max_lora_rank is not None:
             served = (8, 16, 32, 64, 128, 256, 320, 512)

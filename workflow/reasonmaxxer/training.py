@@ -79,7 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    torch.set_num_threads(args.threads)
+    # Of the job's cores each process takes its share.
+    torch.set_num_threads(max(1, args.threads // int(os.environ.get("WORLD_SIZE", "1"))))
     model = ModelConfig.from_json(args.model_config)
     run(
         selection=args.selection,

@@ -27,10 +27,15 @@ except UserError as error:
 
 RUN = f"results/{CONFIG.run}"
 
+# Jobs on this machine take their GPUs from its pool, whichever run they are of; elsewhere the
+# scheduler has given each job its own.
+GPU_POOL = "" if workflow.remote_exec else "/tmp/reasonmaxxer-gpus-$UID"
+
 # Jobs find the package without an installation, and run in the Python that runs Snakemake.
 shell.prefix(
     "set -euo pipefail; "
-    f"export PYTHONPATH={workflow.basedir}/workflow PATH={Path(sys.executable).parent}:$PATH; "
+    f"export PYTHONPATH={workflow.basedir}/workflow PATH={Path(sys.executable).parent}:$PATH"
+    f" REASONMAXXER_GPU_POOL={GPU_POOL}; "
 )
 
 # For `--sdm conda`; otherwise the environment is the one Snakemake runs in.
@@ -119,8 +124,16 @@ def kept_code(stage, table, keep=None):
 
 
 def asked(stage):
-    """Resources of a stage's jobs, from the config: untracked, as they change no result."""
-    return CONFIG.resources.of(stage)
+    """Resources of a stage's jobs, from the config: untracked, as they change no result.
+
+    A job that is tried again may have run out of memory or time, and asks for half as much more.
+    """
+    given = CONFIG.resources.of(stage)
+
+    def more(key):
+        return lambda wildcards, attempt: given[key] * (attempt + 1) // 2
+
+    return {**given, "mem_mb": more("mem_mb"), "runtime": more("runtime")}
 
 
 def forcible(stage):

@@ -26,8 +26,10 @@ rule check_contamination:
         engine=CONFIG.engine,
         code=code("contamination"),
     shell:
-        "python -m reasonmaxxer contamination --problems {input.problems}"
+        "python -m reasonmaxxer gpus {resources.gpu}"
+        " python -m reasonmaxxer contamination --problems {input.problems}"
         " --model-config {params.model:q} --config {params.config:q} --engine {params.engine}"
         " --threads {threads} --kv-cache-mb {resources.kv_cache_mb}"
         " --gpu-memory-percent {resources.gpu_memory_percent}"
-        " --tensor-parallel {resources.tensor_parallel} --out {output} > {log} 2>&1"
+        " --tensor-parallel {resources.tensor_parallel}"
+        " --pipeline-parallel {resources.pipeline_parallel} --out {output} > {log} 2>&1"

@@ -38,11 +38,13 @@ rule sample_teacher:
             "distillation",
         ),
     shell:
-        "python -m reasonmaxxer rollouts --problems {input.problems} {params.adapter}"
+        "python -m reasonmaxxer gpus {resources.gpu}"
+        " python -m reasonmaxxer rollouts --problems {input.problems} {params.adapter}"
         " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
         " --threads {threads} --kv-cache-mb {resources.kv_cache_mb}"
         " --gpu-memory-percent {resources.gpu_memory_percent}"
-        " --tensor-parallel {resources.tensor_parallel} --out {output} > {log} 2>&1"
+        " --tensor-parallel {resources.tensor_parallel}"
+        " --pipeline-parallel {resources.pipeline_parallel} --out {output} > {log} 2>&1"
 
 
 rule distillation:
@@ -87,7 +89,8 @@ rule distil_teacher:
         scratch=f"{RUN}/scratch/distillation/{{arm}}",
         code=kept_code("distillation", f"{RUN}/training/{{arm}}/log.parquet"),
     shell:
-        "python -m reasonmaxxer distillation --rollouts {input.rollouts}"
+        "python -m reasonmaxxer gpus {resources.gpu}"
+        " python -m reasonmaxxer distillation --rollouts {input.rollouts}"
         " --teacher {params.teacher:q} {params.teacher_adapter}"
         " --model-config {params.model:q} --config {params.config:q} --scratch {params.scratch}"
         " --batch-tokens {resources.batch_tokens} --threads {threads} --out-log {output.log}"

@@ -26,7 +26,8 @@ rule score_rollouts:
         scratch=f"{RUN}/scratch/entropies/{{origin}}.{{shard}}",
         code=kept_code("entropies", f"{RUN}/entropies/{{origin}}/{{shard}}.parquet"),
     shell:
-        "python -m reasonmaxxer entropies --rollouts {input.rollouts}"
+        "python -m reasonmaxxer gpus {resources.gpu}"
+        " python -m reasonmaxxer entropies --rollouts {input.rollouts}"
         " --model-config {params.model:q} --config {params.config:q}"
         " --scratch {params.scratch}"
         " --batch-tokens {resources.batch_tokens} --threads {threads} --out {output} > {log} 2>&1"

@@ -53,11 +53,13 @@ rule write_greedy_text:
         job=lambda wildcards: footprint.greedy_job(CONFIG),
         code=kept_code("rollouts", f"{FOOTPRINT}/text.parquet", "footprint"),
     shell:
-        "python -m reasonmaxxer rollouts --problems {input.problems}"
+        "python -m reasonmaxxer gpus {resources.gpu}"
+        " python -m reasonmaxxer rollouts --problems {input.problems}"
         " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
         " --threads {threads} --kv-cache-mb {resources.kv_cache_mb}"
         " --gpu-memory-percent {resources.gpu_memory_percent}"
-        " --tensor-parallel {resources.tensor_parallel} --out {output} > {log} 2>&1"
+        " --tensor-parallel {resources.tensor_parallel}"
+        " --pipeline-parallel {resources.pipeline_parallel} --out {output} > {log} 2>&1"
 
 
 rule measure_footprint:
@@ -89,7 +91,8 @@ rule measure_footprint:
         samples=lambda wildcards: analysis().samples,
         code=kept_code("footprint", f"{FOOTPRINT}/{{text}}.parquet"),
     shell:
-        "python -m reasonmaxxer footprint --rollouts {input.rollouts}"
+        "python -m reasonmaxxer gpus {resources.gpu}"
+        " python -m reasonmaxxer footprint --rollouts {input.rollouts}"
         " --model-config {params.model:q} {params.teacher} --samples {params.samples}"
         " --batch-tokens {resources.batch_tokens} --threads {threads} --out {output}"
         " > {log} 2>&1"
@@ -122,7 +125,8 @@ rule decode_interventions:
         max_tokens=lambda wildcards: footprint.max_tokens(CONFIG),
         code=kept_code("decode", f"{FOOTPRINT}/decoded.parquet", "interventions"),
     shell:
-        "python -m reasonmaxxer decode --problems {input.problems}"
+        "python -m reasonmaxxer gpus {resources.gpu}"
+        " python -m reasonmaxxer decode --problems {input.problems}"
         " --model-config {params.model:q} {params.teacher} --prompt {params.prompt:q}"
         " --config {params.config:q} --max-tokens {params.max_tokens}"
         " --batch-tokens {resources.batch_tokens} --threads {threads} --out {output}"
@@ -179,12 +183,14 @@ rule sample_continuations:
             "continuations", f"{FOOTPRINT}/continuations.parquet", "pivotality"
         ),
     shell:
-        "python -m reasonmaxxer continuations --rollouts {input.rollouts}"
+        "python -m reasonmaxxer gpus {resources.gpu}"
+        " python -m reasonmaxxer continuations --rollouts {input.rollouts}"
         " --verdicts {input.verdicts} --entropies {input.entropies}"
         " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
         " --threads {threads} --kv-cache-mb {resources.kv_cache_mb}"
         " --gpu-memory-percent {resources.gpu_memory_percent}"
-        " --tensor-parallel {resources.tensor_parallel} --out {output} > {log} 2>&1"
+        " --tensor-parallel {resources.tensor_parallel}"
+        " --pipeline-parallel {resources.pipeline_parallel} --out {output} > {log} 2>&1"
 
 
 rule judge_continuations:

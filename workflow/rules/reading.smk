@@ -29,5 +29,6 @@ rule read_pairs:
         adapter=lambda wildcards, input: Path(input.adapter[0]).parent,
         code=code("reading"),
     shell:
-        "python -m reasonmaxxer reading --job {params.job:q} --model-config {params.model:q}"
+        "python -m reasonmaxxer gpus {resources.gpu}"
+        " python -m reasonmaxxer reading --job {params.job:q} --model-config {params.model:q}"
         " --adapter {params.adapter} --threads {threads} --out {output} > {log} 2>&1"

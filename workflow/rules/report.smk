@@ -90,4 +90,4 @@ rule publish_report:
     params:
         run=CONFIG.run,
     shell:
-        "cp {input} {output} 2> {log} && echo 'The report: '$(realpath {output}) >&2"
+        "cp {input} {output}.part 2> {log} && mv {output}.part {output} && echo 'The report: '$(realpath {output}) >&2"

@@ -30,8 +30,10 @@ rule sample_rollouts:
         ),
         code=kept_code("rollouts", f"{RUN}/rollouts/{{origin}}/{{shard}}.parquet"),
     shell:
-        "python -m reasonmaxxer rollouts --problems {input.problems}"
+        "python -m reasonmaxxer gpus {resources.gpu}"
+        " python -m reasonmaxxer rollouts --problems {input.problems}"
         " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
         " --threads {threads} --kv-cache-mb {resources.kv_cache_mb}"
         " --gpu-memory-percent {resources.gpu_memory_percent}"
-        " --tensor-parallel {resources.tensor_parallel} --out {output} > {log} 2>&1"
+        " --tensor-parallel {resources.tensor_parallel}"
+        " --pipeline-parallel {resources.pipeline_parallel} --out {output} > {log} 2>&1"

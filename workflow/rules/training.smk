@@ -1,3 +1,12 @@
+# Several processes share the work of each step (resources.training.processes).
+TRAIN = "python -m reasonmaxxer training"
+if CONFIG.resources.training.processes > 1:
+    TRAIN = (
+        "torchrun --standalone --nproc-per-node"
+        f" {CONFIG.resources.training.processes} --module reasonmaxxer training"
+    )
+
+
 rule training:
     input:
         forcible("training"),
@@ -36,7 +45,8 @@ rule train_adapter:
         scratch=f"{RUN}/scratch/training/{{arm}}",
         code=kept_code("training", f"{RUN}/training/{{arm}}/log.parquet"),
     shell:
-        "python -m reasonmaxxer training --selection {input.selection}"
+        "python -m reasonmaxxer gpus {resources.gpu}"
+        " {TRAIN} --selection {input.selection}"
         " --model-config {params.model:q} --config {params.config:q}"
         " --scratch {params.scratch}"
         " --batch-tokens {resources.batch_tokens} --threads {threads} --out-log {output.log}"
@@ -75,7 +85,8 @@ rule train_grpo:
         scratch=f"{RUN}/scratch/grpo/{{arm}}",
         code=kept_code("grpo", f"{RUN}/training/{{arm}}/grpo.parquet"),
     shell:
-        "python -m reasonmaxxer grpo --problems {input.problems}"
+        "python -m reasonmaxxer gpus {resources.gpu}"
+        " python -m reasonmaxxer grpo --problems {input.problems}"
         " --model-config {params.model:q} --prompt {params.prompt:q}"
         " --verdicts {params.verdicts:q} --config {params.config:q}"
         " --scratch {params.scratch}"
@@ -135,7 +146,8 @@ rule choose_checkpoint:
         verdicts=section("verdicts"),
         code=kept_code("adapter", f"{RUN}/adapters/{{arm}}/validation.parquet"),
     shell:
-        "python -m reasonmaxxer adapter --arm {wildcards.arm} --problems {input.problems}"
+        "python -m reasonmaxxer gpus {resources.gpu}"
+        " python -m reasonmaxxer adapter --arm {wildcards.arm} --problems {input.problems}"
         " --base {input.base} --checkpoints {input.checkpoints}"
         " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
         " {params.made} --training {params.training:q} --validation {params.validation:q}"
@@ -143,6 +155,7 @@ rule choose_checkpoint:
         " --kv-cache-mb {resources.kv_cache_mb}"
         " --gpu-memory-percent {resources.gpu_memory_percent}"
         " --tensor-parallel {resources.tensor_parallel}"
+        " --pipeline-parallel {resources.pipeline_parallel}"
         " --out $(dirname {output.config:q}) --table {output.table} --choice {output.choice}"
         " > {log} 2>&1"
 

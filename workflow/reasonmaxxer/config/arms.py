@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -106,7 +107,19 @@ class Resources(Section):
     gpu_memory_percent: Annotated[int, Field(ge=1, le=100)] = Field(
         90, description="GPU engines: share of the GPU's memory taken."
     )
-    tensor_parallel: Count = Field(1, description="vLLM's tensor parallel size.")
+    tensor_parallel: Count = Field(1, description="GPU engines: vLLM's tensor parallel size.")
+    pipeline_parallel: Count = Field(1, description="GPU engines: vLLM's pipeline parallel size.")
+    processes: Count = Field(
+        1, description="The trainer's processes, started by torchrun; on GPUs one each."
+    )
+
+    @model_validator(mode="after")
+    def _fits_gpus(self) -> Self:
+        for keys in (("tensor_parallel", "pipeline_parallel"), ("processes",)):
+            wanted = math.prod(getattr(self, key) for key in keys)
+            if self.gpu and wanted not in (1, self.gpu):
+                raise ValueError(f"gpu: {self.gpu}, but {' x '.join(keys)} = {wanted}")
+        return self
 
 
 class ResourcesConfig(Section):

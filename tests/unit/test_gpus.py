@@ -1,0 +1,94 @@
+"""GPUs of one machine: jobs that run at the same time, real processes, never on the same GPU.
+
+No GPU is needed: what is tested is who is told to use which.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# A job that writes when it began and ended and what it was given.
+JOB = """
+import os, sys, time
+began = time.monotonic()
+time.sleep(float(sys.argv[1]))
+print(os.environ.get("CUDA_VISIBLE_DEVICES"), began, time.monotonic())
+"""
+
+
+def start(pool: Path | None, visible: str | None, count: int, seconds: float):
+    environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+    environment["PYTHONPATH"] = str(ROOT / "workflow")
+    environment["REASONMAXXER_GPU_POOL"] = str(pool or "")
+    if visible is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = visible
+    command = [sys.executable, "-m", "reasonmaxxer", "gpus", str(count)]
+    return subprocess.Popen(
+        [*command, sys.executable, "-c", JOB, str(seconds)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process) -> tuple[list[str], float, float]:
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    gpus, began, ended = out.split()
+    return gpus.split(","), float(began), float(ended)
+
+
+def most_at_once(jobs: list[tuple[list[str], float, float]], gpu: str) -> int:
+    """The most jobs that had this GPU at one moment."""
+    mine = [(began, ended) for gpus, began, ended in jobs if gpu in gpus]
+    return max(sum(b <= moment < e for b, e in mine) for moment, _ in mine)
+
+
+def test_jobs_at_the_same_time_never_share_a_gpu(tmp_path):
+    counts = [1, 2, 1, 2, 1, 1, 2, 1]
+    jobs = [finished(job) for job in [start(tmp_path, "0,1,3", n, 0.3) for n in counts]]
+    assert [len(set(gpus)) for gpus, _, _ in jobs] == counts
+    assert {gpu for gpus, _, _ in jobs for gpu in gpus} == {"0", "1", "3"}
+    assert all(most_at_once(jobs, gpu) == 1 for gpu in "013")
+
+
+def test_a_gpu_named_twice_may_have_two_jobs_and_a_job_gets_two_different_ones(tmp_path):
+    started = [start(tmp_path, "0,0,1,1", n, 0.5) for n in (2, 1, 1, 2, 1, 1)]
+    jobs = [finished(job) for job in started]
+    assert all(len(set(gpus)) == len(gpus) for gpus, _, _ in jobs)
+    assert {most_at_once(jobs, gpu) for gpu in "01"} == {2}
+
+
+def test_a_killed_job_gives_its_gpu_back(tmp_path):
+    first = start(tmp_path, "0", 1, 60)
+    while not list(tmp_path.glob("0.*")):
+        time.sleep(0.05)
+    second = start(tmp_path, "0", 1, 0)
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(1)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert finished(second)[0] == ["0"]
+
+
+@pytest.mark.parametrize(("pool", "count"), [(False, 2), (True, 0)])
+def test_what_a_scheduler_gave_is_left_alone_and_so_is_a_job_without_gpus(tmp_path, pool, count):
+    gpus, _, _ = finished(start(tmp_path if pool else None, "5", count, 0))
+    assert gpus == ["5"]
+
+
+def test_a_job_that_asks_for_more_than_there_is_says_so(tmp_path):
+    job = start(tmp_path, "0,0", 2, 0)
+    error = job.communicate(timeout=60)[1]
+    assert job.returncode == 2
+    assert "asks for 2 GPUs, this machine offers 1" in error
+    assert "Traceback" not in error

@@ -1,0 +1,85 @@
+"""What a config asks of the machine reaches the engines and the scheduler."""
+
+import re
+import shutil
+
+import pytest
+import yaml
+from conftest import Project
+from safetensors.numpy import load_file
+
+FOUR_GPUS = {
+    "resources": {
+        "generation": {"gpu": 4, "tensor_parallel": 2, "pipeline_parallel": 2},
+        "training": {"gpu": 4, "processes": 4},
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def planned(checkout) -> str:
+    """Every job of a run on four GPUs, with its command and resources."""
+    (checkout.folder / "gpus.yaml").write_text(yaml.safe_dump(FOUR_GPUS))
+    files = ("config/test.yaml", "gpus.yaml")
+    limits = ("--resources", "gpu=4", "mem_mb=64000")
+    return checkout.snakemake("--dry-run", "--printshellcmds", *limits, "--configfile", *files)
+
+
+def job(planned: str, rule: str) -> str:
+    return next(block for block in planned.split("\n\n") if f"rule {rule}:" in block)
+
+
+@pytest.mark.parametrize("rule", ["sample_rollouts", "evaluate_arm", "choose_checkpoint"])
+def test_parallel_sizes_are_handed_to_the_engine(planned, rule):
+    assert "reasonmaxxer gpus 4 python -m reasonmaxxer" in job(planned, rule)
+    assert "--tensor-parallel 2 --pipeline-parallel 2" in job(planned, rule)
+
+
+def test_the_trainer_is_started_by_torchrun_with_a_process_for_each_gpu(planned):
+    command = "gpus 4 torchrun --standalone --nproc-per-node 4 --module reasonmaxxer training"
+    assert command in job(planned, "train_adapter")
+
+
+def test_every_job_asks_for_memory_and_time(planned):
+    blocks = [b for b in planned.split("\n\n") if "\nShell command: python" in b]
+    assert len(blocks) > 30
+    assert all("runtime=" in block and "mem_mb=" in block for block in blocks)
+
+
+def test_torchrun_trains_what_one_process_does(project, tmp_path):
+    copy = Project(tmp_path / "copy")
+    shutil.copytree(project.folder, copy.folder, ignore=shutil.ignore_patterns(".snakemake"))
+    (copy.folder / "two.yaml").write_text(
+        yaml.safe_dump({"resources": {"training": {"processes": 2, "threads": 2}}})
+    )
+    log = "results/test/training/reasonmaxxer/log.parquet"
+    copy.snakemake(log, "--force", "--configfile", "config/test.yaml", "two.yaml")
+    name = "results/test/training/reasonmaxxer/checkpoint-2.safetensors"
+    one, two = load_file(project.folder / name), load_file(copy.folder / name)
+    assert (copy.folder / name).stat().st_mtime > (project.folder / name).stat().st_mtime
+    assert all(abs(one[key] - two[key]).max() < 1e-4 for key in one)
+
+
+@pytest.mark.parametrize("profile", ["default", "slurm", "local-gpus", "kubernetes"])
+def test_every_entry_of_a_profile_is_commented_and_its_rules_exist(checkout, profile):
+    path = checkout.folder / f"profiles/{profile}/config.yaml"
+    settings = yaml.safe_load(path.read_text())
+    rules = set(checkout.snakemake("--list-rules").split())
+    named = [*settings.get("set-resources", {})]
+    named += [entry.split("=")[0] for entry in settings.get("groups", [])]
+    assert set(named) <= rules
+    default = yaml.safe_load((checkout.folder / "profiles/default/config.yaml").read_text())
+    assert {k: settings.get(k) for k in default if k != "resources"} == {
+        k: default[k] for k in default if k != "resources"
+    }
+
+
+def test_every_rule_that_may_use_a_gpu_takes_it_from_the_pool_and_from_the_gpu_partition(checkout):
+    text = "\n".join(p.read_text() for p in (checkout.folder / "workflow/rules").glob("*.smk"))
+    rules = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S))
+    on_gpu = {n for n, r in rules.items() if re.search(r'asked\("(gen|entr|train)', r)}
+    assert {"sample_rollouts", "train_adapter"} <= on_gpu
+    for name in on_gpu:
+        assert '"python -m reasonmaxxer gpus {resources.gpu}"' in rules[name], name
+    profile = yaml.safe_load((checkout.folder / "profiles/slurm/config.yaml").read_text())
+    assert on_gpu <= set(profile["set-resources"])

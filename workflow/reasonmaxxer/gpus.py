@@ -1,0 +1,101 @@
+"""Command `gpus`: a command on GPUs of this machine that no other job has.
+
+A cluster's scheduler gives each job its GPUs. On one machine Snakemake only counts them, so the
+jobs of a run, and of other runs beside it, take theirs from a pool here: a lock for each GPU,
+held by the job's own process, so that the kernel gives it back however the job ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import UserError
+
+HELP = "run a command on GPUs of this machine that no other job has (CUDA_VISIBLE_DEVICES)"
+
+# The folder of the locks; set by the workflow where jobs run on the machine that plans them.
+POOL = "REASONMAXXER_GPU_POOL"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+SECONDS_BETWEEN_LOOKS = 0.2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("count", type=int, help="GPUs it needs")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="the command, with its arguments")
+
+
+def main(args: argparse.Namespace) -> None:
+    pool = os.environ.get(POOL)
+    if args.count and pool:
+        os.environ[VISIBLE] = ",".join(claim(args.count, slots(), Path(pool)))
+    try:
+        os.execvp(args.command[0], args.command)
+    except OSError as error:
+        raise UserError(f"{args.command[0]}: {error.strerror}") from error
+
+
+def slots() -> list[str]:
+    """The GPUs of the pool: those of CUDA_VISIBLE_DEVICES, or all that the driver names.
+
+    One that stands there twice may have two jobs.
+    """
+    visible = os.environ.get(VISIBLE)
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip()]
+    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        return []
+
+
+def claim(count: int, slots: Sequence[str], folder: Path) -> list[str]:
+    """Lock `count` different GPUs for as long as this process lives, and name them.
+
+    Waits until enough are free. Raises `UserError` when there are not that many.
+    """
+    if len(set(slots)) < count:
+        raise UserError(
+            f"the job asks for {count} GPUs, this machine offers {len(set(slots))} "
+            f"({VISIBLE} or nvidia-smi); lower resources.*.gpu in the config"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    # One job at a time collects: two that held a part each would wait for one another for ever.
+    with (folder / "door").open("w") as door:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        held: list[str] = []
+        _take(count, slots, folder, held)
+        if len(held) < count:
+            print(f"waiting for {count} of the GPUs {', '.join(slots)}", file=sys.stderr)
+        while len(held) < count:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            _take(count, slots, folder, held)
+    return sorted(held, key=slots.index)
+
+
+def _take(count: int, slots: Sequence[str], folder: Path, held: list[str]) -> None:
+    """Add what is free to `held`, up to `count`."""
+    for index, name in enumerate(slots):
+        if len(held) < count and name not in held:
+            occupant = slots[:index].count(name)
+            if _lock(folder / f"{name}.{occupant}"):
+                held.append(name)
+
+
+def _lock(path: Path) -> bool:
+    """Lock the file until this process, or the command that it becomes, has ended."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return False
+    os.set_inheritable(file, True)
+    return True
