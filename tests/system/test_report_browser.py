@@ -38,9 +38,9 @@ TIMEOUT = 60.0  # seconds for a page to be drawn; a loaded machine is slow
 
 @pytest.fixture(scope="session")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a run with 5,000 samples, seeds, a sweep, timings and hostile text."""
+    """The page of a run with seeds, a sweep, a footprint, timings and hostile text."""
     folder = tmp_path_factory.mktemp("run")
-    manifest = synthetic.make_run(folder)
+    manifest = synthetic.write_footprint(folder, synthetic.make_run(folder), "grpo")
     timing = folder / "benchmarks/train_adapter/reasonmaxxer.tsv"
     timing.parent.mkdir(parents=True)
     timing.write_text("s\tmax_rss\n12.5\t700\n", encoding="utf-8")

@@ -197,7 +197,7 @@ def interventions(found: Figures) -> Spec:
     x["scale"] = {"zero": False}
     tooltip = tips(intervention="", **INTERVAL, touched=".2%")
     layers = with_interval({"y": y}, "x", x, {"type": "point", **DOT}, tooltip)
-    return single({"data": {"values": data}, "height": {"step": 26}, "layer": layers})
+    return single({"data": {"values": data}, "height": 26 * len(data), "layer": layers})
 
 
 def pivotality(found: Figures, tau: float) -> Spec:
