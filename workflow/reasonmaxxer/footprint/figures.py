@@ -26,6 +26,8 @@ from ..statistics import (
 from . import effects
 
 TOP = 5  # a promoted token among the base's so many likeliest is reranked, else shifted (Eq. 3)
+POSITIONS = ("touched", "changed")
+NONE = {"value": 0.0, "low": 0.0, "high": 0.0}
 BINS = 30
 POINTS = 600  # positions drawn in the page's scatter plot
 
@@ -202,7 +204,8 @@ def intervention_figures(path: str) -> Figures:
         "rows": [
             {
                 **{"name": name, "accuracy": vars(share_interval(right[name], 1))},
-                **{key: _touched(rows, key) for key in ("touched", "changed")},
+                # The base is left alone by construction: nothing to estimate.
+                **{key: _touched(rows, key) if name != "base" else NONE for key in POSITIONS},
                 "recovery": recovery(right[name], right["base"], right["oracle"])
                 if shown and name != "base"
                 else None,
