@@ -7,7 +7,8 @@ accumulated over the rollouts of a step. Same adapter, optimiser, schedule and l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -35,14 +36,22 @@ def score(model, rollouts: Sequence[Rollout], top_k: int) -> list[tuple[torch.Te
     return scores
 
 
+def initialise(parameters: Iterable[tuple[str, torch.nn.Parameter]], seed: int) -> None:
+    """The same adapter for both approaches, whose layers draw theirs in different orders."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in sorted(parameters):
+        if "lora_A" in name:
+            torch.nn.init.kaiming_uniform_(parameter, a=math.sqrt(5), generator=generator)
+
+
 class Trainer:
     def __init__(self, path: str, model_config: ModelConfig, config: TrainingConfig) -> None:
         self.config = config
         self.reference = load_base(path, model_config).model
-        torch.manual_seed(config.seed)
         self.model = get_peft_model(load_base(path, model_config).model, lora_config(config))
         self.model.train()
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        initialise(self.model.named_parameters(), config.seed)
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay
         )

@@ -269,13 +269,14 @@ def _standin_score(args, base, rollouts) -> tuple[float, list[float]]:
 
 
 def _train(args, model_config, config, rollouts, steps) -> tuple[float, list[float]]:
-    import tempfile
+    import released_standin
 
     from reasonmaxxer.base_states import store_states
     from reasonmaxxer.entropies import load_base
     from reasonmaxxer.training import Trainer, base_states
 
     trainer = Trainer(load_base(args.model, model_config), rollouts, config)
+    released_standin.initialise(trainer.parameters.items(), config.seed)
     trainer.accumulate(steps[0][:1], args.batch_tokens)
     with tempfile.TemporaryDirectory() as folder:
         kept = [Path(folder) / "states.safetensors"] if args.worker == "train-kept" else []
