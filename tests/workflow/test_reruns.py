@@ -44,6 +44,10 @@ CASES = {
         # The base's own evaluation, and its checks for the choice of checkpoints, as well.
         {"check_model": 1, **ROLLOUTS, "evaluate_arm": 7, "judge_arm": 7},
     ),
+    "states kept no longer": (
+        {"entropies": {"keep_states": False}},
+        {"score_rollouts": 1, **SELECTION},
+    ),
     "more rollouts": ({"rollouts": {"samples": 8}}, ROLLOUTS),
     "batch, memory, threads": (
         {"resources": {"training": {"batch_tokens": 999, "mem_mb": 2000, "threads": 2}}},

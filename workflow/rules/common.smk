@@ -180,6 +180,16 @@ def shard_files(stage, arm=None):
     ]
 
 
+def state_files(origin):
+    """The base's hidden states of every shard, if they are kept (`entropies.keep_states`)."""
+    if not CONFIG.entropies.keep_states:
+        return []
+    return [
+        str(Path(file).with_suffix(".safetensors"))
+        for file in shard_files("entropies", origin)
+    ]
+
+
 def all_shard_files(stage):
     """The same for all arms."""
     arms = [None, *CONFIG.trained_arms]

@@ -9,7 +9,12 @@ rule score_rollouts:
         model_files(),
         rollouts=f"{RUN}/rollouts/{{origin}}/{{shard}}.parquet",
     output:
-        f"{RUN}/entropies/{{origin}}/{{shard}}.parquet",
+        table=f"{RUN}/entropies/{{origin}}/{{shard}}.parquet",
+        states=(
+            [f"{RUN}/entropies/{{origin}}/{{shard}}.safetensors"]
+            if CONFIG.entropies.keep_states
+            else []
+        ),
     log:
         f"{RUN}/logs/score_rollouts/{{origin}}.{{shard}}.log",
     benchmark:
@@ -23,6 +28,9 @@ rule score_rollouts:
     params:
         model=section("model"),
         config=section("entropies"),
+        states=lambda wildcards, output: (
+            f"--states-out {output.states[0]}" if output.states else ""
+        ),
         scratch=f"{RUN}/scratch/entropies/{{origin}}.{{shard}}",
         code=kept_code("entropies", f"{RUN}/entropies/{{origin}}/{{shard}}.parquet"),
     shell:
@@ -30,4 +38,5 @@ rule score_rollouts:
         " python -m reasonmaxxer entropies --rollouts {input.rollouts}"
         " --model-config {params.model:q} --config {params.config:q}"
         " --scratch {params.scratch}"
-        " --batch-tokens {resources.batch_tokens} --threads {threads} --out {output} > {log} 2>&1"
+        " --batch-tokens {resources.batch_tokens} --threads {threads}"
+        " --out {output.table} {params.states} > {log} 2>&1"

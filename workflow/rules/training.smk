@@ -21,6 +21,7 @@ rule train_adapter:
     input:
         model_files(),
         selection=lambda wildcards: f"{RUN}/selection/{plan.selection_origin(CONFIG, wildcards.arm)}.parquet",
+        states=lambda wildcards: state_files(wildcards.arm),
     output:
         log=f"{RUN}/training/{{arm}}/log.parquet",
         checkpoints=expand(
@@ -48,7 +49,7 @@ rule train_adapter:
         "python -m reasonmaxxer gpus {resources.gpu}"
         " {TRAIN} --selection {input.selection}"
         " --model-config {params.model:q} --config {params.config:q}"
-        " --scratch {params.scratch}"
+        " --scratch {params.scratch} --states {input.states}"
         " --batch-tokens {resources.batch_tokens} --threads {threads} --out-log {output.log}"
         " --checkpoints {output.checkpoints} > {log} 2>&1"
 
