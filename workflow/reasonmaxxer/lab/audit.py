@@ -216,11 +216,10 @@ def solve(
     hits: Counter[str] = Counter()
     boxed, tokens = 0, 0
     for completion in engine.generate(prompts, Sampling(0.6, 0.95, MOST_TOKENS, 42, samples)):
-        found = BOXED.search(completion["text"])
-        hits[completion["problem_id"]] += (
-            bool(found) and found[1] == answers[completion["problem_id"]]
-        )
-        boxed += bool(found)
+        name = completion["problem_id"]
+        if found := BOXED.search(completion["text"]):
+            boxed += 1
+            hits[name] += found[1] == answers[name]
         tokens += len(completion["token_ids"])
     rates = np.array([hits[row["id"]] for row in rows]) / samples
     margin = 1.96 * rates.std(ddof=1) / math.sqrt(count)
