@@ -12,6 +12,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,11 @@ def main(args: argparse.Namespace) -> None:
         os.execvp(args.command[0], args.command)
     except OSError as error:
         raise UserError(f"{args.command[0]}: {error.strerror}") from error
+
+
+def default_pool() -> Path:
+    """The folder of the locks that all runs of this user on this machine share."""
+    return Path(tempfile.gettempdir()) / f"reasonmaxxer-gpus-{os.getuid()}"
 
 
 def slots() -> list[str]:

@@ -12,7 +12,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 
-from reasonmaxxer import plan
+from reasonmaxxer import gpus, plan
 from reasonmaxxer.__main__ import COMMANDS
 from reasonmaxxer.codehash import code_hash
 from reasonmaxxer.config import validate
@@ -29,7 +29,7 @@ RUN = f"results/{CONFIG.run}"
 
 # Jobs on this machine take their GPUs from its pool, whichever run they are of; elsewhere the
 # scheduler has given each job its own.
-GPU_POOL = "" if workflow.remote_exec else "/tmp/reasonmaxxer-gpus-$UID"
+GPU_POOL = "" if workflow.remote_exec else gpus.default_pool()
 
 # Jobs find the package without an installation, and run in the Python that runs Snakemake.
 shell.prefix(
@@ -286,3 +286,10 @@ def teacher_flags():
     arm = analysis().teacher
     model = shlex.quote(plan.model_of(CONFIG, arm).as_json())
     return f"--teacher-config {model} {adapter_of(arm)}"
+
+
+def launcher(wildcards, resources):
+    """What starts the trainer. It looks at `resources`, so Snakemake does not track it."""
+    if resources.processes == 1:
+        return "python -m reasonmaxxer training"
+    return f"torchrun --standalone --nproc-per-node {resources.processes} --module reasonmaxxer training"

@@ -2,10 +2,10 @@
 # inputs, and putting others there is a copy (docs/lab.md).
 rule pretrain:
     output:
-        expand(
+        model="results/pretrain/world-{world}-seed-{seed}/model/model.safetensors",
+        others=expand(
             "results/pretrain/world-{{world}}-seed-{{seed}}/model/{file}",
             file=[
-                "model.safetensors",
                 "config.json",
                 "generation_config.json",
                 "tokenizer.json",
@@ -33,4 +33,4 @@ rule pretrain:
         code=code("pretrain"),
     shell:
         "python -m reasonmaxxer pretrain --config {params.config:q} --seed {wildcards.seed}"
-        " --scratch {params.scratch} --out $(dirname {output[0]:q}) > {log} 2>&1"
+        " --scratch {params.scratch} --out $(dirname {output.model:q}) > {log} 2>&1"

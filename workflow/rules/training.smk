@@ -1,12 +1,3 @@
-# Several processes share the work of each step (resources.training.processes).
-TRAIN = "python -m reasonmaxxer training"
-if CONFIG.resources.training.processes > 1:
-    TRAIN = (
-        "torchrun --standalone --nproc-per-node"
-        f" {CONFIG.resources.training.processes} --module reasonmaxxer training"
-    )
-
-
 rule training:
     input:
         forcible("training"),
@@ -41,13 +32,14 @@ rule train_adapter:
     resources:
         **asked("training"),
     params:
+        launcher=launcher,
         model=section("model"),
         config=lambda wildcards: CONFIG.section_of(wildcards.arm, "training").as_json(),
         scratch=f"{RUN}/scratch/training/{{arm}}",
         code=kept_code("training", f"{RUN}/training/{{arm}}/log.parquet"),
     shell:
         "python -m reasonmaxxer gpus {resources.gpu}"
-        " {TRAIN} --selection {input.selection}"
+        " {params.launcher} --selection {input.selection}"
         " --model-config {params.model:q} --config {params.config:q}"
         " --scratch {params.scratch} --states {input.states}"
         " --batch-tokens {resources.batch_tokens} --threads {threads} --out-log {output.log}"
