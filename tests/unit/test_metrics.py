@@ -420,3 +420,20 @@ def test_the_footprints_figures_are_rows_of_the_table_too(tmp_path: Path) -> Non
     assert ("footprint:interventions", "gate:recovery") in values
     assert ("footprint:pivotality", "auc") in values
     assert ("footprint:capability", "pass@8") in values
+
+
+def test_ablations_are_held_against_the_main_arm_where_both_were_evaluated(tmp_path):
+    arms = {"base": 0.3, "reasonmaxxer": 0.6, "reasonmaxxer+seed=43": 0.6, "random-gate": 0.4}
+    manifest = synthetic.make_run(tmp_path, arms=arms)
+    only, *others = manifest["benchmarks"]
+    for benchmark in others:
+        del manifest["arms"]["random-gate"]["evaluation"][benchmark]
+    found, _ = compute(manifest)
+    (row,) = found["ablations"]
+    assert (row["arm"], row["base"], row["benchmarks"]) == ("random-gate", "reasonmaxxer", [only])
+    accuracy = [r for r in found["rows"] if r["metric"] == "accuracy"]
+    rows = {(r["arm"], r["benchmark"]): r["value"] for r in accuracy}
+    gap = rows["random-gate", only] - rows["reasonmaxxer", only]
+    assert row["value"] == pytest.approx(gap)
+    assert row["low"] < gap < row["high"]
+    assert row["statement"].startswith("lower")

@@ -8,7 +8,8 @@ import pytest
 from test_config import minimal
 
 from reasonmaxxer import plan
-from reasonmaxxer.config import overlay, validate
+from reasonmaxxer.arms import lines, sweeps
+from reasonmaxxer.config import load, overlay, validate
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.footprint import plan as footprint
 
@@ -225,3 +226,18 @@ def test_every_rule_belongs_to_one_stage():
     jobs = {name for name, makes in rules if makes} - {"pretrain", "convert_model"}
     assert stages == set(plan.JOBS)
     assert sorted(jobs) == sorted(job for stage in plan.JOBS.values() for job in stage)
+
+
+def test_the_whole_analysis_of_the_lab_has_what_the_claims_speak_of():
+    config = load([ROOT / "config/config.yaml", ROOT / "config/lab-full.yaml"])
+    arms = {name: {"kind": arm.kind} for name, arm in config.arms.items()}
+    seeds = {stem: len(members) for stem, members in lines(arms).items()}
+    five = ("reasonmaxxer", "random-gate", "all-tokens", "positive-only", "grpo")
+    assert seeds == dict.fromkeys(five, 5)
+    assert all(config.benchmarks_of(arm) == list(config.benchmarks) for arm in five)
+    assert {key for stem, key in sweeps(arms) if stem == "reasonmaxxer"} >= {"tau", "window"}
+    assert sum(arm["kind"] == "distilled" for arm in arms.values()) == 8
+    assert {config.section_of(f"random-gate+seed={n}", "selection").seed for n in (43, 44)} == {
+        43,
+        44,
+    }

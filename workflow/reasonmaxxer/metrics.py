@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from . import tables
-from .arms import base_of, lines, seeds_name
+from .arms import SEED, base_of, lines, main_of, seeds_name, without
 from .claims import claims
 from .cost import cost_ratio, cost_rows
 from .errors import UserError
@@ -77,6 +77,7 @@ def compute(manifest: Mapping[str, Any], jobs: Sequence[Job] = ()) -> tuple[dict
         "run": manifest["run"],
         "rows": rows,
         "differences": all_differences(manifest, metrics, rows),
+        "ablations": ablations(manifest, metrics),
         "claims": claims({**manifest, "evidence": evidence}, metrics),
         "footprint": footprint,
         "costs": costs,
@@ -273,6 +274,30 @@ def seed_differences(manifest: Mapping[str, Any], rows: list[Row], base: str) ->
             p = 1.0 if np.ptp(gains) == 0 else float(stats.ttest_1samp(gains, 0.0).pvalue)
             difference = Difference(**vars(seeds_interval(gains)), p=p)
             found.append(_difference_row(seeds_name(stem), base, benchmark, metric, difference))
+    return found
+
+
+def ablations(manifest: Mapping[str, Any], metrics: Metrics) -> list[Row]:
+    """Every other arm that is made here against the main one, paired by problem.
+
+    The mean over the benchmarks that both have, since ablations may be evaluated on one alone;
+    p-values corrected by Holm over these rows.
+    """
+    arms, main = manifest["arms"], main_of(manifest["arms"])
+    found = []
+    for arm, entry in arms.items():
+        made = entry["kind"] in ("trained", "grpo", "distilled")
+        shared = [name for name, of_arm in metrics.items() if arm in of_arm and main in of_arm]
+        if not made or without(arm, SEED) == main or main is None or not shared:
+            continue
+        parts = [metrics[b][arm]["accuracy"] - metrics[b][main]["accuracy"] for b in shared]
+        seeds = [resampling_seed(benchmark) for benchmark in shared]
+        difference = mean_difference(parts, (-1.0, 1.0), seeds)
+        row = _difference_row(arm, main, MEAN, "accuracy", difference)
+        found.append({**row, "benchmarks": shared})
+    for row, p in zip(found, holm([row["p"] for row in found]), strict=True):
+        row["p_corrected"] = p
+        row["statement"] = statement(row)
     return found
 
 

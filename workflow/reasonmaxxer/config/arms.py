@@ -79,6 +79,9 @@ class SweepConfig(Section):
         Annotated[str, Field(pattern=rf"^({'|'.join(SECTIONS)})\.[a-z_]+$")],
         Annotated[list[Any], Field(min_length=1)],
     ] = Field(min_length=1, description="`section.key` -> the values it takes.")
+    evaluate: list[Name] | None = Field(
+        None, description="Benchmarks the new arms are evaluated on; null: those of `arm`."
+    )
 
     def arms(self, start: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """The arms by name, each as a config would write it."""
@@ -91,6 +94,8 @@ class SweepConfig(Section):
             settings = [f"{k.split('.')[1]}={v}" for k, v in zip(self.grid, values, strict=True)]
             title = start.get("title") or self.arm
             arm["title"] = f"{title}, {', '.join(settings)}"
+            if self.evaluate is not None:
+                arm["evaluate"] = self.evaluate
             made["+".join([self.arm, *settings]).lower()] = arm
         return made
 

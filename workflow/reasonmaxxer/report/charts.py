@@ -243,14 +243,21 @@ def validation(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) ->
 def sweep(
     rows: Rows, arms: Sequence[str], own: Mapping[str, Mapping[str, Any]]
 ) -> list[tuple[str, Spec]]:
-    """(key, chart) for every key arms were swept over; `own` has the unswept arm's values."""
+    """(key, chart) for every key arms were swept over; `own` has the unswept arm's values.
+
+    By the mean over benchmarks, or by the first one that the swept arms have where they lack some.
+    """
     found = []
-    values = {
-        row["arm"]: row
-        for row in rows
-        if row["benchmark"] == "mean" and row["metric"] == "accuracy" and row["value"] is not None
-    }
+    known: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["metric"] == "accuracy" and row["value"] is not None:
+            known.setdefault(row["benchmark"], {})[row["arm"]] = row
     for (stem, key), points in sweeps(arms).items():
+        places = [
+            name for name in ("mean", *known) if set(points.values()) <= set(known.get(name, ()))
+        ]
+        place = next(iter(places), "mean")
+        values = known.get(place, {})
         here = own.get(stem, {}).get(key)
         named = dict(points) | ({str(here): stem} if here is not None else {})
         data = [
@@ -262,17 +269,17 @@ def sweep(
             if arm in values
         ]
         if len(data) > 1:
-            found.append((key, _sweep_chart(key, data)))
+            found.append((key, _sweep_chart(key, data, place)))
     return found
 
 
-def _sweep_chart(key: str, data: list[dict[str, Any]]) -> Spec:
+def _sweep_chart(key: str, data: list[dict[str, Any]], place: str) -> Spec:
     numeric = all(isinstance(row["setting"], float) for row in data)
     x: Spec = {"field": "setting", "title": key, "type": "quantitative" if numeric else "nominal"}
     settings = sorted({row["setting"] for row in data}, key=str)
     x["axis"] = {"labelAngle": 0, "values": settings, "grid": False}
     x |= {"scale": {"zero": False, "padding": 16}} if numeric else {}
-    y = {"type": "quantitative", "axis": {**PERCENT, "title": "mean accuracy"}}
+    y = {"type": "quantitative", "axis": {**PERCENT, "title": f"{place} accuracy"}}
     y["scale"] = {"zero": False}
     mark = {"type": "line" if numeric else "point", "point": True}
     layers = with_interval({"x": x}, "y", y, mark, tips(arm="", **INTERVAL))

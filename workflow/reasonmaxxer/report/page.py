@@ -83,6 +83,7 @@ def context(
             for arm in run.single
         ],
         "price": config.price_per_hour,
+        "ablations": view.ablations(run),
         "costs": view.costs(run, config.price_per_hour),
         "gains": view.gain_parts(run),
         "details": view.details(run),

@@ -157,6 +157,19 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
+def ablations(run: Run) -> list[dict[str, Any]]:
+    """Every other arm made here against the main one, as texts."""
+    return [
+        {
+            "title": run.titles[row["arm"]],
+            "benchmarks": ", ".join(run.titles[name] for name in row["benchmarks"]),
+            "change": change(row),
+            "interval": f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}".replace("-", "−"),
+        }
+        for row in run.metrics.get("ablations", [])
+    ]
+
+
 def costs(run: Run, price_per_hour: float | None) -> list[dict[str, Any]]:
     """What each arm of the main table cost, and whether it came near the RL arm's accuracy."""
     rows = {row["arm"]: row for row in run.metrics.get("costs", [])}
