@@ -110,6 +110,11 @@ def test_init_never_overwrites_a_config(written, model, files):
     assert written.read_text() == before
 
 
+@pytest.mark.parametrize("overlay", ["lab-seeds", "lab-sweep", "lab-full"])
+def test_the_labs_analyses_pass_the_check(overlay):
+    command(check, "--configfile", "config/config.yaml", f"config/{overlay}.yaml")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

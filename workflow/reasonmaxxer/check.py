@@ -59,7 +59,7 @@ def checks(run: Config, problems: Problems) -> Iterator[tuple[str, Callable[[], 
     yield "overlap", lambda: _overlap(run, problems)
     for arm in run.arms:
         model = plan.model_of(run, arm)
-        if model != run.model or arm == run.base_arm:
+        if not run.is_whole(arm) and (model != run.model or arm == run.base_arm):
             yield f"model of {arm}", functools.partial(_model, run, model)
     yield "prompts", lambda: _prompts(run, problems)
     yield "machine", lambda: _machine(run)
