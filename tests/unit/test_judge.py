@@ -135,19 +135,22 @@ def test_no_text_stops_the_quick_comparison(tokens: list[str], times: int) -> No
 
 
 def test_a_killed_worker_changes_no_verdict() -> None:
+    killed: list[int] = []
+
     def kill_once() -> None:
         while not (workers := workers_of(os.getpid())):
-            time.sleep(0.1)
-        time.sleep(1)
+            time.sleep(0.05)
+        time.sleep(0.3)  # it has been given a pair by now, and has not answered all of them
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
 
     pairs = [(f"x > {i}", rf"\boxed{{-x < -{i}}}") for i in range(2, 40)]
     killer = threading.Thread(target=kill_once)
     killer.start()
     verdicts = {v.verdict for v in judge_pairs(pairs, workers=1)}
     killer.join()
-    assert verdicts == {"correct"}
+    assert verdicts == {"correct"} and killed
 
 
 def test_workers_end_with_a_killed_parent() -> None:
