@@ -33,6 +33,13 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_writer_left_is_gone_when_the_table_is_written_again(tmp_path):
+    (tmp_path / ".p.parquet.123.part").write_bytes(b"half a table")
+    (tmp_path / ".other.parquet.123.part").write_bytes(b"another's")
+    tables.write(tmp_path / "p.parquet", "problems", [ROW])
+    assert {path.name for path in tmp_path.iterdir()} == {"p.parquet", ".other.parquet.123.part"}
+
+
 def test_a_writer_that_fails_leaves_the_old_table(tmp_path):
     path = tmp_path / "p.parquet"
     tables.write(path, "problems", [ROW])

@@ -7,6 +7,7 @@ killed leaves no half table behind. What made it stands in its metadata (see `pr
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -279,6 +280,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary name beside `path`, renamed onto it when the block ends without error."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):  # by a killed job
+        left.unlink(missing_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         yield partial
