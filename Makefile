@@ -29,8 +29,12 @@ test: env lint ## every test that needs neither root nor other software
 	pytest -n $(TEST_PROCESSES) tests/unit
 	pytest tests/workflow
 
-test-system: env ## browser, Slurm, whole-run tests (installs Debian packages; needs root)
-	pytest tests/system
+test-system: env ## a real Slurm and browser, hostile texts, real models (needs root: Debian packages)
+	bash tests/system/install.sh
+	pytest --durations=5 tests/system
+
+test-recovery: env ## break every stage at random moments: the results must be the same (needs root)
+	python tests/recovery/break_it.py
 
 docs/report.png: results/report.html ## the README's picture of a run's page (needs Chromium)
 	chromium --headless --no-sandbox --disable-gpu --disable-background-networking \
