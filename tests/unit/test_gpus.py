@@ -62,7 +62,8 @@ def test_jobs_at_the_same_time_never_share_a_gpu(tmp_path):
 
 
 def test_a_gpu_named_twice_may_have_two_jobs_and_a_job_gets_two_different_ones(tmp_path):
-    started = [start(tmp_path, "0,0,1,1", n, 0.5) for n in (2, 1, 1, 2, 1, 1)]
+    # Three jobs fill the four places; long enough that slow starts cannot keep them apart.
+    started = [start(tmp_path, "0,0,1,1", n, 4) for n in (2, 1, 1)]
     jobs = [finished(job) for job in started]
     assert all(len(set(gpus)) == len(gpus) for gpus, _, _ in jobs)
     assert {most_at_once(jobs, gpu) for gpu in "01"} == {2}
