@@ -13,8 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from reasonmaxxer import config, plan, tables
+from reasonmaxxer import config, tables
 from reasonmaxxer.engine import Hardware, VllmEngine
+from reasonmaxxer.plan.jobs import rollouts_job
+from reasonmaxxer.plan.shards import rollout_shards
 from reasonmaxxer.problems import load_problems
 from reasonmaxxer.prompts import encode, load_tokenizer
 from reasonmaxxer.rollouts import GenerationJob, Prompt, completions
@@ -29,7 +31,7 @@ def main() -> None:
     args = parser.parse_args()
 
     run = config.load(args.configfile)
-    job = GenerationJob.from_json(plan.rollouts_job(run, "main", plan.rollout_shards(run)[0]))
+    job = GenerationJob.from_json(rollouts_job(run, "main", rollout_shards(run)[0]))
     sampling = job.sampling(run.prompt)
     rows = load_problems(run.problems.train, "train")[: args.problems]
     ids = encode(run.prompt, [row["problem"] for row in rows], load_tokenizer(run.model))

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reasonmaxxer import plan, schema
+from reasonmaxxer import schema
 from reasonmaxxer.config import TrainingConfig, load, overlay, validate
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.plan.checks import check
 
 ROOT = Path(__file__).parents[2]
 
@@ -201,7 +202,7 @@ def test_an_unreadable_config_file_is_named(tmp_path, text, message):
 )
 def test_what_cannot_run_is_found_before_it_does(changes, message):
     with pytest.raises(UserError) as caught:
-        plan.check(validate(minimal(**changes)))
+        check(validate(minimal(**changes)))
     assert message in str(caught.value)
 
 
@@ -253,4 +254,4 @@ def test_every_key_is_described():
 def test_every_shipped_config_is_valid(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     is_overlay = "problems" not in yaml.safe_load(path.read_text())
-    plan.check(load(["config/config.yaml", path] if is_overlay else [path]))
+    check(load(["config/config.yaml", path] if is_overlay else [path]))

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from reasonmaxxer import config
-from reasonmaxxer.estimate import Shape, estimate
+from reasonmaxxer.estimate import estimate
+from reasonmaxxer.shape import Shape
 
 ROOT = Path(__file__).parents[2]
 

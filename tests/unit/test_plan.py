@@ -7,11 +7,21 @@ from pathlib import Path
 import pytest
 from test_config import minimal
 
-from reasonmaxxer import plan
 from reasonmaxxer.arms import lines, sweeps
 from reasonmaxxer.config import load, overlay, validate
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.footprint import plan as footprint
+from reasonmaxxer.plan.files import arm_weights, model_of, teacher_rollouts
+from reasonmaxxer.plan.jobs import JOBS, evaluation_job, rollouts_job
+from reasonmaxxer.plan.manifest import manifest, manifest_files
+from reasonmaxxer.plan.sampling import prompt_of_arm, protocol
+from reasonmaxxer.plan.shards import (
+    Shard,
+    evaluation_shards,
+    rollout_shards,
+    rollouts_origin,
+    selection_origin,
+)
 
 ROOT = Path(__file__).parents[2]
 RULE = re.compile(
@@ -25,29 +35,28 @@ def config_with(**changes):
 
 def test_raising_k_adds_shards_and_keeps_the_others():
     sizes = {"samples_per_shard": 4, "problems_per_shard": 5}
-    few = plan.rollout_shards(config_with(rollouts={**sizes, "samples": 4}))
-    more = plan.rollout_shards(config_with(rollouts={**sizes, "samples": 8}))
+    few = rollout_shards(config_with(rollouts={**sizes, "samples": 4}))
+    more = rollout_shards(config_with(rollouts={**sizes, "samples": 8}))
     assert few == ["p0-4.s0-3", "p5-9.s0-3"]
     assert set(few) < set(more)
-    jobs = [
-        plan.rollouts_job(config_with(rollouts={**sizes, "samples": k}), "main", few[0])
-        for k in (4, 8)
+    told = [
+        rollouts_job(config_with(rollouts={**sizes, "samples": k}), "main", few[0]) for k in (4, 8)
     ]
-    assert jobs[0] == jobs[1]
+    assert told[0] == told[1]
 
 
 def test_a_shard_name_reads_back():
-    shard = plan.Shard(5, 5, 0, 4)
-    assert plan.Shard.parse(shard.name) == shard
+    shard = Shard(5, 5, 0, 4)
+    assert Shard.parse(shard.name) == shard
 
 
 def test_raising_a_benchmarks_samples_keeps_full_shards():
     changes = {"evaluation": {"samples_per_shard": 4}}
     few = config_with(benchmarks={"short": {"samples": 4}}, **changes)
     more = config_with(benchmarks={"short": {"samples": 8}}, **changes)
-    assert plan.evaluation_shards(few, "short") == ["s0-3"]
-    assert plan.evaluation_shards(more, "short") == ["s0-3", "s4-7"]
-    assert plan.evaluation_job(few, "short", "s0-3") == plan.evaluation_job(more, "short", "s0-3")
+    assert evaluation_shards(few, "short") == ["s0-3"]
+    assert evaluation_shards(more, "short") == ["s0-3", "s4-7"]
+    assert evaluation_job(few, "short", "s0-3") == evaluation_job(more, "short", "s0-3")
 
 
 def test_arms_share_what_they_have_in_common():
@@ -61,15 +70,15 @@ def test_arms_share_what_they_have_in_common():
             "e": {"rollouts": {"samples": 10}},
         },
     )
-    origins = {arm: plan.selection_origin(config, arm) for arm in config.trained_arms}
+    origins = {arm: selection_origin(config, arm) for arm in config.trained_arms}
     assert origins == {"ours": "main", "a": "a", "b": "a", "c": "main", "d": "d", "e": "e"}
-    sampled = {arm: plan.rollouts_origin(config, arm) for arm in config.trained_arms}
+    sampled = {arm: rollouts_origin(config, arm) for arm in config.trained_arms}
     assert sampled == dict.fromkeys("abc", "main") | {"ours": "main", "d": "d", "e": "main"}
 
 
 def test_a_benchmark_overlays_the_protocol_and_an_arm_cannot():
     config = config_with(benchmarks={"short": {"temperature": 0.0, "samples": 3}})
-    sampling, samples = plan.protocol(config, "short")
+    sampling, samples = protocol(config, "short")
     assert (sampling.temperature, sampling.top_p, samples) == (0.0, 0.95, 3)
     assert "evaluation" not in type(config.arms["ours"]).model_fields
 
@@ -78,7 +87,7 @@ def test_the_papers_protocol_is_a_preset():
     sources = {"aime24": "aime24", "contest": "amc23", "math500": "math500", "aime25": "aime25"}
     benchmarks = {name: {"source": {"register": entry}} for name, entry in sources.items()}
     config = config_with(evaluation={"protocol": "paper"}, benchmarks=benchmarks)
-    found = {name: plan.protocol(config, name) for name in sources}
+    found = {name: protocol(config, name) for name in sources}
     assert {name: samples for name, (_, samples) in found.items()} == {
         **{"aime24": 8, "contest": 8, "math500": 1, "aime25": 1}
     }
@@ -100,19 +109,19 @@ def test_the_papers_protocol_is_a_preset():
 )
 def test_a_small_benchmark_gets_more_samples(source, samples):
     config = config_with(benchmarks={"other": {"source": source}})
-    assert plan.protocol(config, "other")[1] == samples
+    assert protocol(config, "other")[1] == samples
     fixed = config_with(benchmarks={"other": {"source": source}}, evaluation={"samples": 3})
-    assert plan.protocol(fixed, "other")[1] == 3
+    assert protocol(fixed, "other")[1] == 3
 
 
 def test_an_arm_may_have_a_prompt_of_its_own_outside_the_comparison():
     prompt = {"template": "config/prompts/qwen_boxed.txt"}
     rl = {"kind": "checkpoint", "model": {"path": "a/b"}}
     config = config_with(arms={"rl": rl, "rl-own": {**rl, "prompt": prompt}})
-    asked = {arm: plan.prompt_of_arm(config, arm, "short").template for arm in config.arms}
+    asked = {arm: prompt_of_arm(config, arm, "short").template for arm in config.arms}
     assert len({asked["base"], asked["ours"], asked["rl"]}) == 1
     assert asked["rl-own"] == prompt["template"] != asked["rl"]
-    arms = plan.manifest(config, "results/x")["arms"]
+    arms = manifest(config, "results/x")["arms"]
     assert {name for name, arm in arms.items() if arm["own_prompt"]} == {"rl-own"}
 
 
@@ -126,20 +135,20 @@ def test_an_arm_may_have_a_prompt_of_its_own_outside_the_comparison():
 )
 def test_where_and_how_much_is_not_part_of_a_jobs_share(change):
     before, after = (validate(overlay(minimal(), c)) for c in ({}, change))
-    shard = plan.rollout_shards(before)[0]
-    assert plan.rollouts_job(before, "main", shard) == plan.rollouts_job(after, "main", shard)
+    shard = rollout_shards(before)[0]
+    assert rollouts_job(before, "main", shard) == rollouts_job(after, "main", shard)
 
 
 def test_the_manifest_names_every_table_of_every_arm():
-    manifest = plan.manifest(config_with(), "results/t")
-    assert manifest["arms"]["ours"]["evaluation"] == {
+    found = manifest(config_with(), "results/t")
+    assert found["arms"]["ours"]["evaluation"] == {
         "short": ["results/t/evaluation/ours/short/s0-15.parquet"]
     }
-    assert manifest["arms"]["base"]["selection"] is None
-    files = plan.manifest_files(manifest)
+    assert found["arms"]["base"]["selection"] is None
+    files = manifest_files(found)
     assert "results/t/adapters/ours/choice.json" in files
     assert len(files) == len(set(files))
-    assert json.dumps(manifest)
+    assert json.dumps(found)
 
 
 def test_every_kind_of_arm_is_evaluated_from_its_own_weights():
@@ -152,9 +161,9 @@ def test_every_kind_of_arm_is_evaluated_from_its_own_weights():
         },
     )
     folder = "results/t/adapters"
-    assert plan.model_of(config, "rl").path == f"{folder}/rl"
-    assert plan.model_of(config, "rl-lora").path == plan.model_of(config, "small").path == "m"
-    first = {arm: plan.arm_weights(config, arm)[:1] for arm in config.arms}
+    assert model_of(config, "rl").path == f"{folder}/rl"
+    assert model_of(config, "rl-lora").path == model_of(config, "small").path == "m"
+    first = {arm: arm_weights(config, arm)[:1] for arm in config.arms}
     assert first == {
         "base": [],
         "ours": [f"{folder}/ours/adapter_model.safetensors"],
@@ -163,7 +172,7 @@ def test_every_kind_of_arm_is_evaluated_from_its_own_weights():
         "small": [f"{folder}/small/adapter_model.safetensors"],
     }
     # The pool has ten problems.
-    assert plan.teacher_rollouts(config, "small") == "results/t/distillation/rl/p10.s2.parquet"
+    assert teacher_rollouts(config, "small") == "results/t/distillation/rl/p10.s2.parquet"
 
 
 def test_an_arm_is_evaluated_where_the_config_says():
@@ -171,7 +180,7 @@ def test_an_arm_is_evaluated_where_the_config_says():
     config = config_with(
         benchmarks={"long": {"source": source}}, arms={"ours": {"evaluate": ["long"]}}
     )
-    arms = plan.manifest(config, "results/t")["arms"]
+    arms = manifest(config, "results/t")["arms"]
     assert list(arms["base"]["evaluation"]) == ["short", "long"]
     assert list(arms["ours"]["evaluation"]) == ["long"]
 
@@ -224,8 +233,8 @@ def test_every_rule_belongs_to_one_stage():
     ]
     stages = {name for name, makes in rules if not makes}
     jobs = {name for name, makes in rules if makes} - {"pretrain", "convert_model"}
-    assert stages == set(plan.JOBS)
-    assert sorted(jobs) == sorted(job for stage in plan.JOBS.values() for job in stage)
+    assert stages == set(JOBS)
+    assert sorted(jobs) == sorted(job for stage in JOBS.values() for job in stage)
 
 
 def test_the_whole_analysis_of_the_lab_has_what_the_claims_speak_of():

@@ -10,15 +10,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from . import config, plan
+from . import config
 from .config import Config, ModelConfig
 from .convert import locate
 from .errors import UserError
-from .estimate import Estimate, Shape, estimate
+from .estimate import Estimate, estimate
 from .model import model_settings
 from .overlap import without_doubles, without_overlap
+from .plan.checks import check
+from .plan.files import model_of
+from .plan.jobs import targets
+from .plan.sampling import prompt_of, protocol, sources_of
 from .preflight import check_model, check_prompts
 from .problems import load_problems
+from .shape import Shape
 
 HELP = "check a config, its model, its problems and this machine, without running anything"
 
@@ -35,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
 
 def report(run: Config) -> None:
     """Print what each check found. Raises `UserError` with all that is wrong."""
-    plan.check(run)
+    check(run)
     problems: Problems = {}
     found: list[str] = []
     for what, look in checks(run, problems):
@@ -58,7 +63,7 @@ def checks(run: Config, problems: Problems) -> Iterator[tuple[str, Callable[[], 
         yield f"problems of {split}", functools.partial(_problems, run, split, problems)
     yield "overlap", lambda: _overlap(run, problems)
     for arm in run.arms:
-        model = plan.model_of(run, arm)
+        model = model_of(run, arm)
         if not run.is_whole(arm) and (model != run.model or arm == run.base_arm):
             yield f"model of {arm}", functools.partial(_model, run, model)
     yield "prompts", lambda: _prompts(run, problems)
@@ -67,7 +72,7 @@ def checks(run: Config, problems: Problems) -> Iterator[tuple[str, Callable[[], 
 
 
 def _problems(run: Config, split: str, problems: Problems) -> str:
-    problems[split] = load_problems(plan.sources_of(run, split), split)
+    problems[split] = load_problems(sources_of(run, split), split)
     return f"{len(problems[split])}"
 
 
@@ -86,7 +91,7 @@ def _overlap(run: Config, problems: Problems) -> str:
 def _model(run: Config, model: ModelConfig) -> str:
     if model.gguf is not None and not Path(model.path, "config.json").exists():
         return f"will be converted from {locate(model.gguf)}"
-    settings = check_model(model, plan.targets(run) if model == run.model else [])
+    settings = check_model(model, targets(run) if model == run.model else [])
     return f"{model.path}, {settings.model_type}"
 
 
@@ -97,8 +102,8 @@ def _prompts(run: Config, problems: Problems) -> str:
     longest = 0
     for split, rows in problems.items():
         texts = {row["problem_id"]: row["problem"] for row in rows}
-        sampling = run.rollouts if split == "train" else plan.protocol(run, split)[0]
-        prompt = plan.prompt_of(run, split)
+        sampling = run.rollouts if split == "train" else protocol(run, split)[0]
+        prompt = prompt_of(run, split)
         longest = max(longest, check_prompts(run.model, prompt, texts, sampling.max_tokens))
     return f"the longest has {longest} tokens"
 

@@ -20,9 +20,9 @@ from . import flops, tables
 from .arms import is_rl, main_of, sweeps, without
 from .config import ModelConfig
 from .errors import UserError
-from .estimate import Shape
 from .model import model_settings
 from .report.timings import Job, arm_seconds
+from .shape import Shape
 from .statistics import Estimate
 
 # Settings that a user of the method sweeps to choose them; other sweeps are ablations.

@@ -7,10 +7,12 @@ such work; they are meant to be right within a factor of two, and to warn before
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from . import plan, sources
+from . import sources
 from .config import Config, Source
+from .plan.sampling import protocol
+from .plan.shards import rollout_shards
+from .shape import Shape
 
 GENERATION_FLOPS = 1.0e14  # a second, decoding in large batches: bound by memory traffic
 GENERATION_TOKENS = 15_000  # a second at most, however small the model
@@ -20,54 +22,6 @@ COMPLETION = 1000  # tokens, where the limit allows as many
 PROMPT = 150  # tokens
 PRICE = 2.49  # dollars an hour of an H100, as the paper counts
 UNKNOWN_ROWS = 600  # problems of a source whose size the register does not say
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The sizes of a decoder of the Llama family (Qwen2, Qwen3, Llama, Mistral)."""
-
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    intermediate: int
-    vocabulary: int
-    tied: bool
-    biased: bool = False  # q, k and v have a bias (Qwen2)
-    normed: bool = False  # q and k are normalised (Qwen3)
-
-    @classmethod
-    def of(cls, settings: Any) -> Shape:
-        """From a model's own config (transformers)."""
-        heads = settings.num_attention_heads
-        head_dim = getattr(settings, "head_dim", None) or settings.hidden_size // heads
-        return cls(
-            hidden=settings.hidden_size,
-            layers=settings.num_hidden_layers,
-            heads=heads,
-            kv_heads=getattr(settings, "num_key_value_heads", None) or heads,
-            head_dim=head_dim,
-            intermediate=settings.intermediate_size,
-            vocabulary=settings.vocab_size,
-            tied=bool(settings.tie_word_embeddings),
-            biased=settings.model_type == "qwen2",
-            normed=settings.model_type == "qwen3",
-        )
-
-    @property
-    def parameters(self) -> int:
-        query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        attention = 2 * self.hidden * (query + key)
-        attention += (query + 2 * key) * self.biased + 2 * self.head_dim * self.normed
-        layer = attention + 3 * self.hidden * self.intermediate + 2 * self.hidden
-        embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
-        return embeddings + self.layers * layer + self.hidden
-
-    def adapter(self, rank: int) -> int:
-        """Parameters of a LoRA on q, k, v and o."""
-        query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        return self.layers * rank * (4 * self.hidden + 2 * query + 2 * key)
 
 
 @dataclass(frozen=True)
@@ -99,7 +53,7 @@ def estimate(config: Config, shape: Shape) -> Estimate:
     checks *= 1 + arms * config.training.checkpoints
     tokens = rollout_tokens + checks * _length(config.validation.max_tokens)
     for name, benchmark in config.benchmarks.items():
-        sampling, samples = plan.protocol(config, name)
+        sampling, samples = protocol(config, name)
         completions = _problems([benchmark.source]) * samples * len(config.arms)
         tokens += completions * _length(sampling.max_tokens)
     sequence = PROMPT + _length(config.rollouts.max_tokens)
@@ -110,7 +64,7 @@ def estimate(config: Config, shape: Shape) -> Estimate:
     seconds = tokens * max(2 * shape.parameters / GENERATION_FLOPS, 1 / GENERATION_TOKENS)
     seconds += 2 * shape.parameters * (scored + 4 * trained) / TRAINING_FLOPS
     # Rollouts and their scores, training and checkpoint choice, a benchmark of an arm.
-    jobs = 2 * len(plan.rollout_shards(config)) + 1 + 2 * arms
+    jobs = 2 * len(rollout_shards(config)) + 1 + 2 * arms
     jobs += len(config.arms) * len(config.benchmarks)
     hours = (seconds + jobs * START_SECONDS) / 3600
     price = PRICE if config.report.price_per_hour is None else config.report.price_per_hour

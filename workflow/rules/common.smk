@@ -12,16 +12,18 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 
-from reasonmaxxer import gpus, plan
+from reasonmaxxer import gpus
 from reasonmaxxer.__main__ import COMMANDS
 from reasonmaxxer.codehash import code_hash
 from reasonmaxxer.config import validate
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.footprint import plan as footprint
+from reasonmaxxer.plan import checks, files, jobs, sampling, shards
+from reasonmaxxer.plan.manifest import manifest, manifest_files
 
 try:
     CONFIG = validate(config)
-    plan.check(CONFIG)
+    checks.check(CONFIG)
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -118,7 +120,7 @@ def kept_code(stage, table, keep=None):
     """
     if (keep or stage) not in CONFIG.keep:
         return code(stage)
-    return lambda wildcards: plan.recorded_code(
+    return lambda wildcards: files.recorded_code(
         table.format(**dict(wildcards)), code(stage)
     )
 
@@ -145,7 +147,7 @@ def forcible(stage):
     def no_files(wildcards):
         forced = workflow.dag.forcerules
         if workflow.get_rule(stage) in forced:
-            forced.update(map(workflow.get_rule, plan.JOBS[stage]))
+            forced.update(map(workflow.get_rule, jobs.JOBS[stage]))
         return []
 
     return no_files
@@ -159,7 +161,7 @@ def section(name):
 @cache
 def model_files(path=CONFIG.model.path):
     """The model's files, where it is a folder; a hub model is pinned by its revision."""
-    return plan.model_files(path, CONFIG.model)
+    return files.model_files(path, CONFIG.model)
 
 
 def evaluation_files(arm, benchmark):
@@ -167,16 +169,16 @@ def evaluation_files(arm, benchmark):
     folder = f"{RUN}/evaluation/{arm}/{benchmark}"
     return [
         f"{folder}/{shard}.parquet"
-        for shard in plan.evaluation_shards(CONFIG, benchmark)
+        for shard in shards.evaluation_shards(CONFIG, benchmark)
     ]
 
 
 def shard_files(stage, arm=None):
     """A stage's files for every shard of the rollouts that an arm trains on."""
-    origin = plan.rollouts_origin(CONFIG, arm)
+    origin = shards.rollouts_origin(CONFIG, arm)
     return [
         f"{RUN}/{stage}/{origin}/{shard}.parquet"
-        for shard in plan.rollout_shards(CONFIG, arm)
+        for shard in shards.rollout_shards(CONFIG, arm)
     ]
 
 
@@ -203,14 +205,14 @@ def named(arms):
 
 def adapter_of(arm):
     """The folder of the arm's adapter as an option; whole models and bases run as they are."""
-    if CONFIG.is_whole(arm) or not plan.arm_weights(CONFIG, arm):
+    if CONFIG.is_whole(arm) or not files.arm_weights(CONFIG, arm):
         return ""
-    return f"--adapter {plan.arm_folder(CONFIG, arm)}"
+    return f"--adapter {files.arm_folder(CONFIG, arm)}"
 
 
 def checkpoint_files(arm):
     """The checkpoints that the arm's training writes."""
-    count = plan.checkpoint_training(CONFIG, arm).checkpoints
+    count = jobs.checkpoint_training(CONFIG, arm).checkpoints
     return [
         f"{RUN}/training/{arm}/checkpoint-{number}.safetensors"
         for number in range(1, count + 1)
@@ -223,14 +225,6 @@ def made_by(arm):
         return ""
     whole = " --whole" if CONFIG.is_whole(arm) else ""
     return f"--what 'trained by GRPO with the rewards of the verifier'{whole}"
-
-
-def manifest():
-    """Where the metrics stage finds what."""
-    return {
-        **plan.manifest(CONFIG, RUN),
-        "footprint": footprint.manifest(CONFIG, RUN),
-    }
 
 
 # --- the footprint analysis: functions of wildcards, as the config may have no such section ---
@@ -246,11 +240,11 @@ def analysis():
         raise WorkflowError(str(error))
 
 
-def footprint_part(key, *files):
+def footprint_part(key, *paths):
     """Files of a part of the analysis, if it is on."""
     if getattr(analysis(), key, True) is None:
         raise WorkflowError(f"config: footprint.{key}: is null, so it is left out")
-    return list(files)
+    return list(paths)
 
 
 def capability_files():
@@ -263,28 +257,28 @@ def footprint_problems():
 
 
 def footprint_template():
-    return plan.prompt_files(CONFIG, analysis().benchmark)
+    return files.prompt_files(CONFIG, analysis().benchmark)
 
 
 def footprint_prompt():
-    return plan.prompt_of(CONFIG, analysis().benchmark).as_json()
+    return sampling.prompt_of(CONFIG, analysis().benchmark).as_json()
 
 
 def footprint_verdicts():
-    return plan.verdicts_of(CONFIG, analysis().benchmark)
+    return sampling.verdicts_of(CONFIG, analysis().benchmark)
 
 
 def arm_files(arm):
     """The files of an arm's model, and its adapter where it is one."""
-    made = plan.arm_weights(CONFIG, arm)
+    made = files.arm_weights(CONFIG, arm)
     whole = CONFIG.is_whole(arm)
-    return made + ([] if whole else model_files(plan.model_of(CONFIG, arm).path))
+    return made + ([] if whole else model_files(files.model_of(CONFIG, arm).path))
 
 
 def teacher_flags():
     """The teacher's model and adapter as a command's flags."""
     arm = analysis().teacher
-    model = shlex.quote(plan.model_of(CONFIG, arm).as_json())
+    model = shlex.quote(files.model_of(CONFIG, arm).as_json())
     return f"--teacher-config {model} {adapter_of(arm)}"
 
 

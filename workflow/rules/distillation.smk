@@ -4,12 +4,12 @@ rule sample_teacher:
         lambda wildcards: (
             []
             if CONFIG.is_whole(wildcards.arm)
-            else model_files(plan.model_of(CONFIG, wildcards.arm).path)
+            else model_files(files.model_of(CONFIG, wildcards.arm).path)
         ),
-        plan.prompt_files(CONFIG, "train"),
+        files.prompt_files(CONFIG, "train"),
         problems=f"{RUN}/problems/train.parquet",
         checked=CHECKED,
-        weights=lambda wildcards: plan.arm_weights(CONFIG, wildcards.arm),
+        weights=lambda wildcards: files.arm_weights(CONFIG, wildcards.arm),
     output:
         f"{RUN}/distillation/{{arm}}/p{{problems}}.s{{samples}}.parquet",
     log:
@@ -26,9 +26,9 @@ rule sample_teacher:
     resources:
         **asked("generation"),
     params:
-        model=lambda wildcards: plan.model_of(CONFIG, wildcards.arm).as_json(),
+        model=lambda wildcards: files.model_of(CONFIG, wildcards.arm).as_json(),
         prompt=section("prompt"),
-        job=lambda wildcards: plan.teacher_job(
+        job=lambda wildcards: jobs.teacher_job(
             CONFIG, int(wildcards.problems), int(wildcards.samples)
         ),
         adapter=lambda wildcards: adapter_of(wildcards.arm),
@@ -50,16 +50,16 @@ rule sample_teacher:
 rule distillation:
     input:
         forcible("distillation"),
-        [plan.arm_weights(CONFIG, arm) for arm in CONFIG.of_kind("distilled")],
+        [files.arm_weights(CONFIG, arm) for arm in CONFIG.of_kind("distilled")],
 
 
 rule distil_teacher:
     input:
         model_files(),
-        weights=lambda wildcards: plan.arm_weights(
+        weights=lambda wildcards: files.arm_weights(
             CONFIG, CONFIG.arms[wildcards.arm].teacher
         ),
-        rollouts=lambda wildcards: plan.teacher_rollouts(CONFIG, wildcards.arm),
+        rollouts=lambda wildcards: files.teacher_rollouts(CONFIG, wildcards.arm),
     output:
         adapter=f"{RUN}/adapters/{{arm}}/adapter_model.safetensors",
         config=f"{RUN}/adapters/{{arm}}/adapter_config.json",
@@ -78,7 +78,7 @@ rule distil_teacher:
     resources:
         **asked("training"),
     params:
-        teacher=lambda wildcards: plan.model_of(
+        teacher=lambda wildcards: files.model_of(
             CONFIG, CONFIG.arms[wildcards.arm].teacher
         ).as_json(),
         teacher_adapter=lambda wildcards: adapter_of(CONFIG.arms[wildcards.arm].teacher),

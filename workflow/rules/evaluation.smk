@@ -14,12 +14,12 @@ rule evaluate_arm:
         lambda wildcards: (
             []
             if CONFIG.is_whole(wildcards.arm)
-            else model_files(plan.model_of(CONFIG, wildcards.arm).path)
+            else model_files(files.model_of(CONFIG, wildcards.arm).path)
         ),
-        lambda wildcards: plan.prompt_files(CONFIG, wildcards.benchmark, wildcards.arm),
+        lambda wildcards: files.prompt_files(CONFIG, wildcards.benchmark, wildcards.arm),
         problems=f"{RUN}/problems/{{benchmark}}.parquet",
         checked=CHECKED,
-        weights=lambda wildcards: plan.arm_weights(CONFIG, wildcards.arm),
+        weights=lambda wildcards: files.arm_weights(CONFIG, wildcards.arm),
     output:
         f"{RUN}/completions/{{arm}}/{{benchmark}}/{{shard}}.parquet",
     log:
@@ -33,11 +33,11 @@ rule evaluate_arm:
     resources:
         **asked("generation"),
     params:
-        model=lambda wildcards: plan.model_of(CONFIG, wildcards.arm).as_json(),
-        prompt=lambda wildcards: plan.prompt_of_arm(
+        model=lambda wildcards: files.model_of(CONFIG, wildcards.arm).as_json(),
+        prompt=lambda wildcards: sampling.prompt_of_arm(
             CONFIG, wildcards.arm, wildcards.benchmark
         ).as_json(),
-        job=lambda wildcards: plan.evaluation_job(
+        job=lambda wildcards: jobs.evaluation_job(
             CONFIG, wildcards.benchmark, wildcards.shard
         ),
         adapter=lambda wildcards: adapter_of(wildcards.arm),
@@ -72,7 +72,7 @@ rule judge_arm:
     resources:
         **asked("verdicts"),
     params:
-        verdicts=lambda wildcards: plan.verdicts_of(CONFIG, wildcards.benchmark),
+        verdicts=lambda wildcards: sampling.verdicts_of(CONFIG, wildcards.benchmark),
         code=kept_code(
             "evaluation", f"{RUN}/evaluation/{{arm}}/{{benchmark}}/{{shard}}.parquet"
         ),

@@ -231,7 +231,7 @@ use rule evaluate_arm as sample_capability with:
     benchmark:
         f"{RUN}/benchmarks/sample_capability/{{arm}}.tsv"
     params:
-        model=lambda wildcards: plan.model_of(CONFIG, wildcards.arm).as_json(),
+        model=lambda wildcards: files.model_of(CONFIG, wildcards.arm).as_json(),
         prompt=lambda wildcards: footprint_prompt(),
         job=lambda wildcards: footprint.capability_job(CONFIG),
         adapter=lambda wildcards: adapter_of(wildcards.arm),

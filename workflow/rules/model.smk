@@ -2,7 +2,7 @@ if CONFIG.model.gguf is not None:
 
     rule convert_model:
         output:
-            plan.model_files(CONFIG.model.path, CONFIG.model),
+            files.model_files(CONFIG.model.path, CONFIG.model),
         log:
             f"{RUN}/logs/convert_model.log",
         benchmark:

@@ -13,7 +13,7 @@ rule problems:
 # stand in a benchmark, and are cleaned into train.parquet and validation.parquet.
 rule load_problems:
     input:
-        lambda wildcards: plan.source_files(
+        lambda wildcards: files.source_files(
             CONFIG, wildcards.split.removesuffix("-pool")
         ),
     output:
@@ -31,8 +31,8 @@ rule load_problems:
     resources:
         **asked("light"),
     params:
-        sources=lambda wildcards: plan.sources_json(CONFIG, wildcards.split),
-        register=lambda wildcards: plan.register_entries(CONFIG, wildcards.split),
+        sources=lambda wildcards: sampling.sources_json(CONFIG, wildcards.split),
+        register=lambda wildcards: sampling.register_entries(CONFIG, wildcards.split),
         verdicts=json.dumps({"bad_references": CONFIG.verdicts.bad_references}),
         code=kept_code("problems", f"{RUN}/problems/{{split}}.parquet"),
     shell:
@@ -94,7 +94,7 @@ rule audit_problems:
 rule check_model:
     input:
         model_files(),
-        [plan.prompt_files(CONFIG, split) for split in SPLITS],
+        [files.prompt_files(CONFIG, split) for split in SPLITS],
         problems=expand(f"{RUN}/problems/{{split}}.parquet", split=SPLITS),
     output:
         f"{RUN}/problems/preflight.json",
@@ -109,8 +109,8 @@ rule check_model:
         **asked("light"),
     params:
         model=section("model"),
-        prompts=plan.prompts_json(CONFIG),
-        targets=" ".join(plan.targets(CONFIG)),
+        prompts=sampling.prompts_json(CONFIG),
+        targets=" ".join(jobs.targets(CONFIG)),
         code=code("preflight"),
     shell:
         "python -m reasonmaxxer preflight --model-config {params.model:q} --targets {params.targets}"

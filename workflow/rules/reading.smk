@@ -1,16 +1,16 @@
 rule reading:
     input:
         forcible("reading"),
-        plan.reading_file(CONFIG, RUN) or [],
+        files.reading_file(CONFIG, RUN) or [],
 
 
 rule read_pairs:
     input:
         model_files(),
-        plan.reading_tables(CONFIG, RUN),
+        files.reading_tables(CONFIG, RUN),
         adapter=[
             f"{RUN}/adapters/{arm}/adapter_model.safetensors"
-            for arm in plan.main_arm(CONFIG)
+            for arm in files.main_arm(CONFIG)
         ],
     output:
         f"{RUN}/reading.parquet",
@@ -25,7 +25,7 @@ rule read_pairs:
         **asked("entropies"),
     params:
         model=section("model"),
-        job=plan.reading_job(CONFIG, RUN),
+        job=jobs.reading_job(CONFIG, RUN),
         adapter=lambda wildcards, input: Path(input.adapter[0]).parent,
         code=code("reading"),
     shell:

@@ -1,3 +1,4 @@
+MANIFEST = manifest(CONFIG, RUN)
 PAGE = f"{workflow.basedir}/workflow/reasonmaxxer/report/template"
 
 
@@ -10,8 +11,7 @@ rule metrics:
 rule compute_metrics:
     input:
         model_files(),
-        plan.manifest_files(plan.manifest(CONFIG, RUN)),
-        footprint.manifest_files(footprint.manifest(CONFIG, RUN)),
+        manifest_files(MANIFEST),
     output:
         metrics=f"{RUN}/metrics.json",
         table=f"{RUN}/metrics.parquet",
@@ -28,7 +28,7 @@ rule compute_metrics:
         **asked("light"),
     params:
         # In the config's order, which is the page's.
-        manifest=json.dumps(manifest()),
+        manifest=json.dumps(MANIFEST),
         timings=f"{RUN}/benchmarks",
         code=code("metrics"),
     shell:

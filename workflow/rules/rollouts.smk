@@ -7,7 +7,7 @@ rule rollouts:
 rule sample_rollouts:
     input:
         model_files(),
-        plan.prompt_files(CONFIG, "train"),
+        files.prompt_files(CONFIG, "train"),
         problems=f"{RUN}/problems/train.parquet",
         checked=CHECKED,
     output:
@@ -25,7 +25,7 @@ rule sample_rollouts:
     params:
         model=section("model"),
         prompt=section("prompt"),
-        job=lambda wildcards: plan.rollouts_job(
+        job=lambda wildcards: jobs.rollouts_job(
             CONFIG, wildcards.origin, wildcards.shard
         ),
         code=kept_code("rollouts", f"{RUN}/rollouts/{{origin}}/{{shard}}.parquet"),

@@ -3,7 +3,7 @@ rule selection:
         forcible("selection"),
         sorted(
             {
-                f"{RUN}/selection/{plan.selection_origin(CONFIG, arm)}.parquet"
+                f"{RUN}/selection/{shards.selection_origin(CONFIG, arm)}.parquet"
                 for arm in CONFIG.trained_arms
             }
         ),
@@ -27,7 +27,7 @@ rule select_positions:
     resources:
         **asked("light"),
     params:
-        config=lambda wildcards: plan.section_of(
+        config=lambda wildcards: shards.section_of(
             CONFIG, wildcards.origin, "selection"
         ).as_json(),
         code=kept_code("selection", f"{RUN}/selection/{{origin}}.parquet"),

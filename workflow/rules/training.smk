@@ -11,7 +11,7 @@ rule training:
 rule train_adapter:
     input:
         model_files(),
-        selection=lambda wildcards: f"{RUN}/selection/{plan.selection_origin(CONFIG, wildcards.arm)}.parquet",
+        selection=lambda wildcards: f"{RUN}/selection/{shards.selection_origin(CONFIG, wildcards.arm)}.parquet",
         states=lambda wildcards: state_files(wildcards.arm),
     output:
         log=f"{RUN}/training/{{arm}}/log.parquet",
@@ -49,7 +49,7 @@ rule train_adapter:
 rule train_grpo:
     input:
         model_files(),
-        plan.prompt_files(CONFIG, "train"),
+        files.prompt_files(CONFIG, "train"),
         problems=f"{RUN}/problems/train.parquet",
         checked=CHECKED,
     output:
@@ -91,7 +91,7 @@ rule adapter:
     input:
         forcible("adapter"),
         [
-            plan.arm_weights(CONFIG, arm)
+            files.arm_weights(CONFIG, arm)
             for arm in CONFIG.of_kind("trained", "grpo", "distilled")
         ],
 
@@ -99,7 +99,7 @@ rule adapter:
 rule choose_checkpoint:
     input:
         model_files(),
-        plan.prompt_files(CONFIG, "validation"),
+        files.prompt_files(CONFIG, "validation"),
         problems=f"{RUN}/problems/validation.parquet",
         base=evaluation_files(CONFIG.base_arm, "validation"),
         checkpoints=lambda wildcards: checkpoint_files(wildcards.arm),
@@ -130,8 +130,8 @@ rule choose_checkpoint:
     params:
         model=section("model"),
         prompt=section("prompt"),
-        job=plan.validation_job(CONFIG),
-        training=lambda wildcards: plan.checkpoint_training(
+        job=jobs.validation_job(CONFIG),
+        training=lambda wildcards: jobs.checkpoint_training(
             CONFIG, wildcards.arm
         ).as_json(),
         made=lambda wildcards: made_by(wildcards.arm),

@@ -7,7 +7,9 @@ from typing import Any
 from ..arms import main_of
 from ..config import Config, FootprintConfig, SamplingConfig
 from ..errors import UserError
-from ..plan import SHARED, generation_job, protocol, rollout_shards
+from ..plan.jobs import generation_job
+from ..plan.sampling import protocol
+from ..plan.shards import SHARED, rollout_shards
 
 HOW = "add a section to the config, such as footprint: {teacher: <arm>, benchmark: <benchmark>}"
 

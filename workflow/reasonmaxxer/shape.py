@@ -1,0 +1,54 @@
+"""A model's sizes, and how many weights they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a decoder of the Llama family (Qwen2, Qwen3, Llama, Mistral)."""
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocabulary: int
+    tied: bool
+    biased: bool = False  # q, k and v have a bias (Qwen2)
+    normed: bool = False  # q and k are normalised (Qwen3)
+
+    @classmethod
+    def of(cls, settings: Any) -> Shape:
+        """From a model's own config (transformers)."""
+        heads = settings.num_attention_heads
+        head_dim = getattr(settings, "head_dim", None) or settings.hidden_size // heads
+        return cls(
+            hidden=settings.hidden_size,
+            layers=settings.num_hidden_layers,
+            heads=heads,
+            kv_heads=getattr(settings, "num_key_value_heads", None) or heads,
+            head_dim=head_dim,
+            intermediate=settings.intermediate_size,
+            vocabulary=settings.vocab_size,
+            tied=bool(settings.tie_word_embeddings),
+            biased=settings.model_type == "qwen2",
+            normed=settings.model_type == "qwen3",
+        )
+
+    @property
+    def parameters(self) -> int:
+        query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        attention = 2 * self.hidden * (query + key)
+        attention += (query + 2 * key) * self.biased + 2 * self.head_dim * self.normed
+        layer = attention + 3 * self.hidden * self.intermediate + 2 * self.hidden
+        embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
+        return embeddings + self.layers * layer + self.hidden
+
+    def adapter(self, rank: int) -> int:
+        """Parameters of a LoRA on q, k, v and o."""
+        query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        return self.layers * rank * (4 * self.hidden + 2 * query + 2 * key)
