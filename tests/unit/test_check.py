@@ -110,9 +110,9 @@ def test_init_never_overwrites_a_config(written, model, files):
     assert written.read_text() == before
 
 
-@pytest.mark.parametrize("overlay", ["lab-seeds", "lab-sweep", "lab-full"])
-def test_the_labs_analyses_pass_the_check(overlay):
-    command(check, "--configfile", "config/config.yaml", f"config/{overlay}.yaml")
+@pytest.mark.parametrize("overlays", [["lab-seeds"], ["lab-sweep"], ["lab-seeds", "lab-full"]])
+def test_the_labs_analyses_pass_the_check(overlays):
+    command(check, "--configfile", *[f"config/{name}.yaml" for name in ("config", *overlays)])
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_every_rule_belongs_to_one_stage():
 
 
 def test_the_whole_analysis_of_the_lab_has_what_the_claims_speak_of():
-    config = load([ROOT / "config/config.yaml", ROOT / "config/lab-full.yaml"])
+    config = load([ROOT / f"config/{name}.yaml" for name in ("config", "lab-seeds", "lab-full")])
     arms = {name: {"kind": arm.kind} for name, arm in config.arms.items()}
     seeds = {stem: len(members) for stem, members in lines(arms).items()}
     five = ("reasonmaxxer", "random-gate", "all-tokens", "positive-only", "grpo")
@@ -246,7 +246,7 @@ def test_the_whole_analysis_of_the_lab_has_what_the_claims_speak_of():
     assert all(config.benchmarks_of(arm) == list(config.benchmarks) for arm in five)
     assert {key for stem, key in sweeps(arms) if stem == "reasonmaxxer"} >= {"tau", "window"}
     assert sum(arm["kind"] == "distilled" for arm in arms.values()) == 8
-    assert {config.section_of(f"random-gate+seed={n}", "selection").seed for n in (43, 44)} == {
-        43,
-        44,
-    }
+    for seed in (43, 44, 45, 46):
+        for arm in five[:-1]:
+            for section in ("rollouts", "selection", "training"):
+                assert config.section_of(f"{arm}+seed={seed}", section).seed == seed
