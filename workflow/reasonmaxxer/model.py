@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import tables
 from .config import ModelConfig, TrainingConfig
-from .errors import UserError
+from .errors import UserError, hub_error
 from .head import Head
 
 PADDING_ID = 0
@@ -61,7 +61,7 @@ def model_settings(path: str, config: ModelConfig) -> Any:
     try:
         return AutoConfig.from_pretrained(path, revision=config.revision)
     except (OSError, ValueError) as error:
-        raise UserError(f"model.path: {path}: no readable model: {_first_line(error)}") from error
+        raise UserError(f"model.path: {path}: no readable model: {hub_error(error)}") from error
 
 
 def model_fingerprint(path: str) -> list[tuple[str, int, int]]:
@@ -109,6 +109,7 @@ def load_base(path: str, config: ModelConfig) -> Base:
     Raises `UserError` when the model cannot be read or when its logits are not those of body and
     head alone (scaled or capped logits).
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -127,7 +128,10 @@ def load_base(path: str, config: ModelConfig) -> Base:
             attn_implementation="sdpa",
         )
     except (OSError, ValueError) as error:
-        raise UserError(f"model.path: {path}: cannot be loaded: {_first_line(error)}") from error
+        raise UserError(f"model.path: {path}: cannot be loaded: {hub_error(error)}") from error
+    except SafetensorError as error:
+        where = "" if Path(path).is_dir() else "; remove its folder from HF_HOME and run again"
+        raise UserError(f"model.path: {path}: damaged weights: {error}{where}") from error
     device = torch.device("cuda", torch.cuda.current_device()) if _gpu() else torch.device("cpu")
     model.to(device).eval().requires_grad_(False)
     output = model.get_output_embeddings()
@@ -187,7 +191,3 @@ def peft_config(model: ModelConfig, config: TrainingConfig) -> dict[str, Any]:
     values = lora_config(config, model.path).to_dict()
     values["revision"] = model.revision
     return {k: sorted(v) if isinstance(v, set) else v for k, v in values.items()}
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import ModelConfig, PromptConfig
-from .errors import UserError
-from .sources import hub_error
+from .errors import UserError, hub_error
 
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 PLACEHOLDER = "{problem}"
