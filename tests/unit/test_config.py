@@ -68,6 +68,10 @@ def test_the_minimal_config_is_valid():
         ({"rollouts": {"temperature": "hot"}}, "rollouts.temperature: Input should be a valid"),
         ({"training": {"learning_rate": 0}}, "training.learning_rate"),
         ({"training": {"checkpoints": 9, "sequences": 8}}, "9 is more than the 1 steps"),
+        (
+            {"training": {"warmup_steps": 9, "decay_steps": 9}},
+            "training: decay_steps: 9 is not beyond warmup_steps (9)",
+        ),
         ({"selection": {"tau": 1.0, "share": 0.1}}, "exactly one of tau (nats) and share"),
         ({"selection": {"tau": 1.0, "window": [0.6, 0.4]}}, "window: the first value"),
         ({"arms": {"other": {"kind": "base"}}}, "exactly one arm of kind base is needed, found 2"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from .errors import UserError, hub_error
 from .head import Head
 
 PADDING_ID = 0
+# From this size on, a GPU recomputes activations in backward instead of keeping them.
+CHECKPOINTING_PARAMETERS = 1_000_000_000
 
 
 @dataclass
@@ -64,8 +67,19 @@ def model_settings(path: str, config: ModelConfig) -> Any:
         raise UserError(f"model.path: {path}: no readable model: {hub_error(error)}") from error
 
 
-def model_fingerprint(path: str) -> list[tuple[str, int, int]]:
-    """Name, size and time of a local model's files: tells whether unfinished work still fits."""
+def work_folder(scratch: Path, record: Any, *models: str) -> Path:
+    """Folder of the unfinished work that `record` (JSON-like) describes, done with these models.
+
+    Another record, or a local model whose files have changed, has another folder.
+    """
+    key = json.dumps([record, *map(_fingerprint, models)], sort_keys=True)
+    folder = scratch / hashlib.sha256(key.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _fingerprint(path: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of a local model's files."""
     folder = Path(path)
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
