@@ -25,6 +25,10 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/pretrain.smk"
 
 
+onstart:
+    check_machine()
+
+
 rule all:
     default_target: True
     input:

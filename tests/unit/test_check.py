@@ -115,28 +115,6 @@ def test_the_labs_analyses_pass_the_check(overlays):
     command(check, "--configfile", *[f"config/{name}.yaml" for name in ("config", *overlays)])
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"model": {"path": "./no/such/model"}}, "no such folder, and no id of the hub"),
-        ({"model": {"max_length": 2048}}, "more than the 1024 positions"),
-        ({"training": {"targets": ["qkv_proj"]}}, "qkv_proj: the model has no such linear module"),
-        ({"rollouts": {"max_tokens": 1000}}, "its prompt has"),
-        ({"prompt": {"template": "chat"}}, "no chat template"),
-        ({"resources": {"training": {"gpu": 64}}}, "64 GPUs are asked for, this machine has"),
-        ({"resources": {"light": {"mem_mb": 10**9}}}, "resources.light.mem_mb"),
-        ({"benchmarks": {"exam": {"source": {"limit": 7}}}}, "limit 7, but it has only 6"),
-        ({"benchmarks": {"exam": {"source": {"answer": "ans"}}}}, "did you mean 'answer'?"),
-        ({"benchmarks": {"exam": {"source": {"path": "gone.csv"}}}}, "gone.csv: no such file"),
-        ({"prompt": {"template": "gone.txt"}}, "gone.txt: no such file"),
-    ],
-)
-def test_check_finds_it_before_anything_runs(written, changes, message):
-    with pytest.raises(UserError) as error:
-        command(check, "--configfile", changed(written, **changes))
-    assert message in str(error.value)
-
-
 def test_check_tells_all_that_is_wrong_at_once(written):
     wrong = changed(
         written,
@@ -147,20 +125,6 @@ def test_check_tells_all_that_is_wrong_at_once(written):
     with pytest.raises(UserError, match="3 found") as error:
         command(check, "--configfile", wrong)
     assert len(str(error.value).splitlines()) == 4
-
-
-def test_check_finds_a_benchmark_problem_in_the_pool(written, files):
-    both = {"path": str(files / "mine.jsonl"), "problem": "problem", "extract": "plain"}
-    wrong = changed(written, benchmarks={"exam": {"source": both}}, problems={"overlap": "fail"})
-    with pytest.raises(UserError, match=r"stand in another split .*\n.*exam|of exam"):
-        command(check, "--configfile", wrong)
-
-
-def test_a_model_folder_without_weights_is_found(written, model, tmp_path):
-    bare = tmp_path / "bare"
-    shutil.copytree(model, bare, ignore=shutil.ignore_patterns("*.safetensors"))
-    with pytest.raises(UserError, match="safetensors file in it"):
-        command(check, "--configfile", changed(written, model={"path": str(bare)}))
 
 
 def test_prompt_shows_text_ids_and_where_the_completion_starts(written, capsys):

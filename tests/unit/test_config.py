@@ -38,8 +38,6 @@ def test_the_minimal_config_is_valid():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rollout": {}}, "rollout: unknown key; did you mean 'rollouts'?"),
-        ({"selection": {"taus": 1.0}}, "selection.taus: unknown key; did you mean 'tau'?"),
         (
             {"footprint": {"teacher": "grpo", "benchmark": "short"}},
             "footprint.teacher: grpo: is not one of: ours",
@@ -64,15 +62,8 @@ def test_the_minimal_config_is_valid():
             },
             "6 is more than the 5 tokens that entropies.top_k keeps",
         ),
-        ({"rollouts": {"samples": 1}}, "rollouts.samples: Input should be greater than"),
-        ({"rollouts": {"temperature": "hot"}}, "rollouts.temperature: Input should be a valid"),
         ({"training": {"learning_rate": 0}}, "training.learning_rate"),
         ({"training": {"checkpoints": 9, "sequences": 8}}, "9 is more than the 1 steps"),
-        (
-            {"training": {"warmup_steps": 9, "decay_steps": 9}},
-            "training: decay_steps: 9 is not beyond warmup_steps (9)",
-        ),
-        ({"selection": {"tau": 1.0, "share": 0.1}}, "exactly one of tau (nats) and share"),
         ({"selection": {"tau": 1.0, "window": [0.6, 0.4]}}, "window: the first value"),
         ({"arms": {"other": {"kind": "base"}}}, "exactly one arm of kind base is needed, found 2"),
         ({"arms": {"ours": {"training": {"rate": 1}}}}, "arms.ours.training: rate: unknown key"),
@@ -94,26 +85,18 @@ def test_the_minimal_config_is_valid():
             "no section of an arm of kind",
         ),
         ({"arms": {"x": {"kind": "distilled", "teacher": "no"}}}, "teacher: no arm 'no'"),
-        ({"arms": {"ours": {"evaluate": ["no"]}}}, "arms.ours.evaluate: no benchmark 'no'"),
         ({"arms": {"x": {"kind": "grpo", "grpo": {"steps": 2}}}}, "4 is more than the 2 steps"),
         ({"arms": {"Bad Name": {}}}, "String should match pattern"),
-        ({"evaluation": {"max_tokens": 512}}, "evaluation.max_tokens: 512 leaves no room"),
         (
             {"benchmarks": {"short": {"source": {"lab": {}, "path": "x"}}}},
             "exactly one of lab, hub",
         ),
         ({"model": {"path": None}}, "model.path"),
         (
-            {"resources": {"generation": {"gpu": 2, "tensor_parallel": 4}}},
-            "resources.generation: gpu: 2, but tensor_parallel x pipeline_parallel = 4",
-        ),
-        (
             {"resources": {"training": {"gpu": 4, "processes": 2}}},
             "resources.training: gpu: 4, but processes = 2",
         ),
-        ({"sweeps": [{"arm": "no", "grid": {"selection.tau": [1]}}]}, "no arm 'no' under arms"),
         ({"sweeps": [{"arm": "ours", "grid": {"report.title": ["x"]}}]}, "sweeps"),
-        ({"run": "../escape"}, "run: String should match pattern"),
         ({"report": {"price_per_hour": -1}}, "report.price_per_hour"),
     ],
 )
@@ -183,31 +166,9 @@ def test_later_files_are_laid_over_earlier_ones(tmp_path):
     assert (config.rollouts.samples, config.rollouts.max_tokens) == (7, 64)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [("a: [", "not valid YAML"), ("- 1", "a config is a mapping"), (None, "no such config file")],
-)
-def test_an_unreadable_config_file_is_named(tmp_path, text, message):
-    path = tmp_path / "c.yaml"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(UserError, match=message):
-        load([path])
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"prompt": {"template": "nowhere.txt"}}, "prompt.template: nowhere.txt: no such file"),
-        ({"problems": {"train": [{"lab": {}}]}}, "give the number of problems"),
-        ({"benchmarks": {"validation": {"source": {"lab": {}}}}}, "the name is taken"),
-        ({"problems": {"train": [{"path": "no.jsonl", "limit": 5}]}}, "train[0].path: no.jsonl"),
-    ],
-)
-def test_what_cannot_run_is_found_before_it_does(changes, message):
-    with pytest.raises(UserError) as caught:
-        check(validate(minimal(**changes)))
-    assert message in str(caught.value)
+def test_the_training_pool_needs_a_limit():
+    with pytest.raises(UserError, match="give the number of problems"):
+        check(validate(minimal(problems={"train": [{"lab": {}}]})))
 
 
 def test_an_arm_lays_its_values_over_the_section():
@@ -257,5 +218,5 @@ def test_every_key_is_described():
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_shipped_config_is_valid(path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    is_overlay = not {"problems", "arms"} <= yaml.safe_load(path.read_text()).keys()
+    is_overlay = not {"problems", "arms"} <= set(yaml.safe_load(path.read_text()))
     check(load(["config/config.yaml", path] if is_overlay else [path]))

@@ -1,85 +1,102 @@
-"""Bad input stops a run with one clear error before anything is sampled."""
+"""Bad input stops a run with one clear error before anything is sampled.
 
-import json
+All that `check` finds stands in tests/mistakes.py; here are those that Snakemake finds in each of
+its own ways: while it reads the config, before its first job, and in the jobs that cost nothing.
+"""
+
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import yaml
+from mistakes import CASES, config_files
 
-GOOD = {"id": "p1", "problem": "Ann has 2. How many has Ann?", "answer": "2"}
-
-
-def jsonl(*rows):
-    return "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows) + "\n"
-
-
-def source(folder, *rows, limit=2, **columns):
-    path = folder / "problems.jsonl"
-    path.write_text(jsonl(*rows))
-    return {"path": str(path), "limit": limit, **columns}
-
-
-def broken_model(checkout, folder):
-    model = folder / "model"
-    shutil.copytree(checkout.folder / "data/lab/model", model)
-    (model / "model.safetensors").write_bytes(b"not weights")
-    return {"model": {"path": str(model)}}
-
-
-def model_without_config(checkout, folder):
-    (folder / "model").mkdir()
-    return {"model": {"path": str(folder / "model")}}
-
-
-def same_problems(checkout, folder):
-    same = {"lab": {"suite": "short"}, "limit": 10}
-    return {"problems": {"train": [same]}, "benchmarks": {"short": {"source": same}}}
-
-
-CASES = {
-    "an unknown key": (
-        lambda p, f: {"rolouts": {}},
-        "rolouts: unknown key; did you mean 'rollouts'?",
+AT_ONCE = (
+    *("a key twice", "unknown section", "no such template", "a template without its place"),
+    *(
+        "an unknown dataset",
+        "a run's name with a slash",
+        "more mixed problems wanted than there are",
     ),
-    "a missing file": (
-        lambda p, f: {"problems": {"train": [{"path": "no.jsonl", "limit": 2}]}},
-        "problems.train[0].path: no.jsonl: no such file",
-    ),
-    "a malformed row": (
-        lambda p, f: {"problems": {"train": [source(f, GOOD, "{oops")]}},
-        "problems.jsonl",
-    ),
-    "a row without an answer": (
-        lambda p, f: {"problems": {"train": [source(f, GOOD, {**GOOD, "id": "p2", "answer": ""})]}},
-        "answer",
-    ),
-    "a missing column": (
-        lambda p, f: {"problems": {"train": [source(f, GOOD, problem="question")]}},
-        "question",
-    ),
-    "duplicate ids": (
-        lambda p, f: {"problems": {"train": [source(f, GOOD, {**GOOD, "problem": "Ann has 3."})]}},
-        "p1",
-    ),
-    "a benchmark's problem in the training pool": (same_problems, "stand in another split"),
-    "a model folder without a config": (model_without_config, "model.path"),
-    "a model folder with broken weights": (broken_model, "not a readable safetensors file"),
-    "a prompt without room for its completion": (
-        lambda p, f: {"model": {"max_length": 150}},
-        "more than model.max_length = 150",
-    ),
-}
+)
+BEFORE_A_JOB = ("more memory than there is", "less memory than the weights take")
+BEFORE_A_JOB += ("less disk than the states take",)
+IN_A_CHEAP_JOB = ("not JSON", "a benchmark's problem in the pool", "no config.json")
+IN_A_CHEAP_JOB += ("a prompt that leaves no room", "a teacher of another vocabulary")
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_bad_input_is_named_before_anything_is_sampled(checkout, tmp_path, case):
-    change, message = CASES[case]
-    change_file = tmp_path / "change.yaml"
-    change_file.write_text(yaml.safe_dump({"run": "bad", **change(checkout, tmp_path)}))
+def run(checkout, folder, files, *arguments):
+    """What Snakemake says, and the files of the run."""
+    (folder / "run.yaml").write_text("run: bad\n")
     shutil.rmtree(checkout.folder / "results/bad", ignore_errors=True)
-    files = ["config/test.yaml", str(change_file)]
-    output = checkout.snakemake("--until", "evaluate_arm", "--configfile", *files, check=False)
-    assert message in output
-    assert "Traceback" not in output
-    assert not (checkout.folder / "results/bad/rollouts").exists()
-    assert not (checkout.folder / "results/bad/completions").exists()
+    # Below the mistake, which may be the run's name itself.
+    files = [files[0], str(folder / "run.yaml"), *files[1:]]
+    said = checkout.snakemake(*arguments, "--configfile", *files, check=False)
+    made = (checkout.folder / "results/bad").rglob("*")
+    return said, {str(path.relative_to(checkout.folder / "results/bad")) for path in made}
+
+
+@pytest.mark.parametrize("name", [*AT_ONCE, *BEFORE_A_JOB])
+def test_a_mistake_is_named_before_any_job_runs(checkout, tmp_path, name):
+    said, made = run(checkout, tmp_path, config_files(name, tmp_path))
+    for part in CASES[name][1]:
+        assert part in said
+    assert "Traceback" not in said
+    assert made == set()
+
+
+@pytest.mark.parametrize("name", IN_A_CHEAP_JOB)
+def test_a_mistake_in_the_inputs_is_named_before_anything_is_sampled(checkout, tmp_path, name):
+    said, made = run(checkout, tmp_path, config_files(name, tmp_path))
+    for part in CASES[name][1]:
+        assert part in said
+    assert "Traceback" not in said
+    assert {path.split("/")[0] for path in made} <= {"problems", "logs", "benchmarks"}
+
+
+def test_gpus_that_are_not_there_stop_a_run_but_no_dry_run(checkout, tmp_path):
+    files = config_files("GPUs that are not there", tmp_path)
+    said, made = run(checkout, tmp_path, files, "--resources", "gpu=64")
+    assert "resources.training.gpu: 64 GPUs are asked for, this machine has" in said
+    assert "Traceback" not in said
+    assert made == set()
+    said, _ = run(checkout, tmp_path, files, "--dry-run", "--resources", "gpu=64")
+    assert "sample_rollouts" in said
+    assert "are asked for" not in said
+
+
+def test_more_gpus_than_the_run_may_use_are_an_error(checkout, tmp_path):
+    said, made = run(checkout, tmp_path, config_files("GPUs that are not there", tmp_path))
+    assert "asks for 64 GPUs, all jobs together may use 1: give --resources gpu=<number>" in said
+    assert made == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["results/rport.html"], "results/rport.html"),
+        (["-R", "rolouts"], "No rule to produce rolouts"),
+    ],
+)
+def test_a_target_that_does_not_exist_is_named(checkout, arguments, message):
+    said = checkout.snakemake(*arguments, "--configfile", "config/test.yaml", check=False)
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_a_hub_that_cannot_be_reached_is_said(checkout, tmp_path):
+    (tmp_path / "hub.yaml").write_text(yaml.safe_dump({"model": {"path": "team/model"}}))
+    files = ["config/test.yaml", str(tmp_path / "hub.yaml")]
+    nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "reasonmaxxer", "check", "--configfile", *files],
+        cwd=checkout.folder,
+        env={**os.environ, "PYTHONPATH": "workflow", **nowhere},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "model.path: team/model: no readable model: cannot be reached; check" in done.stderr
+    assert "Traceback" not in done.stderr

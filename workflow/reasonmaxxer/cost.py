@@ -186,6 +186,8 @@ def computing_parameters(manifest: Manifest) -> int | None:
     given = ModelConfig(path=model["path"], revision=model.get("revision"))
     try:
         shape = Shape.of(model_settings(given.path, given))
-    except (UserError, AttributeError):
+    except UserError:
+        return None
+    if shape is None:
         return None
     return shape.parameters - (0 if shape.tied else shape.vocabulary * shape.hidden)

@@ -7,9 +7,11 @@ such work; they are meant to be right within a factor of two, and to warn before
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import sources
 from .config import Config, Source
+from .plan.jobs import checkpoint_training
 from .plan.sampling import protocol
 from .plan.shards import rollout_shards
 from .shape import Shape
@@ -22,6 +24,9 @@ COMPLETION = 1000  # tokens, where the limit allows as many
 PROMPT = 150  # tokens
 PRICE = 2.49  # dollars an hour of an H100, as the paper counts
 UNKNOWN_ROWS = 600  # problems of a source whose size the register does not say
+SCORED_BYTES = 50  # on disk, of a rollout's token with its entropy and top 5
+SAMPLED_BYTES = 12  # of any other token that is kept
+TYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)
@@ -46,16 +51,8 @@ class Estimate:
 
 def estimate(config: Config, shape: Shape) -> Estimate:
     """Memory, tokens, hours and dollars of a whole run of `config` on a model of this shape."""
-    rollouts = _problems(config.problems.train) * config.rollouts.samples
-    rollout_tokens = rollouts * _length(config.rollouts.max_tokens)
-    arms = len(config.trained_arms)
-    checks = _problems(config.problems.validation) * config.validation.samples
-    checks *= 1 + arms * config.training.checkpoints
-    tokens = rollout_tokens + checks * _length(config.validation.max_tokens)
-    for name, benchmark in config.benchmarks.items():
-        sampling, samples = protocol(config, name)
-        completions = _problems([benchmark.source]) * samples * len(config.arms)
-        tokens += completions * _length(sampling.max_tokens)
+    rollouts, arms = _rollouts(config), len(config.trained_arms)
+    tokens = rollouts * _length(config.rollouts.max_tokens) + _checked_tokens(config)
     sequence = PROMPT + _length(config.rollouts.max_tokens)
     trained = arms * config.training.sequences * sequence
     # A token costs 2 operations a parameter forward; training adds the frozen base's own forward
@@ -76,6 +73,40 @@ def estimate(config: Config, shape: Shape) -> Estimate:
         hours=hours,
         dollars=hours * price,
     )
+
+
+def weights_gb(config: Config, shape: Shape) -> float:
+    """The weights in the type they are run in."""
+    return shape.parameters * TYPE_BYTES[config.model.dtype] / 1e9
+
+
+def disk_gb(config: Config, shape: Shape) -> float:
+    """Space of a run's files, and of the model where it comes from the hub."""
+    scored = _rollouts(config) * (PROMPT + _length(config.rollouts.max_tokens))
+    states = shape.hidden * TYPE_BYTES[config.model.dtype] * config.entropies.keep_states
+    size = scored * (SCORED_BYTES + states) + _checked_tokens(config) * SAMPLED_BYTES
+    for arm in config.of_kind("trained", "grpo"):
+        training = checkpoint_training(config, arm)
+        weights = shape.parameters if config.is_whole(arm) else shape.adapter(training.rank)
+        size += 4 * weights * (training.checkpoints + 1)
+    size += 0 if Path(config.model.path).is_dir() else 2 * shape.parameters
+    return size / 1e9
+
+
+def _rollouts(config: Config) -> int:
+    return _problems(config.problems.train) * config.rollouts.samples
+
+
+def _checked_tokens(config: Config) -> int:
+    """Tokens of all completions that checkpoints are chosen by and arms are compared by."""
+    checks = _problems(config.problems.validation) * config.validation.samples
+    checks *= 1 + len(config.trained_arms) * config.training.checkpoints
+    tokens = checks * _length(config.validation.max_tokens)
+    for name, benchmark in config.benchmarks.items():
+        sampling, samples = protocol(config, name)
+        completions = _problems([benchmark.source]) * samples * len(config.arms)
+        tokens += completions * _length(sampling.max_tokens)
+    return tokens
 
 
 def _generation_gb(config: Config, shape: Shape) -> float:

@@ -55,7 +55,17 @@ def slots() -> list[str]:
     visible = os.environ.get(VISIBLE)
     if visible is not None:
         return [name.strip() for name in visible.split(",") if name.strip()]
-    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    return _driver("index")
+
+
+def memory_gb() -> list[float]:
+    """Memory of each GPU that the driver names."""
+    return [float(mib) * 2**20 / 1e9 for mib in _driver("memory.total")]
+
+
+def _driver(field: str) -> list[str]:
+    """What the driver says of each GPU; nothing where there is no driver."""
+    command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits"]
     try:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     except (OSError, subprocess.CalledProcessError):

@@ -11,14 +11,57 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import tables
 from .config import ModelConfig, PromptConfig
 from .errors import UserError
-from .model import check_targets, model_settings
-from .prompts import encode, load_tokenizer
+from .model import check_ids, check_targets, model_settings
+from .prompts import encode, eos_token_ids, load_tokenizer
 from .provenance import provenance
 
 HELP = "check that a model can be read and that every prompt leaves room for its completion"
+
+
+# Attributes of a model's config by which its logits are not those of body and head alone.
+LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+
+Texts = Mapping[str, Mapping[str, str]]  # split -> problem id -> text
+
+
+def look(asked: Mapping[str, Any], splits: Texts, base: Any = None) -> tuple[Any, dict[str, int]]:
+    """A model's settings (a transformers config), and the tokens of each split's longest prompt.
+
+    Args:
+        asked: one of `plan.models`.
+        splits: the problems; a split of `asked` that is not among them is passed over.
+        base: the settings of the base model, whose vocabulary a teacher must share.
+    """
+    model = ModelConfig.model_validate(asked["model"])
+    try:
+        settings = check_model(model, asked["targets"])
+        if asked.get("teaches") and base is not None and settings.vocab_size != base.vocab_size:
+            raise UserError(
+                f"{model.path} has {settings.vocab_size} tokens and the base {base.vocab_size}: "
+                "a teacher is held against the base token by token, so they must share a vocabulary"
+            )
+        longest = {
+            split: check_prompts(
+                model,
+                PromptConfig.model_validate(prompt["prompt"]),
+                splits[split],
+                prompt["max_tokens"],
+                settings.vocab_size,
+            )
+            for split, prompt in asked["prompts"].items()
+            if split in splits
+        }
+    except UserError as error:
+        text = str(error)
+        raise UserError(
+            text if text.startswith(asked["place"]) else f"{asked['place']}: {text}"
+        ) from error
+    return settings, longest
 
 
 def check_model(model: ModelConfig, targets: list[str]) -> Any:
@@ -26,11 +69,22 @@ def check_model(model: ModelConfig, targets: list[str]) -> Any:
 
     Raises:
         UserError: the folder or hub id, its tokenizer or the headers of its weights cannot be
-            read; `max_length` is beyond the model's positions; it has no module of `targets`.
+            read; nothing ends its completions; it scales its logits; `max_length` is beyond the
+            model's positions; it has no module of `targets`.
     """
-    load_tokenizer(model)
     settings = model_settings(model.path, model)
+    if not eos_token_ids(model, load_tokenizer(model)):
+        raise UserError(
+            f"model.path: {model.path}: neither the tokenizer nor generation_config.json names an "
+            "end-of-sequence token, so no completion would end; set eos_token in one of them"
+        )
     check_targets(settings, targets)
+    for name in LOGIT_CHANGES:
+        if getattr(settings, name, None) not in (None, 1):
+            raise UserError(
+                f"model.path: {model.path}: {name}: {getattr(settings, name)}: models that scale "
+                "or cap their logits are not supported"
+            )
     longest = getattr(settings, "max_position_embeddings", None)
     if longest is not None and model.max_length > longest:
         raise UserError(
@@ -57,10 +111,16 @@ def _check_weights(folder: Path) -> None:
 
 
 def check_prompts(
-    model: ModelConfig, prompt: PromptConfig, problems: Mapping[str, str], max_tokens: int
+    model: ModelConfig,
+    prompt: PromptConfig,
+    problems: Mapping[str, str],
+    max_tokens: int,
+    vocabulary: int,
 ) -> int:
-    """The longest prompt's tokens; `problems` maps ids to texts. Raises `UserError` for a prompt
-    that leaves no room for `max_tokens` in the model's `max_length`.
+    """The longest prompt's tokens; `problems` maps ids to texts.
+
+    Raises `UserError` for a prompt that leaves no room for `max_tokens` in the model's
+    `max_length`, or that the model has no embeddings for.
     """
     encoded = encode(prompt, list(problems.values()), load_tokenizer(model))
     for problem_id, ids in zip(problems, encoded, strict=True):
@@ -70,37 +130,39 @@ def check_prompts(
                 f"{max_tokens} that is more than model.max_length = {model.max_length}; raise "
                 f"model.max_length, or lower max_tokens"
             )
+        check_ids(np.array(ids), vocabulary, f"model.path: {model.path}: its tokenizer")
     return max(map(len, encoded), default=0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model-config", required=True, help="config section `model`, as JSON")
-    parser.add_argument("--targets", required=True, nargs="+", help="modules that get an adapter")
     parser.add_argument(
-        "--problems", required=True, nargs="+", type=Path, help="tables of problems"
+        "--models",
+        required=True,
+        help="JSON list: place in the config, model, targets (modules that get an adapter), "
+        "prompts (split -> prompt and max_tokens), teaches (must share the first's vocabulary)",
     )
     parser.add_argument(
-        "--prompts",
-        required=True,
-        help='JSON: table name -> {"prompt": config section, "max_tokens": number}',
+        "--problems", required=True, nargs="+", type=Path, help="tables of problems"
     )
     parser.add_argument("--out", required=True, type=Path, help="JSON of what was found")
 
 
 def main(args: argparse.Namespace) -> None:
-    model = ModelConfig.from_json(args.model_config)
-    settings = check_model(model, args.targets)
-    prompts = json.loads(args.prompts)
-    longest = {}
-    for path in args.problems:
-        asked = prompts[path.stem]
-        texts = {row["problem_id"]: row["problem"] for row in tables.rows(path, "problems")}
-        prompt = PromptConfig.from_json(json.dumps(asked["prompt"]))
-        longest[path.stem] = check_prompts(model, prompt, texts, asked["max_tokens"])
-    found = {
-        "model_type": settings.model_type,
-        "vocabulary": settings.vocab_size,
-        "longest_prompt": longest,
-        "provenance": provenance("preflight", model.model_dump(mode="json"), args.problems),
+    splits = {
+        path.stem: {r["problem_id"]: r["problem"] for r in tables.rows(path, "problems")}
+        for path in args.problems
     }
-    tables.write_text(args.out, json.dumps(found, indent=1, sort_keys=True) + "\n")
+    asked = json.loads(args.models)
+    found: dict[str, Any] = {}
+    base = None
+    for one in asked:
+        settings, longest = look(one, splits, base)
+        base = base or settings
+        found[one["place"]] = {
+            "model_type": settings.model_type,
+            "vocabulary": settings.vocab_size,
+            "longest_prompt": longest,
+        }
+    record = provenance("preflight", {"models": asked}, args.problems)
+    text = json.dumps({"models": found, "provenance": record}, indent=1, sort_keys=True)
+    tables.write_text(args.out, text + "\n")

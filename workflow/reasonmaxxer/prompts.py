@@ -8,14 +8,13 @@ downstream tokenises text again.
 from __future__ import annotations
 
 import bisect
-import re
 from pathlib import Path
 from typing import Any
 
 from .config import ModelConfig, PromptConfig
-from .errors import UserError, hub_error
+from .errors import UserError
+from .sources import check_place, hub_error
 
-HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 PLACEHOLDER = "{problem}"
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -24,10 +23,11 @@ def load_tokenizer(model: ModelConfig) -> Any:
     """The model's tokenizer. Raises `UserError` when the folder or hub id cannot be read."""
     from transformers import AutoTokenizer
 
-    if not Path(model.path).is_dir() and not HUB_ID.fullmatch(model.path):
-        raise UserError(f"model.path: {model.path}: no such folder, and no id of the hub either")
+    check_place(model.path)
     try:
-        return AutoTokenizer.from_pretrained(model.path, revision=model.revision)
+        return AutoTokenizer.from_pretrained(
+            model.path, revision=model.revision, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError) as error:
         reason = hub_error(error)
         raise UserError(f"model.path: {model.path}: no tokenizer can be read: {reason}") from error
@@ -74,7 +74,7 @@ def template_text(path: str) -> str:
     places = [Path(path), PROJECT / path]
     file = next((place for place in places if place.is_file()), None)
     if file is None:
-        raise UserError(f"prompt.template: {path}: no such file; see config/prompts/, or use chat")
+        raise UserError(f"{path}: no such file; see config/prompts/, or use chat")
     text = file.read_text(encoding="utf-8").removesuffix("\n")
     if text.count(PLACEHOLDER) != 1:
         raise UserError(

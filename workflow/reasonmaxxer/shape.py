@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -22,8 +25,11 @@ class Shape:
     normed: bool = False  # q and k are normalised (Qwen3)
 
     @classmethod
-    def of(cls, settings: Any) -> Shape:
-        """From a model's own config (transformers)."""
+    def of(cls, settings: Any) -> Shape | None:
+        """From a model's own config (transformers); None for one that is not of this family."""
+        names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+        if not all(hasattr(settings, name) for name in names):
+            return None
         heads = settings.num_attention_heads
         head_dim = getattr(settings, "head_dim", None) or settings.hidden_size // heads
         return cls(
@@ -38,6 +44,15 @@ class Shape:
             biased=settings.model_type == "qwen2",
             normed=settings.model_type == "qwen3",
         )
+
+    @classmethod
+    def in_folder(cls, path: str) -> Shape | None:
+        """From the config.json of a model's folder; None where there is none of this family."""
+        try:
+            settings = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
+            return cls.of(SimpleNamespace(**{"tie_word_embeddings": False, **settings}))
+        except (OSError, ValueError, TypeError):
+            return None
 
     @property
     def parameters(self) -> int:

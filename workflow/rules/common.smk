@@ -12,16 +12,19 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 
-from reasonmaxxer import gpus
+from reasonmaxxer import gpus, machine
 from reasonmaxxer.__main__ import COMMANDS
 from reasonmaxxer.codehash import code_hash
-from reasonmaxxer.config import validate
+from reasonmaxxer.config import read_file, validate
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.footprint import plan as footprint
 from reasonmaxxer.plan import checks, files, jobs, sampling, shards
 from reasonmaxxer.plan.manifest import manifest, manifest_files
+from reasonmaxxer.shape import Shape
 
 try:
+    for file in workflow.configfiles:
+        read_file(file)  # Snakemake takes the last of two equal keys
     CONFIG = validate(config)
     checks.check(CONFIG)
 except UserError as error:
@@ -100,6 +103,36 @@ def see_changes_behind_ancient_files(walk=DAG.bfs):
 
 
 see_changes_behind_ancient_files()
+
+
+def check_machine():
+    """Stop a run before its first job, if what it asks for is not here.
+
+    The nodes of a cluster are its scheduler's affair, and a page is rendered anywhere.
+    """
+    limit = workflow.global_resources.get("gpu")
+    if limit is not None and limit.value < CONFIG.resources.gpus:
+        raise WorkflowError(
+            f"config: resources: a job asks for {CONFIG.resources.gpus} GPUs, all jobs together "
+            f"may use {limit.value}: give --resources gpu=<number>, or a profile that says so "
+            "(profiles/local-gpus)"
+        )
+    heavy = {
+        job
+        for stage, of_stage in jobs.JOBS.items()
+        for job in of_stage
+        if stage not in ("problems", "metrics", "report")
+    }
+    if not workflow.local_exec or heavy.isdisjoint(
+        job.rule.name for job in workflow.dag.needrun_jobs()
+    ):
+        return
+    try:
+        scarce = machine.check(CONFIG, Shape.in_folder(CONFIG.model.path))
+    except UserError as error:
+        raise WorkflowError(str(error))
+    for line in scarce:
+        logger.warning(line)
 
 
 # Ancient: they stop a run that cannot work, and say nothing that changes what a job makes.

@@ -90,11 +90,16 @@ rule audit_problems:
         " --benchmarks {input.benchmarks} --out {output} > {log} 2>&1"
 
 
-# What everything expensive waits for: it stops a run whose model or prompts cannot work.
+# What everything expensive waits for: it stops a run whose models or prompts cannot work.
 rule check_model:
     input:
         model_files(),
         [files.prompt_files(CONFIG, split) for split in SPLITS],
+        [
+            files.prompt_files(CONFIG, split, arm)
+            for arm in CONFIG.of_kind("checkpoint")
+            for split in CONFIG.benchmarks_of(arm)
+        ],
         problems=expand(f"{RUN}/problems/{{split}}.parquet", split=SPLITS),
     output:
         f"{RUN}/problems/preflight.json",
@@ -108,10 +113,8 @@ rule check_model:
     resources:
         **asked("light"),
     params:
-        model=section("model"),
-        prompts=sampling.prompts_json(CONFIG),
-        targets=" ".join(jobs.targets(CONFIG)),
+        models=json.dumps(jobs.models(CONFIG), sort_keys=True),
         code=code("preflight"),
     shell:
-        "python -m reasonmaxxer preflight --model-config {params.model:q} --targets {params.targets}"
-        " --problems {input.problems} --prompts {params.prompts:q} --out {output} > {log} 2>&1"
+        "python -m reasonmaxxer preflight --models {params.models:q}"
+        " --problems {input.problems} --out {output} > {log} 2>&1"

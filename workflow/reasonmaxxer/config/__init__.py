@@ -66,6 +66,7 @@ __all__ = [
     "explain",
     "load",
     "overlay",
+    "read_file",
     "validate",
 ]
 
@@ -82,18 +83,38 @@ def load(paths: list[str] | list[Path]) -> Config:
     """Read config files, later ones laid over earlier ones key by key, as Snakemake does."""
     merged: dict[str, Any] = {}
     for path in paths:
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except FileNotFoundError as error:
-            raise UserError(f"{path}: no such config file") from error
-        except yaml.YAMLError as error:
-            raise UserError(f"{path}: not valid YAML: {error}") from error
-        if not isinstance(content, dict):
-            raise UserError(
-                f"{path}: a config is a mapping of keys, found {type(content).__name__}"
-            )
-        merged = overlay(merged, content)
+        merged = overlay(merged, read_file(path))
     return validate(merged, " + ".join(str(path) for path in paths))
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """A config file's keys. Raises `UserError` for no YAML mapping, or one with a key twice."""
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _UniqueKeys) or {}
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such config file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: a config is a mapping of keys, found {type(content).__name__}")
+    return content
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML's own loader takes the last of two equal keys without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        found = set()
+        for key, _ in node.value:
+            if key.value in found:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key '{key.value}' stands twice", problem_mark=key.start_mark
+                )
+            if key.tag != "tag:yaml.org,2002:merge":
+                found.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

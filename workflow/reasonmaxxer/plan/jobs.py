@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ..config import Config, SamplingConfig, TrainingConfig
-from .files import evaluation_tables, main_arm
-from .sampling import protocol
+from .files import evaluation_tables, main_arm, model_of
+from .sampling import VALIDATION, prompt_of, prompt_of_arm, protocol
 from .shards import Shard, section_of
 
 # The jobs of every stage, by rule and in order; the rule of a stage's own name gathers their files.
@@ -90,3 +90,44 @@ def targets(config: Config) -> list[str]:
     for kind, name in (("trained", "training"), ("grpo", "grpo"), ("distilled", "distillation")):
         sections += [config.section_of(arm, name) for arm in config.of_kind(kind)]
     return sorted({target for section in sections for target in section.targets})
+
+
+def models(config: Config) -> list[dict[str, Any]]:
+    """Every model that the run does not make itself, as the stage `preflight` looks at it.
+
+    Each with the modules that get an adapter, the splits it is prompted with, and how many tokens
+    of completion must fit behind a prompt; `teaches` says that its tokens must be the base's.
+    """
+    trained = [config.section_of(arm, "grpo").max_tokens for arm in config.of_kind("grpo")]
+    lengths = {"train": max([config.rollouts.max_tokens, *trained])}
+    for split in (VALIDATION, *config.benchmarks):
+        lengths[split] = protocol(config, split)[0].max_tokens
+    prompts = {
+        split: {"prompt": prompt_of(config, split).model_dump(), "max_tokens": length}
+        for split, length in lengths.items()
+    }
+    own = config.model.model_dump(mode="json")
+    found: list[dict[str, Any]] = [
+        {"place": "model", "model": own, "targets": targets(config), "prompts": prompts}
+    ]
+    for arm in config.of_kind("checkpoint"):
+        model = model_of(config, arm).model_dump(mode="json")
+        shown = {
+            split: {
+                "prompt": prompt_of_arm(config, arm, split).model_dump(),
+                "max_tokens": lengths[split],
+            }
+            for split in config.benchmarks_of(arm)
+        }
+        found.append(
+            {"place": f"arms.{arm}.model", "model": model, "targets": [], "prompts": shown}
+            | {"teaches": arm in teachers(config)}
+        )
+    return found
+
+
+def teachers(config: Config) -> set[str]:
+    """Arms whose distributions are held against the base's, token by token."""
+    named = {arm.teacher for arm in config.arms.values()}
+    named |= {config.footprint.teacher} if config.footprint else set()
+    return {name for name in named if name is not None}

@@ -66,21 +66,6 @@ def prompt_of_arm(config: Config, arm: str, split: str) -> PromptConfig:
     return config.arms[arm].prompt or prompt_of(config, split)
 
 
-def prompts_json(config: Config) -> str:
-    """For every split its prompt and how many tokens of completion must fit behind it."""
-    trained = [config.section_of(arm, "grpo").max_tokens for arm in config.of_kind("grpo")]
-    lengths = {"train": max([config.rollouts.max_tokens, *trained])}
-    for split in (VALIDATION, *config.benchmarks):
-        lengths[split] = protocol(config, split)[0].max_tokens
-    return json.dumps(
-        {
-            split: {"prompt": prompt_of(config, split).model_dump(), "max_tokens": length}
-            for split, length in lengths.items()
-        },
-        sort_keys=True,
-    )
-
-
 def verdicts_of(config: Config, benchmark: str) -> str:
     """The verifier's section; a benchmark may allow the last number in the text."""
     own = config.benchmarks.get(benchmark)

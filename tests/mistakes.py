@@ -1,0 +1,310 @@
+"""Configs and inputs that cannot work, each laid over config/test.yaml, and what a user is told.
+
+A case makes an overlay (a mapping, or the text of a file) and what it names, in a folder of its
+own; the parts of the error are the key or file, the value, and what is allowed or meant.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+GOOD = {"id": "p1", "problem": "Ann has 2. How many has Ann?", "answer": "2"}
+
+
+def jsonl(*rows):
+    return "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows) + "\n"
+
+
+def train(source):
+    return {"problems": {"train": [source]}}
+
+
+def pool(*rows, limit=2, **columns):
+    """A training pool of these rows; a text is a line as it stands."""
+
+    def make(folder):
+        (folder / "pool.jsonl").write_text(jsonl(*rows) if rows else "")
+        return train({"path": str(folder / "pool.jsonl"), "limit": limit, **columns})
+
+    return make
+
+
+def file(name, content):
+    def make(folder):
+        (folder / name).write_bytes(content)
+        return train({"path": str(folder / name), "limit": 1})
+
+    return make
+
+
+def template(text):
+    def make(folder):
+        (folder / "template.txt").write_text(text)
+        return {"prompt": {"template": str(folder / "template.txt")}}
+
+    return make
+
+
+def lab_model(folder):
+    shutil.copytree(ROOT / "data/lab/model", folder / "model")
+    return folder / "model"
+
+
+def model(damage=None, **overlay):
+    """The lab's model in a folder of its own, damaged."""
+
+    def make(folder):
+        path = lab_model(folder)
+        if damage is not None:
+            damage(path)
+        return {"model": {"path": str(path)}, **overlay}
+
+    return make
+
+
+def without(*names):
+    return lambda path: [(path / name).unlink() for name in names]
+
+
+def settings(name, **changes):
+    """Keys of one of the model's JSON files changed; None takes a key out."""
+
+    def damage(path):
+        content = json.loads((path / name).read_text()) | changes
+        kept = {key: value for key, value in content.items() if value is not None}
+        (path / name).write_text(json.dumps(kept))
+
+    return damage
+
+
+def more_words(path):
+    """A word of every prompt gets an id that the model has no embedding for."""
+    content = json.loads((path / "tokenizer.json").read_text())
+    words = content["model"]["vocab"]
+    words[next(word for word in words if word.isalpha())] = 10_000
+    words["?"] = 10_001
+    (path / "tokenizer.json").write_text(json.dumps(content))
+
+
+def no_end(path):
+    settings("tokenizer_config.json", eos_token=None)(path)
+    settings("generation_config.json", eos_token_id=None)(path)
+
+
+def remote_code(path):
+    settings("config.json", model_type="mine", auto_map={"AutoConfig": "configuration.Mine"})(path)
+    (path / "configuration.py").write_text("raise SystemExit('the code of a model has run')")
+
+
+def teacher_of_another_vocabulary(folder):
+    path = lab_model(folder)
+    settings("config.json", vocab_size=999)(path)
+    arm = {"kind": "checkpoint", "model": {"path": str(path), "max_length": 256}}
+    return {"arms": {"rl": arm}, "footprint": {"teacher": "rl", "benchmark": "short"}}
+
+
+def same_problems(folder):
+    same = {"lab": {"suite": "short"}, "limit": 10}
+    return {"problems": {"train": [same]}, "benchmarks": {"short": {"source": same}}}
+
+
+BAD_REFERENCES = [{"id": i, "problem": f"What is {i}?", "answer": r"\frac{"} for i in range(2)]
+TWO_POOLS = [GOOD, {"id": "p2", "problem": "Bob has 3. How many has Bob?", "answer": r"\frac{"}]
+
+CASES = {
+    # --- the config file
+    "no such config file": ("gone", ["gone.yaml: no such config file"]),
+    "not YAML": ("run: [", ["change.yaml", "not valid YAML", "line 1"]),
+    "tabs": ("model:\n\tpath: x\n", ["change.yaml", "'\\t'", "line 2"]),
+    "a key twice": ("report: {}\nreport: {}\n", ["change.yaml", "'report' stands twice", "line 2"]),
+    "not a mapping": ("- 1\n", ["change.yaml", "a mapping of keys, found list"]),
+    # --- keys and values
+    "unknown section": ({"rolouts": {}}, ["rolouts: unknown key; did you mean 'rollouts'?"]),
+    "unknown key": ({"selection": {"taus": 1}}, ["selection.taus: unknown key", "'tau'?"]),
+    "wrong type": (
+        {"rollouts": {"temperature": "hot"}},
+        ["rollouts.temperature", "a valid number", "'hot'"],
+    ),
+    "out of range": ({"rollouts": {"samples": 1}}, ["rollouts.samples", "equal to 2", "given: 1"]),
+    "unknown gate": (
+        {"selection": {"gate": "entrpy"}},
+        ["selection.gate", "'entropy'", "'entrpy'"],
+    ),
+    "tau and share": ({"selection": {"share": 0.1}}, ["selection", "exactly one of tau"]),
+    "a rank beyond what the engine serves": (
+        {"training": {"rank": 1024}},
+        ["training.rank", "equal to 512", "1024"],
+    ),
+    "no room for a prompt": (
+        {"evaluation": {"max_tokens": 256}},
+        ["evaluation.max_tokens: 256", "model.max_length = 256"],
+    ),
+    "a run's name with a slash": ({"run": "a/b"}, ["run: ", "pattern", "'a/b'"]),
+    "a benchmark that collides": (
+        {"benchmarks": {"train": {"source": {"lab": {}, "limit": 5}}}},
+        ["benchmarks.train: the name is taken", "choose another"],
+    ),
+    "an arm that collides": ({"arms": {"main": {}}}, ["arms.main: the name is taken"]),
+    "no arm of kind base": (
+        {"arms": {"base": {"kind": "trained"}}},
+        ["exactly one arm of kind base is needed, found 0"],
+    ),
+    "an arm on an unknown benchmark": (
+        {"arms": {"reasonmaxxer": {"evaluate": ["shrt"]}}},
+        ["arms.reasonmaxxer.evaluate: no benchmark 'shrt'"],
+    ),
+    "a sweep of a missing key": (
+        {"sweeps": [{"arm": "reasonmaxxer", "grid": {"selection.tua": [0.1]}}]},
+        ["reasonmaxxer+tua=0.1", "tua: unknown key; did you mean 'tau'?"],
+    ),
+    "a sweep of a missing arm": (
+        {"sweeps": [{"arm": "mine", "grid": {"selection.tau": [0.1]}}]},
+        ["sweeps", "no arm 'mine'"],
+    ),
+    "an unknown stage kept": ({"keep": ["rolouts"]}, ["keep: rolouts", "did you mean 'rollouts'?"]),
+    "more mixed problems wanted than there are": (
+        {"selection": {"min_problems": 21}},
+        ["selection.min_problems: 21", "only 20 problems"],
+    ),
+    # --- prompts
+    "no such template": (
+        {"prompt": {"template": "gone.txt"}},
+        ["prompt.template: gone.txt: no such file", "config/prompts/"],
+    ),
+    "a template without its place": (
+        template("Solve this:\n"),
+        ["template.txt", "{problem} exactly once, found 0 times"],
+    ),
+    "chat without a chat template": (
+        {"prompt": {"template": "chat"}},
+        ["prompt.template: chat", "no chat template", "config/prompts/"],
+    ),
+    # --- problems
+    "no such dataset file": (
+        train({"path": "no.jsonl", "limit": 2}),
+        ["problems.train[0].path: no.jsonl: no such file"],
+    ),
+    "a file of another kind": (file("pool.txt", b"1+1"), ["pool.txt", "not a .jsonl, .csv or"]),
+    "an empty file": (pool(), ["pool: no problem in it"]),
+    "not JSON": (pool(GOOD, "{oops"), ["pool.jsonl: line 2", "not valid JSON"]),
+    "no object": (pool(GOOD, "[1]"), ["pool.jsonl: line 2", "a row is an object"]),
+    "no such column": (
+        pool(GOOD, problem="question"),
+        ["pool.jsonl: line 1: no column 'question'", "'problem'"],
+    ),
+    "an empty answer": (
+        pool(GOOD, GOOD | {"id": "p2", "answer": ""}),
+        ["pool.jsonl: line 2: column 'answer' is empty"],
+    ),
+    "the same id twice": (
+        pool(GOOD, GOOD | {"problem": "Ann has 3."}),
+        ["line 2: id 'p1' stands already at", "line 1"],
+    ),
+    "a limit beyond the file": (pool(GOOD, limit=7), ["pool: limit 7", "only 1 problems"]),
+    "not UTF-8": (file("pool.csv", b"problem,answer\n\xff,1\n"), ["pool.csv", "save the file as"]),
+    "a row too short": (file("pool.csv", b"problem,answer\n1\n"), ["pool.csv: line 2", "fields"]),
+    "no Parquet": (file("pool.parquet", b"PAR1"), ["pool.parquet", "not a readable Parquet file"]),
+    "an unknown dataset": (
+        train({"register": "maths500", "limit": 2}),
+        ["problems.train[0].register: maths500", "did you mean 'math500'"],
+    ),
+    "a benchmark's problem in the pool": (
+        same_problems,
+        ["stand in another split", "problems.overlap: drop"],
+    ),
+    "a reference that does not verify": (
+        lambda folder: pool(*TWO_POOLS)(folder) | {"verdicts": {"bad_references": "fail"}},
+        ["pool/p2", "do not verify", "verdicts.bad_references: drop"],
+    ),
+    "no reference that verifies": (pool(*BAD_REFERENCES), ["not one reference", "extract"]),
+    # --- the model
+    "no such model": (
+        {"model": {"path": "./no/such/model"}},
+        ["model.path: ./no/such/model", "no such folder"],
+    ),
+    "no config.json": (model(without("config.json")), ["model.path: ", "no readable model"]),
+    "no tokenizer": (
+        model(without("tokenizer.json", "tokenizer_config.json")),
+        ["model.path: ", "no tokenizer can be read"],
+    ),
+    "no weights": (model(without("model.safetensors")), ["model.path: ", "no *.safetensors file"]),
+    "broken weights": (
+        model(lambda path: (path / "model.safetensors").write_bytes(b"not weights")),
+        ["model/model.safetensors: not a readable safetensors file"],
+    ),
+    "an unknown architecture": (
+        model(settings("config.json", model_type="mine")),
+        ["model.path: ", "no readable model", "mine"],
+    ),
+    "remote code": (model(remote_code), ["model.path: ", "remote code", "never run"]),
+    "no causal language model": (
+        model(settings("config.json", model_type="t5")),
+        ["model.path: ", "t5 is no causal language model"],
+    ),
+    "capped logits": (
+        model(settings("config.json", final_logit_softcapping=30.0)),
+        ["model.path: ", "final_logit_softcapping: 30.0", "not supported"],
+    ),
+    "nothing that ends a completion": (model(no_end), ["model.path: ", "end-of-sequence token"]),
+    "token ids beyond the vocabulary": (
+        model(more_words),
+        ["model.path: ", "token id 1000", "outside the model's vocabulary of"],
+    ),
+    "a module the model does not have": (
+        {"training": {"targets": ["qkv_proj"]}},
+        ["training.targets: qkv_proj", "no such linear module", "q_proj"],
+    ),
+    "max_length beyond the positions": (
+        {"model": {"max_length": 10**6}},
+        ["model.max_length: 1000000 is more than the", "positions"],
+    ),
+    "a prompt that leaves no room": (
+        {"model": {"max_length": 150}},
+        ["its prompt has", "more than model.max_length = 150", "lower max_tokens"],
+    ),
+    "a checkpoint that is not there": (
+        {"arms": {"rl": {"kind": "checkpoint", "model": {"path": "./gone", "max_length": 256}}}},
+        ["arms.rl.model", "./gone: no such folder"],
+    ),
+    "a teacher of another vocabulary": (
+        teacher_of_another_vocabulary,
+        ["arms.rl.model", "has 999 tokens", "must share a vocabulary"],
+    ),
+    # --- the machine
+    "GPUs that are not there": (
+        {"resources": {"training": {"gpu": 64}}},
+        ["resources.training.gpu: 64 GPUs are asked for, this machine has", "0 to run on the CPU"],
+    ),
+    "parallel sizes that do not fit": (
+        {"resources": {"generation": {"gpu": 2, "tensor_parallel": 4}}},
+        ["resources.generation", "gpu: 2, but tensor_parallel x pipeline_parallel = 4"],
+    ),
+    "more memory than there is": (
+        {"resources": {"light": {"mem_mb": 10**9}}},
+        ["resources.light.mem_mb: 1000000000 MB, this machine has", "lower it"],
+    ),
+    "less memory than the weights take": (
+        {"resources": {"training": {"mem_mb": 1}}},
+        ["resources.training.mem_mb: 1 MB", "the weights of data/lab/model alone take", "raise it"],
+    ),
+    "less disk than the states take": (
+        {"rollouts": {"samples": 10**9, "samples_per_shard": 10**9}},
+        ["disk: ", "GB are needed", "entropies.keep_states: false"],
+    ),
+}
+
+
+def config_files(name, folder):
+    """The config files of a case, written into `folder`."""
+    change = CASES[name][0]
+    path = folder / "change.yaml"
+    if change == "gone":
+        path = folder / "gone.yaml"
+    elif isinstance(change, str):
+        path.write_text(change)
+    else:
+        path.write_text(yaml.safe_dump(change(folder) if callable(change) else change))
+    return ["config/test.yaml", str(path)]

@@ -1,0 +1,33 @@
+"""Whatever is wrong with a config, its inputs or its machine: `check` says it, and runs nothing."""
+
+import pytest
+from mistakes import CASES, ROOT, config_files
+
+from reasonmaxxer.__main__ import main
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with the project's configs and data, in which nothing has run."""
+    for name in ("config", "data"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_check_names_the_mistake_and_the_remedy(name, project, tmp_path_factory, capfd):
+    files = config_files(name, tmp_path_factory.mktemp("case"))
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "--configfile", *files])
+    assert ended.value.code == 2
+    said = capfd.readouterr().err
+    for part in CASES[name][1]:
+        assert part in said
+    assert "Traceback" not in said
+    assert not (project / "results").exists()
+
+
+def test_nothing_is_wrong_with_the_config_that_the_mistakes_are_laid_over(project, capfd):
+    main(["check", "--configfile", "config/test.yaml"])
+    assert "nothing wrong found" in capfd.readouterr().out

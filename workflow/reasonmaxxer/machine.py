@@ -1,0 +1,97 @@
+"""What a config asks of the machine, against what this machine has. Light: no torch.
+
+An estimate is meant to be right within a factor of two (see `estimate.py`): what falls short of
+half of it cannot work and is an error, what falls short of it a warning.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import gpus
+from .config import Config
+from .errors import UserError
+from .estimate import disk_gb, estimate, weights_gb
+from .shape import Shape
+
+WRONG_BY = 2
+# Limit of a container or a batch job on the memory of all its processes (control groups, v2).
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+def check(config: Config, shape: Shape | None) -> list[str]:
+    """What may fall short, in words; `shape` is the model's, None where it is not known.
+
+    Raises:
+        UserError: a line for each thing that this machine does not have.
+    """
+    missing = [*_gpus(config), *_memory(config)]
+    scarce: list[str] = []
+    if shape is not None:
+        missing += _weights(config, shape)
+        for what, has, wants, remedy in _estimates(config, shape):
+            line = f"{what}: {has:,.1f} GB here, about {wants:,.1f} GB are needed; {remedy}"
+            if has < wants:
+                (missing if has < wants / WRONG_BY else scarce).append(line)
+    if missing:
+        raise UserError("\n".join(missing))
+    return scarce
+
+
+def memory_mb() -> int:
+    """Memory of the machine, or of the container where that is less."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.exists() else "max"
+    return (physical if limit == "max" else min(physical, int(limit))) // 2**20
+
+
+def _gpus(config: Config) -> Iterator[str]:
+    here = len(set(gpus.slots()))
+    for stage, resources in config.resources:
+        if resources.gpu > here:
+            yield (
+                f"resources.{stage}.gpu: {resources.gpu} GPUs are asked for, this machine has "
+                f"{here} ({gpus.VISIBLE}, or what nvidia-smi lists); set it to 0 to run on the "
+                "CPU, or run on a cluster: --workflow-profile profiles/slurm"
+            )
+
+
+def _memory(config: Config) -> Iterator[str]:
+    here = memory_mb()
+    for stage, resources in config.resources:
+        if resources.mem_mb > here:
+            yield (
+                f"resources.{stage}.mem_mb: {resources.mem_mb} MB, this machine has {here} MB; "
+                "lower it if the stage needs less, or take a larger machine"
+            )
+
+
+def _weights(config: Config, shape: Shape) -> Iterator[str]:
+    """On a CPU the weights alone must fit into what a job may use."""
+    least = weights_gb(config, shape) * 1000
+    for stage in ("generation", "entropies", "training"):
+        resources = getattr(config.resources, stage)
+        if not resources.gpu and resources.mem_mb < least:
+            yield (
+                f"resources.{stage}.mem_mb: {resources.mem_mb} MB, but the weights of "
+                f"{config.model.path} alone take {least:.0f} MB; raise it"
+            )
+
+
+def _estimates(config: Config, shape: Shape) -> Iterator[tuple[str, float, float, str]]:
+    """(what, GB that are here, GB that the estimate says, remedy)"""
+    free = shutil.disk_usage(".").free / 1e9
+    remedy = "free some, or set entropies.keep_states: false, or fewer rollouts.samples"
+    yield "disk", free, disk_gb(config, shape), remedy
+    found = estimate(config, shape)
+    smallest = min(gpus.memory_gb(), default=None)
+    wanted = {"generation": found.generation_gb, "training": found.training_gb}
+    for stage, gb in wanted.items():
+        count = getattr(config.resources, stage).gpu
+        if count and smallest is not None:
+            # The trainer's processes hold a whole model each.
+            here = smallest * (count if stage == "generation" else 1)
+            yield f"resources.{stage}: GPU memory", here, gb, "take more or larger GPUs"
