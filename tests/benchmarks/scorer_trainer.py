@@ -273,7 +273,8 @@ def _train(args, model_config, config, rollouts, steps) -> tuple[float, list[flo
 
     from reasonmaxxer.base_states import store_states
     from reasonmaxxer.entropies import load_base
-    from reasonmaxxer.training import Trainer, base_states
+    from reasonmaxxer.trainer import Trainer
+    from reasonmaxxer.training import base_states
 
     trainer = Trainer(load_base(args.model, model_config), rollouts, config)
     released_standin.initialise(trainer.parameters.items(), config.seed)

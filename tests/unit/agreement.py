@@ -15,7 +15,7 @@ from reasonmaxxer.config import ModelConfig, TrainingConfig
 from reasonmaxxer.entropies import score_rollouts
 from reasonmaxxer.model import load_base
 from reasonmaxxer.objective import Rollout
-from reasonmaxxer.training import Trainer
+from reasonmaxxer.trainer import Trainer
 
 
 def trainer_of(

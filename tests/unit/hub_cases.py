@@ -1,6 +1,7 @@
 """Runs in a process of its own, since the hub's address is read when its library is imported.
 
-Prints what each case gave, as JSON: the number of problems, or the error a user would see.
+Prints what each case gave, as JSON: the number of problems, words or parameters, or the error a
+user would see.
 """
 
 import json
@@ -8,6 +9,7 @@ import sys
 
 from reasonmaxxer.config import HubSource, ModelConfig, Source
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.model import load_base
 from reasonmaxxer.preflight import check_model
 from reasonmaxxer.problems import load_problems
 from reasonmaxxer.prompts import load_tokenizer
@@ -15,6 +17,9 @@ from reasonmaxxer.prompts import load_tokenizer
 
 def outcome(case):
     try:
+        if "weights" in case:
+            model = ModelConfig.model_validate(case["weights"])
+            return load_base(model.path, model).model.num_parameters()
         if "check" in case:
             return check_model(ModelConfig.model_validate(case["check"]), []).model_type
         if "model" in case:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
+LONG = 2**20  # bytes
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -20,7 +21,10 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class Repository:
     files: dict[str, bytes]
     kind: str = "datasets"
-    mood: str = "well"  # well, gated, busy (429 twice), breaking (once, mid-file), down (503)
+    # well; gated, private (not logged in: 401), refused (logged in: 403); busy (429 twice), down
+    # (503); and of a long file: breaking (once, in the middle), short (half of it is sent as if it
+    # were all), garbled (as many other bytes)
+    mood: str = "well"
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
 
 
@@ -68,8 +72,11 @@ class _Handler(BaseHTTPRequestHandler):
         rest = found[3]
         repository.requests.append((self.command, rest, self.headers.get("Range")))
         calls = len(repository.requests)
-        if repository.mood == "gated" and "resolve" in rest:
-            return self._error(403, "GatedRepo", "Access to this repository is restricted")
+        if repository.mood == "private":
+            return self._error(401, "", "Invalid username or password.")
+        if repository.mood in ("gated", "refused") and "resolve" in rest:
+            status = 401 if repository.mood == "gated" else 403
+            return self._error(status, "GatedRepo", "Access to this repository is restricted")
         if repository.mood == "down" or (repository.mood == "busy" and calls <= 2):
             return self._error(503 if repository.mood == "down" else 429, "", "try later")
         action, _, rest = rest.partition("/")
@@ -87,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _info(self, name: str, repository: Repository) -> dict[str, object]:
         siblings = [{"rfilename": file} for file in repository.files]
-        gated = "manual" if repository.mood == "gated" else False
+        gated = "manual" if repository.mood in ("gated", "refused") else False
         return {
             "id": name,
             "sha": COMMIT,
@@ -111,12 +118,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, repository: Repository, name: str) -> None:
         if name not in repository.files:
             return self._error(404, "EntryNotFound", "Entry not found")
-        content = repository.files[name]
+        whole = repository.files[name]
+        content = self._spoiled(whole, repository.mood)
         start = 0
         if self.headers.get("Range"):
             start = int(re.findall(r"\d+", self.headers["Range"])[0])
         self.send_response(206 if start else 200)
-        self.send_header("ETag", f'"{_oid(content)}"')
+        self.send_header("ETag", f'"{_oid(whole)}"')
         self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("Accept-Ranges", "bytes")
         if start:
@@ -125,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if repository.mood == "breaking" and name.endswith(".jsonl"):
+        if repository.mood == "breaking" and len(whole) > LONG:
             repository.mood = "well"
             self.wfile.write(content[: len(content) // 2])
             self.wfile.flush()
@@ -133,6 +141,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
             return
         self.wfile.write(content[start:])
+
+    def _spoiled(self, content: bytes, mood: str) -> bytes:
+        if self.command == "HEAD" or len(content) <= LONG:
+            return content
+        return {"short": content[: len(content) // 2], "garbled": content[::-1]}.get(mood, content)
 
     def _json(self, content: object) -> None:
         data = json.dumps(content).encode()

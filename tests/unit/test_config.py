@@ -64,6 +64,10 @@ def test_the_minimal_config_is_valid():
         ),
         ({"training": {"learning_rate": 0}}, "training.learning_rate"),
         ({"training": {"checkpoints": 9, "sequences": 8}}, "9 is more than the 1 steps"),
+        (
+            {"training": {"warmup_steps": 9, "decay_steps": 9}},
+            "training: decay_steps: 9 is not beyond warmup_steps (9)",
+        ),
         ({"selection": {"tau": 1.0, "window": [0.6, 0.4]}}, "window: the first value"),
         ({"arms": {"other": {"kind": "base"}}}, "exactly one arm of kind base is needed, found 2"),
         ({"arms": {"ours": {"training": {"rate": 1}}}}, "arms.ours.training: rate: unknown key"),
@@ -218,5 +222,5 @@ def test_every_key_is_described():
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_shipped_config_is_valid(path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    is_overlay = not {"problems", "arms"} <= set(yaml.safe_load(path.read_text()))
+    is_overlay = not {"problems", "arms"} <= yaml.safe_load(path.read_text()).keys()
     check(load(["config/config.yaml", path] if is_overlay else [path]))

@@ -11,7 +11,7 @@ import reference
 import torch
 from safetensors.torch import load_file
 
-from reasonmaxxer import distillation, tables, training
+from reasonmaxxer import distillation, tables, trainer
 from reasonmaxxer.config import DistillationConfig, ModelConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.model import load_base
@@ -153,8 +153,8 @@ def test_the_schedule_is_the_papers():
 
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, models, rollouts, monkeypatch):
     _run(tmp_path / "whole", models, rollouts, dropout=0.1)
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
-    step, taken = training.Trainer.step, []
+    monkeypatch.setattr(trainer, "SAVE_SECONDS", 0.0)
+    step, taken = trainer.Trainer.step, []
 
     def killed_at_the_fifth(self, indices, number, *rest):
         taken.append(number)
@@ -162,7 +162,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, models, rollouts, monke
             raise KeyboardInterrupt
         return step(self, indices, number, *rest)
 
-    monkeypatch.setattr(training.Trainer, "step", killed_at_the_fifth)
+    monkeypatch.setattr(trainer.Trainer, "step", killed_at_the_fifth)
     with pytest.raises(KeyboardInterrupt):
         _run(tmp_path / "killed", models, rollouts, dropout=0.1)
     _run(tmp_path / "killed", models, rollouts, dropout=0.1)

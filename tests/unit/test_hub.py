@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,12 @@ import pytest
 import yaml
 from hub_server import COMMIT, Hub, Repository
 from tokenizers import Tokenizer, models
-from transformers import PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 HERE = Path(__file__).parent
 GOOD = [{"id": i, "problem": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(5)]
 MEGABYTE = 2**20
+PARAMETERS = 50_000 * 2 * 64 + 7 * 64**2 + 3 * 64  # embeddings, head, one layer, norms
 
 
 def jsonl(rows):
@@ -22,11 +24,14 @@ def jsonl(rows):
 
 
 def tiny_model(folder):
+    """A tokenizer of three words, and weights longer than a chunk of a download."""
     words = {"<eos>": 0, "one": 1, "two": 2}
     backend = Tokenizer(models.WordLevel(words, unk_token="<eos>"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>")
     tokenizer.save_pretrained(folder)
-    (folder / "config.json").write_text('{"model_type": "llama"}')
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 2}
+    settings = LlamaConfig(**sizes, num_hidden_layers=1, vocab_size=50_000)
+    LlamaForCausalLM(settings).save_pretrained(folder)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -37,11 +42,16 @@ def repositories(folder):
     return {
         "team/good": Repository({"test.jsonl": jsonl(GOOD)}),
         "team/files": Repository({"some/where.jsonl": jsonl(GOOD), "other.jsonl": b"{"}),
-        "team/gated": Repository({"test.jsonl": jsonl(GOOD)}, mood="gated"),
-        "team/busy": Repository({"test.jsonl": jsonl(GOOD)}, mood="busy"),
+        **{
+            f"team/{mood}": Repository({"test.jsonl": jsonl(GOOD)}, mood=mood)
+            for mood in ("gated", "refused", "private", "busy")
+        },
         "team/breaking": Repository({"test.jsonl": long}, mood="breaking"),
         "team/model": Repository(model, kind="models"),
-        "team/gated-model": Repository(model, kind="models", mood="gated"),
+        **{
+            f"team/{mood}-model": Repository(model, kind="models", mood=mood)
+            for mood in ("gated", "busy", "breaking", "short", "garbled")
+        },
     }
 
 
@@ -59,7 +69,7 @@ REGISTER = {
 CASES = {
     **{
         name: {"hub": {"dataset": f"team/{name}", "revision": COMMIT}}
-        for name in ("good", "gated", "busy", "breaking", "missing")
+        for name in ("good", "gated", "refused", "private", "busy", "breaking", "missing")
     },
     "revision": {"hub": {"dataset": "team/good", "revision": "f" * 40}},
     "split": {"hub": {"dataset": "team/good", "revision": COMMIT, "split": "train"}},
@@ -69,6 +79,12 @@ CASES = {
     "model": {"model": {"path": "team/model", "revision": COMMIT}},
     "gated-model": {"model": {"path": "team/gated-model"}},
     "missing-model": {"model": {"path": "team/no-such-model"}},
+    "weights": {"weights": {"path": "team/model", "revision": COMMIT}},
+    **{
+        f"{name}-weights": {"weights": {"path": f"team/{name}-model", "revision": COMMIT}}
+        for name in ("gated", "busy", "breaking", "short", "garbled", "missing")
+    },
+    "revision-weights": {"weights": {"path": "team/model", "revision": "f" * 40}},
     "check-gated": {"check": {"path": "team/gated-model"}},
     "check-missing": {"check": {"path": "team/no-such-model"}},
     "check-revision": {"check": {"path": "team/model", "revision": "f" * 40}},
@@ -101,7 +117,9 @@ def outcomes(tmp_path_factory):
         home = {"HF_ENDPOINT": hub.url, "HF_HOME": str(folder / "home")}
         online = run(cases, **home)
         requests = {name: list(r.requests) for name, r in hub.repositories.items()}
-        known = {name: cases[name] for name in ("good", "model", "missing")}
+        known = {
+            name: cases[name] for name in ("good", "model", "weights", "missing", "missing-weights")
+        }
         offline = run(known, **home, HF_HUB_OFFLINE="1")
         assert {n: list(r.requests) for n, r in hub.repositories.items()} == requests
     return online, offline, requests
@@ -112,15 +130,23 @@ def test_a_dataset_at_its_revision_is_read(outcomes, case):
     assert outcomes[0][case] == 5
 
 
-def test_an_interrupted_download_goes_on_where_it_broke_off(outcomes):
-    downloads = [r for r in outcomes[2]["team/breaking"] if r[:1] == ("GET",) and "jsonl" in r[1]]
+@pytest.mark.parametrize("case", ["weights", "busy-weights", "breaking-weights"])
+def test_a_models_weights_at_their_revision_are_read(outcomes, case):
+    assert outcomes[0][case] == PARAMETERS
+
+
+@pytest.mark.parametrize("repository", ["team/breaking", "team/breaking-model"])
+def test_an_interrupted_download_goes_on_where_it_broke_off(outcomes, repository):
+    long = re.compile(r"jsonl|model\.safetensors")
+    downloads = [r for r in outcomes[2][repository] if r[0] == "GET" and long.search(r[1])]
     assert [part is None for _, _, part in downloads] == [True, False]
     start = int(downloads[1][2].removeprefix("bytes=").split("-")[0])
     assert start >= 10 * MEGABYTE
 
 
-def test_a_busy_hub_is_asked_again(outcomes):
-    statuses = [path for method, path, _ in outcomes[2]["team/busy"] if method == "HEAD"]
+@pytest.mark.parametrize("repository", ["team/busy", "team/busy-model"])
+def test_a_busy_hub_is_asked_again(outcomes, repository):
+    statuses = [path for method, path, _ in outcomes[2][repository] if method == "HEAD"]
     assert len(statuses) - len(set(statuses)) >= 2
 
 
@@ -129,6 +155,8 @@ def test_a_busy_hub_is_asked_again(outcomes):
     [
         ("gated", "team/gated at 0123"),
         ("gated", "gated: accept its terms"),
+        ("refused", "gated: accept its terms"),
+        ("private", "not on the hub, or private: check the id"),
         ("missing", "not on the hub, or private: check the id"),
         ("revision", "the hub knows no such revision"),
         ("split", 'Unknown split "train"'),
@@ -137,6 +165,12 @@ def test_a_busy_hub_is_asked_again(outcomes):
         ("column", "no column 'problems'; did you mean 'problem'?"),
         ("gated-model", "gated: accept its terms"),
         ("missing-model", "not on the hub, or private: check the id"),
+        ("gated-weights", "gated: accept its terms"),
+        ("missing-weights", "not on the hub, or private: check the id"),
+        ("revision-weights", "the hub knows no such revision"),
+        ("short-weights", "the download came out too short or too long; run it again"),
+        ("garbled-weights", "damaged weights: Error while deserializing header"),
+        ("garbled-weights", "remove its folder from HF_HOME"),
         ("check-gated", "model.path: team/gated-model: no readable model: gated: accept its terms"),
         ("check-missing", "not on the hub, or private: check the id"),
         ("check-revision", "model.path: team/model: no readable model: the hub knows no such"),
@@ -151,8 +185,10 @@ def test_a_model_is_read_from_the_hub(outcomes):
 
 
 def test_offline_what_was_read_before_is_read_without_asking(outcomes):
-    assert (outcomes[1]["good"], outcomes[1]["model"]) == (5, 3)
+    assert [outcomes[1][name] for name in ("good", "model", "weights")] == [5, 3, PARAMETERS]
 
 
-def test_offline_what_is_not_in_the_cache_is_an_error_that_says_so(outcomes):
-    assert "HF_HUB_OFFLINE is set; unset it or give a path" in outcomes[1]["missing"]
+@pytest.mark.parametrize("case", ["missing", "missing-weights"])
+def test_offline_what_is_not_in_the_cache_is_an_error_that_says_so(outcomes, case):
+    assert "not in the cache, and" in outcomes[1][case]
+    assert "HF_HUB_OFFLINE is set" in outcomes[1][case]

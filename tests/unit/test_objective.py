@@ -11,7 +11,7 @@ from reference import Sequence
 from reasonmaxxer.config import ModelConfig, TrainingConfig
 from reasonmaxxer.model import load_base
 from reasonmaxxer.objective import Rollout
-from reasonmaxxer.training import Trainer
+from reasonmaxxer.trainer import Trainer
 
 RNG = np.random.default_rng(7)
 

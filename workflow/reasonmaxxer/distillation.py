@@ -10,7 +10,6 @@ those of `training`.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -31,13 +30,14 @@ from .model import (
     check_ids,
     check_targets,
     load_base,
-    model_fingerprint,
     model_settings,
     pack_adapter,
+    work_folder,
 )
 from .objective import Losses, Rollout, Rows, prediction_rows
 from .provenance import provenance
-from .training import Trainer
+from .trainer import Trainer
+from .training_job import add_training_arguments, saved_checkpoint
 
 HELP = "distil a teacher arm into a LoRA adapter of the base"
 
@@ -48,14 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rollouts", required=True, type=Path, help="the teacher's rollouts")
     parser.add_argument("--teacher", required=True, help="config section `model` of the teacher")
     parser.add_argument("--adapter", type=Path, help="folder of the teacher's adapter")
-    parser.add_argument("--model-config", required=True, help="config section `model` as JSON")
-    parser.add_argument("--config", required=True, help="config section `distillation` as JSON")
+    add_training_arguments(parser, "distillation")
     parser.add_argument("--out", required=True, type=Path, help="folder of the adapter")
-    parser.add_argument("--out-log", required=True, type=Path, help="table `training` to write")
     parser.add_argument("--record", required=True, type=Path, help="JSON of its size to write")
-    parser.add_argument("--scratch", required=True, type=Path, help="folder for unfinished work")
-    parser.add_argument("--batch-tokens", type=int, default=16384, help="most tokens of a batch")
-    parser.add_argument("--threads", type=int, default=1, help="CPU cores")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -101,10 +96,7 @@ def run(
     section = {"model": model.model_dump(mode="json"), **config.model_dump(mode="json")}
     inputs = [rollouts, *([adapter / "adapter_model.safetensors"] if adapter else [])]
     made_by = provenance("distillation", section, inputs, config.seed)
-    work = [made_by, model_fingerprint(model.path), model_fingerprint(teacher.path)]
-    digest = hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:16]
-    folder = scratch / digest
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = work_folder(scratch, made_by, model.path, teacher.path)
 
     targets = teacher_distributions(teacher, adapter, sequences, config.top_k, batch_tokens)
     base = load_base(model.path, model)
@@ -112,7 +104,7 @@ def run(
     distiller = Distiller(base, sequences, training)
     distiller.targets = targets
     log = distiller.fit(steps, folder, batch_tokens)
-    pack_adapter(out, folder / "checkpoint-1.safetensors", model, training)
+    pack_adapter(out, saved_checkpoint(folder, 1), model, training)
     tables.write(out_log, "training", log, made_by)
     own = sum(parameter.numel() for parameter in distiller.parameters.values())
     size = {"parameters": own, "share": own / parameters, "rank": config.rank}

@@ -8,8 +8,6 @@ token, and the likeliest tokens, all at temperature 1.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -28,7 +26,7 @@ from .batching import plan_batches
 from .config import EntropiesConfig, ModelConfig
 from .errors import UserError
 from .head import Scores, score
-from .model import Base, check_ids, load_base, model_fingerprint, model_settings
+from .model import Base, check_ids, load_base, model_settings, work_folder
 from .provenance import provenance
 
 HELP = "score rollouts under the base: entropy, log-prob and likeliest tokens at each position"
@@ -82,8 +80,7 @@ def run(
     record = provenance("entropies", section, inputs=[rollouts])
     check_rollouts(rollouts, model_settings(model, model_config).vocab_size)
 
-    key = json.dumps([record, model_fingerprint(model), bool(states_out)], sort_keys=True)
-    folder = scratch / hashlib.sha256(key.encode()).hexdigest()[:16]
+    folder = work_folder(scratch, [record, bool(states_out)], model)
     finished: list[Path] = []
     base: Base | None = None
     with tqdm(total=tables.num_rows(rollouts, "rollouts"), unit="rollout", desc="scoring") as bar:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 class UserError(Exception):
     """Something in the config, an input or a file of a run is wrong.
@@ -9,3 +11,36 @@ class UserError(Exception):
     The message names the file, the field and the remedy. The command line prints it alone and
     exits with status 2.
     """
+
+
+# Names of the hub libraries' exceptions, or parts of their messages: what they mean to a user.
+HUB_ERRORS = {
+    "gated": "gated: accept its terms on the hub, then log in or set HF_TOKEN",
+    "GatedRepo": "gated: accept its terms on the hub, then log in or set HF_TOKEN",
+    "OfflineModeIsEnabled": "not in the cache, and HF_HUB_OFFLINE is set; unset it or give a path",
+    "RevisionNotFound": "the hub knows no such revision; check `revision`",
+    "doesn't exist on the Hub": "not on the hub, or private: check the id, log in or set HF_TOKEN",
+    "RepositoryNotFound": "not on the hub, or private: check the id, log in or set HF_TOKEN",
+    "401 Unauthorized": "not on the hub, or private: check the id, log in or set HF_TOKEN",
+    "find them in the cached files": "not in the cache, and the hub is out of reach or "
+    "HF_HUB_OFFLINE is set; give a path where there is no line",
+    "ConnectError": "cannot be reached; check the line or HF_ENDPOINT, or give a path",
+    "Couldn't reach": "cannot be reached; check the line or HF_ENDPOINT, or give a path",
+    "trust_remote_code": "needs code of its own (remote code), which is never run here",
+    "Consistency check failed": "the download came out too short or too long; run it again",
+}
+
+
+def hub_error(error: BaseException) -> str:
+    """What went wrong with a call of the Hugging Face libraries, in a user's words."""
+    text = str(error).strip()
+    for mark, meaning in HUB_ERRORS.items():
+        if mark in text or any(mark in type(cause).__name__ for cause in _causes(error)):
+            return meaning
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -9,8 +9,6 @@ transformers' `generate` inside TRL.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import math
 import shutil
 import time
@@ -24,36 +22,36 @@ import torch
 from . import flops, tables
 from .config import GrpoConfig, ModelConfig, PromptConfig, VerdictsConfig
 from .errors import UserError
-from .model import check_targets, lora_config, model_fingerprint, model_settings
+from .model import (
+    CHECKPOINTING_PARAMETERS,
+    check_targets,
+    lora_config,
+    model_settings,
+    work_folder,
+)
 from .prompts import encode, eos_token_ids, load_tokenizer, render, stop_ids, trim_stop
 from .provenance import provenance
+from .training_job import (
+    add_checkpoints_argument,
+    add_training_arguments,
+    check_number,
+    hand_over,
+    saved_checkpoint,
+)
 from .verifier.judge import judge_pairs
 
 HELP = "train an arm by reinforcement learning (GRPO) with the verifier's rewards"
 
 SAVE_SECONDS = 120.0
 WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
-# From this size on, a GPU recomputes activations in backward instead of keeping them.
-CHECKPOINTING_PARAMETERS = 1_000_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--problems", required=True, type=Path, help="table of training problems")
-    parser.add_argument("--model-config", required=True, help="config section `model` as JSON")
     parser.add_argument("--prompt", required=True, help="config section `prompt` as JSON")
     parser.add_argument("--verdicts", required=True, help="config section `verdicts` as JSON")
-    parser.add_argument("--config", required=True, help="config section `grpo` as JSON")
-    parser.add_argument("--out-log", required=True, type=Path, help="table `grpo` to write")
-    parser.add_argument(
-        "--checkpoints",
-        required=True,
-        nargs="+",
-        type=Path,
-        help="safetensors files to write, evenly spaced over the run, the last at its end",
-    )
-    parser.add_argument("--scratch", required=True, type=Path, help="folder for unfinished work")
-    parser.add_argument("--batch-tokens", type=int, default=16384, help="most tokens of a batch")
-    parser.add_argument("--threads", type=int, default=1, help="CPU cores")
+    add_training_arguments(parser, "grpo", table="grpo")
+    add_checkpoints_argument(parser)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -85,28 +83,20 @@ def run(
     workers: int = 1,
 ) -> None:
     """Train, writing `checkpoints` and the log. An interrupted run goes on where it was saved."""
-    if len(checkpoints) != config.checkpoints:
-        raise UserError(
-            f"grpo.checkpoints: {config.checkpoints}, but --checkpoints names "
-            f"{len(checkpoints)} files"
-        )
+    check_number(checkpoints, config.checkpoints, "grpo")
     if config.rank is not None:
         check_targets(model_settings(model.path, model), config.targets)
     sections = {"model": model, "prompt": prompt, "verdicts": verdicts, "grpo": config}
     section = {name: value.model_dump(mode="json") for name, value in sections.items()}
     record = provenance("grpo", section, inputs=[problems], seed=config.seed)
-    work = json.dumps({**record, "weights": model_fingerprint(model.path)}, sort_keys=True)
-    folder = scratch / hashlib.sha256(work.encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = work_folder(scratch, record, model.path)
 
     tokenizer = load_tokenizer(model)
     reward = Reward(tokenizer, prompt, verdicts, workers)
     rows = training_rows(problems, model, prompt, tokenizer)
     trainer = make_trainer(model, prompt, config, rows, reward, tokenizer, folder, batch_tokens)
     trainer.train(resume_from_checkpoint=_last_saved(folder))
-    for index, path in enumerate(checkpoints, start=1):
-        with tables.replacing(path) as partial:
-            shutil.copyfile(folder / f"weights-{index}.safetensors", partial)
+    hand_over(folder, checkpoints)
     tables.write(out_log, "grpo", log_rows(trainer, config), record)
     shutil.rmtree(folder)
 
@@ -261,7 +251,7 @@ def _keeper(folder: Path, steps: Sequence[int]) -> Any:
             weights = next(made / name for name in WEIGHTS if (made / name).is_file())
             for index, step in enumerate(steps, start=1):
                 if step == state.global_step:
-                    with tables.replacing(folder / f"weights-{index}.safetensors") as partial:
+                    with tables.replacing(saved_checkpoint(folder, index)) as partial:
                         shutil.copyfile(weights, partial)
 
         def on_log(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -15,11 +16,13 @@ from torch import Tensor
 
 from . import tables
 from .config import ModelConfig, TrainingConfig
-from .errors import UserError
+from .errors import UserError, hub_error
 from .head import Head
-from .sources import check_place, hub_error
+from .sources import check_place
 
 PADDING_ID = 0
+# From this size on, a GPU recomputes activations in backward instead of keeping them.
+CHECKPOINTING_PARAMETERS = 1_000_000_000
 
 
 @dataclass
@@ -66,8 +69,19 @@ def model_settings(path: str, config: ModelConfig) -> Any:
         raise UserError(f"model.path: {path}: no readable model: {hub_error(error)}") from error
 
 
-def model_fingerprint(path: str) -> list[tuple[str, int, int]]:
-    """Name, size and time of a local model's files: tells whether unfinished work still fits."""
+def work_folder(scratch: Path, record: Any, *models: str) -> Path:
+    """Folder of the unfinished work that `record` (JSON-like) describes, done with these models.
+
+    Another record, or a local model whose files have changed, has another folder.
+    """
+    key = json.dumps([record, *map(_fingerprint, models)], sort_keys=True)
+    folder = scratch / hashlib.sha256(key.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _fingerprint(path: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of a local model's files."""
     folder = Path(path)
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
@@ -117,6 +131,7 @@ def load_base(path: str, config: ModelConfig) -> Base:
     Raises `UserError` when the model cannot be read or when its logits are not those of body and
     head alone (scaled or capped logits).
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -136,6 +151,9 @@ def load_base(path: str, config: ModelConfig) -> Base:
         )
     except (OSError, ValueError) as error:
         raise UserError(f"model.path: {path}: cannot be loaded: {hub_error(error)}") from error
+    except SafetensorError as error:
+        where = "" if Path(path).is_dir() else "; remove its folder from HF_HOME and run again"
+        raise UserError(f"model.path: {path}: damaged weights: {error}{where}") from error
     device = torch.device("cuda", torch.cuda.current_device()) if _gpu() else torch.device("cpu")
     model.to(device).eval().requires_grad_(False)
     output = model.get_output_embeddings()

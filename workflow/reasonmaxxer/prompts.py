@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .config import ModelConfig, PromptConfig
-from .errors import UserError
-from .sources import check_place, hub_error
+from .errors import UserError, hub_error
+from .sources import check_place
 
 PLACEHOLDER = "{problem}"
 PROJECT = Path(__file__).resolve().parents[2]

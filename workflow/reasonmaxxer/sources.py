@@ -19,22 +19,10 @@ import yaml
 from pydantic import Field, ValidationError
 
 from .config import HubSource, Section, explain
-from .errors import UserError
+from .errors import UserError, hub_error
 
 REGISTER = Path(__file__).resolve().parents[2] / "data" / "sources.yaml"
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
-# Names of the libraries' exceptions, or parts of their messages: what they mean to a user.
-HUB_ERRORS = {
-    "gated": "gated: accept its terms on the hub, then log in or set HF_TOKEN",
-    "GatedRepo": "gated: accept its terms on the hub, then log in or set HF_TOKEN",
-    "OfflineModeIsEnabled": "not in the cache, and HF_HUB_OFFLINE is set; unset it or give a path",
-    "RevisionNotFound": "the hub knows no such revision; check `revision`",
-    "doesn't exist on the Hub": "not on the hub, or private: check the id, log in or set HF_TOKEN",
-    "RepositoryNotFound": "not on the hub, or private: check the id, log in or set HF_TOKEN",
-    "trust_remote_code": "needs code of its own (remote code), which is never run here",
-    "ConnectError": "cannot be reached; check the line or HF_ENDPOINT, or give a path",
-    "Couldn't reach": "cannot be reached; check the line or HF_ENDPOINT, or give a path",
-}
 
 
 @dataclass(frozen=True)
@@ -132,21 +120,6 @@ def check_place(path: str) -> None:
     """Raise `UserError` if a model's path is neither a folder nor looks like an id of the hub."""
     if not Path(path).is_dir() and not HUB_ID.fullmatch(path):
         raise UserError(f"model.path: {path}: no such folder, and no id of the hub either")
-
-
-def hub_error(error: BaseException) -> str:
-    """What went wrong with a hub call, in a user's words."""
-    text = str(error).strip()
-    for mark, meaning in HUB_ERRORS.items():
-        if mark in text or any(mark in type(cause).__name__ for cause in _causes(error)):
-            return meaning
-    return text.splitlines()[0] if text else type(error).__name__
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _jsonl(path: Path) -> Iterator[Row]:

@@ -149,6 +149,14 @@ class TrainingConfig(Section):
             raise ValueError(f"checkpoints: {self.checkpoints} is more than the {self.steps} steps")
         return self
 
+    @model_validator(mode="after")
+    def _decay_follows_warmup(self) -> Self:
+        if self.decay_steps is not None and self.decay_steps <= self.warmup_steps:
+            raise ValueError(
+                f"decay_steps: {self.decay_steps} is not beyond warmup_steps ({self.warmup_steps})"
+            )
+        return self
+
     @property
     def steps(self) -> int:
         """Optimiser steps: the last one may have fewer sequences."""
