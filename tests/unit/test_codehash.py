@@ -1,6 +1,9 @@
 """What counts as a change of code."""
 
+import io
+import itertools
 import shutil
+import tokenize
 
 import pytest
 
@@ -67,3 +70,24 @@ def test_a_better_verifier_makes_nobody_sample_again():
     assert "verifier.judge" not in codehash.closure("rollouts")
     assert "verifier.judge" not in codehash.closure("problems")
     assert "verifier.judge" not in codehash.closure("entropies")
+
+
+def test_only_what_pythons_tokenizer_calls_a_comment_is_left_out(package):
+    """The hash looks for comments by itself, since it must be fast."""
+    for path in sorted(codehash.PACKAGE.rglob("*.py")):
+        source = path.read_text()
+        starts = [0, *itertools.accumulate(map(len, source.splitlines(keepends=True)))]
+        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+        comments = [t.start for t in tokens if t.type == tokenize.COMMENT]
+        assert codehash._comments(source) == [starts[row - 1] + column for row, column in comments]
+
+
+@pytest.mark.parametrize(
+    "line", ["X = '#1'", 'X = f"{1}#"', "X = '''\n# no comment\n'''", "X = '\\'#'"]
+)
+def test_a_hash_sign_in_a_string_counts(package, line):
+    edit, digest = package
+    edit("engine", "SEED_SPACING", f"{line}\nSEED_SPACING")
+    before = digest("rollouts")
+    edit("engine", line, line.replace("#", "# and more"))
+    assert digest("rollouts") != before
