@@ -22,8 +22,9 @@ $(VENV)/installed: $(LOCK) envs/install.sh
 report: env ## the default run, ends at results/report.html
 	snakemake --cores $(CORES) results/report.html
 
-plan: env ## what a run would do, and why
-	snakemake --cores $(CORES) --dry-run --quiet rules results/report.html
+plan: env ## what a run would do, and why (another run: make plan CONFIG=config/smollm2.yaml)
+	snakemake --cores $(CORES) --dry-run --logger reasons results/report.html \
+	  $(if $(CONFIG),--configfile $(CONFIG))
 
 test: env lint ## every test that needs neither root nor other software
 	pytest -n $(TEST_PROCESSES) tests/unit
