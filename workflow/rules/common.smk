@@ -18,7 +18,7 @@ from reasonmaxxer.codehash import code_hash
 from reasonmaxxer.config import read_file, validate
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.footprint import plan as footprint
-from reasonmaxxer.plan import checks, files, jobs, sampling, shards
+from reasonmaxxer.plan import checks, files, jobs, sampling, shards, upgrades
 from reasonmaxxer.plan.manifest import manifest, manifest_files
 from reasonmaxxer.shape import Shape
 
@@ -31,6 +31,9 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 RUN = f"results/{CONFIG.run}"
+
+if workflow.is_main_process and (warning := upgrades.warning(RUN)):
+    print(f"versions: {warning}", file=sys.stderr)
 
 # Jobs on this machine take their GPUs from its pool, whichever run they are of; elsewhere the
 # scheduler has given each job its own.
