@@ -102,7 +102,7 @@ def test_the_papers_protocol_is_a_preset():
         ({"register": "minerva-math"}, 2),
         ({"register": "amc23"}, 16),
         ({"register": "math500", "limit": 100}, 8),
-        ({"register": "olympiadbench"}, 1),  # its size is not known beforehand
+        ({"register": "simplerl-3to5"}, 1),  # its size is not known beforehand
         ({"lab": {}, "limit": 1}, 16),
         ({"lab": {}, "limit": 300}, 2),
     ],

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -195,11 +196,18 @@ def test_an_unknown_name_is_answered_with_near_ones():
         problems.load_problems([Source(register="math-500")], "x")
 
 
-def test_the_register_pins_every_benchmark_of_the_paper():
+def test_the_register_pins_every_dataset_and_says_how_many_problems_must_come_out():
     entries = sources.read_register()
-    expected = {"math500": 500, "gsm8k": 1319, "amc23": 40, "aime24": 30, "minerva-math": 272}
-    assert {name: entries[name].rows for name in expected} == expected
-    assert all(len(entries[name].hub.revision) == 40 for name in expected)
+    benchmarks = {"math500": 500, "gsm8k": 1319, "amc23": 40, "aime24": 30, "minerva-math": 272}
+    benchmarks |= {"olympiadbench": 581, "olympiadbench-all": 674, "aime25": 30, "math-test": 5000}
+    pools = {"math-train": 7500, "gsm8k-train": 7473}
+    pinned = {
+        name: entry.rows
+        for name, entry in entries.items()
+        if re.fullmatch("[0-9a-f]{40}", entry.hub.revision)
+    }
+    assert pinned == benchmarks | pools
+    assert entries.keys() - pinned.keys() == {"simplerl-3to5"}  # the register says why
 
 
 @pytest.mark.parametrize(

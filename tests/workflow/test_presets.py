@@ -1,0 +1,35 @@
+"""Every preset of the paper's table builds its graph, offline, and its plan says what would run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from reasonmaxxer import config
+
+ROOT = Path(__file__).parents[2]
+PRESETS = sorted(
+    path.stem for path in (ROOT / "config").glob("*.yaml") if "H100 hours" in path.read_text()
+)
+
+
+def test_there_is_a_preset_for_every_base_model_of_the_papers_table():
+    references = {config.load([ROOT / f"config/{name}.yaml"]).report.reference for name in PRESETS}
+    assert references == {
+        *("Qwen2.5-1.5B", "Qwen2.5-7B", "Qwen2.5-Math-7B", "Qwen2.5-32B", "Qwen3-0.6B"),
+        *("Qwen3-4B", "DeepSeek-R1-Distill-Qwen-1.5B", "Mistral-7B-v0.1"),
+    }
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_its_graph_builds_and_its_plan_counts_every_arm_on_every_benchmark(checkout, preset):
+    run = config.load([ROOT / f"config/{preset}.yaml"])
+    plan = checkout.snakemake(
+        *("--dry-run", "--quiet", "rules", "--configfile", f"config/{preset}.yaml")
+    )
+    jobs = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", plan, re.M)}
+    assert jobs["sample_rollouts"] == jobs["score_rollouts"] == 1
+    assert jobs["train_adapter"] == jobs["choose_checkpoint"] == len(run.trained_arms)
+    # The base works the validation problems too: that is what a checkpoint is held against.
+    assert jobs["evaluate_arm"] == len(run.arms) * len(run.benchmarks) + 1
+    assert jobs["render_report"] == 1
