@@ -21,7 +21,8 @@ from pathlib import Path
 
 from reasonmaxxer import tables
 from reasonmaxxer.config import VerdictsConfig
-from reasonmaxxer.verdicts import verdict_rows
+from reasonmaxxer.judging import judged_table
+from reasonmaxxer.verdicts import JUDGED_COLUMNS
 from reasonmaxxer.verifier.judge import judge_pairs
 
 Pair = tuple[str, str]
@@ -118,7 +119,9 @@ def long_run(count: int, workers: int, seed: int) -> None:
         _write_tables(problems, rollouts, count, seed)
         outcome: Counter[str] = Counter()
         start, cpu = time.perf_counter(), cpu_seconds()
-        rows = verdict_rows(rollouts, problems, VerdictsConfig(), workers)
+        rows = judged_table(
+            rollouts, "rollouts", problems, VerdictsConfig(), workers, JUDGED_COLUMNS
+        )
         for number, row in enumerate(rows, 1):
             outcome[row["verdict"]] += 1
             if number % (count // 6) == 0:

@@ -220,8 +220,8 @@ def test_the_footprint_section_shows_figures_or_how_to_get_them(tmp_path: Path) 
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"metrics\.json: cannot be read"):
-        report.read_json(tmp_path / "metrics.json")
+    with pytest.raises(UserError, match=r"metrics\.json: not a readable JSON file"):
+        report.read_run(tmp_path / "metrics.json", tmp_path / "figures.json")
 
 
 # --- cost -------------------------------------------------------------------------------------

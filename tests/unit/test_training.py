@@ -200,7 +200,7 @@ def test_states_of_other_rollouts_or_models_are_an_error(tmp_path, model):
     with pytest.raises(UserError, match=r"they are another model's"):
         base_states.StoredStates(other, rollouts[:-1], [path])
     path.write_bytes(b"nonsense")
-    with pytest.raises(UserError, match="not a readable file of states"):
+    with pytest.raises(UserError, match="not a readable safetensors file"):
         base_states.StoredStates(base, rollouts, [path])
 
 

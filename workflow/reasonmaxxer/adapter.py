@@ -16,12 +16,13 @@ import numpy as np
 
 from . import tables
 from .config import ModelConfig, PromptConfig, TrainingConfig, ValidationConfig, VerdictsConfig
-from .engine import MODEL_WEIGHTS, open_engine
+from .engine import open_engine
 from .errors import UserError
-from .evaluation import judged, reference_answers
+from .judging import judged, reference_answers
 from .model import model_settings, pack_adapter
 from .prompts import load_tokenizer
 from .provenance import provenance
+from .readers import MODEL_WEIGHTS, check_weights
 from .rollouts import (
     GenerationJob,
     add_generation_arguments,
@@ -150,6 +151,7 @@ def _by_problem(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
 def _pack(
     folder: Path, checkpoint: Path, model: ModelConfig, training: TrainingConfig, whole: bool
 ) -> None:
+    check_weights(checkpoint, None if whole else training.rank)
     if whole:
         pack_model(folder, checkpoint, model)
     else:

@@ -24,6 +24,7 @@ from .errors import UserError
 from .lora import Adapter
 from .model import Base
 from .objective import Rollout
+from .readers import open_tensors
 from .tables import replacing
 
 MAX_DISK_SHARE = 0.5
@@ -128,9 +129,7 @@ def writing_states(
 
 def join_states(parts: Sequence[Path], path: Path) -> None:
     """One file of the states in several, in their order."""
-    from safetensors import safe_open
-
-    files = [safe_open(part, "pt") for part in parts]
+    files = [open_tensors(part, "states") for part in parts]
     keys = [key for file in files for key in json.loads(file.metadata()["rollouts"])]
     first = files[0].get_slice("states")[:0]
     with writing_states(path, first.dtype, first.shape[1], keys) as states:
@@ -145,21 +144,16 @@ def join_states(parts: Sequence[Path], path: Path) -> None:
 
 def _places(path: Path, base: Base) -> dict[Key, tuple[Any, int, int]]:
     """Where the states of each rollout of the file stand."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        # Kept open for as long as its slices are used, through their reference to it.
-        file = safe_open(path, "pt")
-        states, metadata = file.get_slice("states"), file.metadata()
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not a readable file of states ({error})") from error
+    # Kept open for as long as its slices are used, through their reference to it.
+    file = open_tensors(path, "states")
+    states = file.get_slice("states")
     if states.get_dtype() != _SAFETENSORS[base.dtype] or states.get_shape()[1] != base.width:
         raise UserError(
             f"{path}: states of {states.get_shape()[1]} x {states.get_dtype()}, but the model has "
             f"{base.width} x {_SAFETENSORS[base.dtype]}: they are another model's"
         )
     places, start = {}, 0
-    for problem, sample, tokens in json.loads(metadata["rollouts"]):
+    for problem, sample, tokens in json.loads(file.metadata()["rollouts"]):
         places[problem, sample, tokens] = (states, start, start + tokens)
         start += tokens
     return places

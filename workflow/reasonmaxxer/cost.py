@@ -7,10 +7,8 @@ of the jobs as they ran, so arms compare where their jobs had the same machine a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +19,7 @@ from .arms import is_rl, main_of, sweeps, without
 from .config import ModelConfig
 from .errors import UserError
 from .model import model_settings
+from .readers import read_json
 from .report.timings import Job, arm_seconds
 from .shape import Shape
 from .statistics import Estimate
@@ -132,7 +131,7 @@ def _offline(arm: Mapping[str, Any], pool: Mapping[str, int], weights: int) -> S
 
 def _distilled(arm: Mapping[str, Any], weights: int) -> Spent:
     """The teacher's rollouts, sampled and scored, and training without the base beside it."""
-    record = json.loads(Path(arm["distillation"]).read_text("utf-8"))
+    record = read_json(arm["distillation"], "generated_tokens")
     generated, trained = record["generated_tokens"], _trained_tokens(arm)
     operations = flops.training(weights, trained, whole=False)
     return Spent(generated, trained, operations + 2 * flops.forward(weights, generated))
@@ -170,7 +169,7 @@ def _seconds_to_match(rl: Mapping[str, Any], arm: Mapping[str, Any]) -> float | 
     """Seconds of RL's training up to its first checkpoint that is as good as the arm."""
     if not arm.get("choice"):
         return None
-    theirs, ours = (json.loads(Path(a["choice"]).read_text("utf-8")) for a in (rl, arm))
+    theirs, ours = (read_json(a["choice"], "chosen", "checkpoints") for a in (rl, arm))
     wanted = ours["checkpoints"][ours["chosen"]]["pass_rate"]
     good = [row["step"] for row in theirs["checkpoints"] if row["pass_rate"] >= wanted]
     if not good:

@@ -36,6 +36,7 @@ from .model import (
 )
 from .objective import Losses, Rollout, Rows, prediction_rows
 from .provenance import provenance
+from .readers import check_adapter
 from .trainer import Trainer
 from .training_job import add_training_arguments, saved_checkpoint
 
@@ -145,6 +146,7 @@ def teacher_distributions(
     if adapter is not None:
         from peft import PeftModel
 
+        check_adapter(adapter)
         PeftModel.from_pretrained(base.model, str(adapter)).eval()  # changes base.model in place
     found: list[Top | None] = [None] * len(sequences)
     batches = plan_batches([len(sequence.ids) for sequence in sequences], batch_tokens)

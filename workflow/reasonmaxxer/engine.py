@@ -7,7 +7,6 @@ other way. An engine runs one set of weights at a time: the base, or the base wi
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,16 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .config import ModelConfig, PromptConfig
-from .errors import UserError
 from .prompts import eos_token_ids, load_tokenizer, stop_ids, trim_stop
+from .readers import ADAPTER_WEIGHTS, check_adapter, is_whole
 
 if TYPE_CHECKING:
     import torch
 
 # Seeds of neighbouring problems are this far apart, since sample i of a problem uses seed + i.
 SEED_SPACING = 1 << 20
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-MODEL_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -75,8 +72,7 @@ def open_engine(
     kind: str, model: ModelConfig, hardware: Hardware, adapter: Path | None = None
 ) -> Engine:
     """Start an engine with an adapter or without; `use` may change to another of its rank."""
-    lora = adapter is not None and not is_whole(adapter)
-    rank = int(served_adapter(adapter)["r"]) if adapter is not None and lora else None
+    rank = None if adapter is None else check_adapter(adapter)
     engine: Engine
     if kind == "vllm":
         engine = VllmEngine(model, hardware, rank)
@@ -286,6 +282,8 @@ def merged_weights(model: ModelConfig, adapter: Path | None) -> Iterator[tuple[s
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
+    if adapter is not None:
+        check_adapter(adapter)
     whole = adapter is not None and is_whole(adapter)
     merged: Any = AutoModelForCausalLM.from_pretrained(
         str(adapter) if whole else model.path,
@@ -345,17 +343,3 @@ def _has_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def is_whole(folder: Path) -> bool:
-    """Whether the folder holds a whole model instead of an adapter."""
-    return (folder / MODEL_WEIGHTS).is_file()
-
-
-def served_adapter(folder: Path) -> dict[str, Any]:
-    """The adapter's configuration. Raises `UserError` when the folder is not an adapter."""
-    path = folder / "adapter_config.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not an adapter ({error}); train the arm again") from error

@@ -12,6 +12,7 @@ from typing import Any
 from . import config, tables
 from .config import Config
 from .errors import UserError
+from .readers import check_adapter
 
 HELP = "pack a run's adapter, or merge it into its base, with a model card"
 LICENCE = "see the base model's"
@@ -37,6 +38,7 @@ def main(args: argparse.Namespace) -> None:
             f"{adapter}: no adapter there yet; make it: snakemake --cores all adapter "
             f"--configfile {' '.join(args.configfile)}"
         )
+    check_adapter(adapter)
     if args.out.exists():
         raise UserError(f"--out {args.out}: is there already; name a new folder")
     args.out.parent.mkdir(parents=True, exist_ok=True)

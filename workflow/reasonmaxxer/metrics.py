@@ -23,6 +23,7 @@ from .cost import cost_ratio, cost_rows
 from .errors import UserError
 from .footprint.figures import analysis, metric_rows
 from .provenance import provenance
+from .readers import read_json
 from .report.figures import figures
 from .report.timings import Job, read_jobs
 from .scores import Scores, check_protocol, load_scores, metric_values
@@ -90,8 +91,8 @@ def sized_arms(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
     found = {}
     for name, arm in arms.items():
         record = arm.get("distillation")
-        size = json.loads(Path(record).read_text(encoding="utf-8")) if record else {}
-        found[name] = {**arm, **{key: size[key] for key in ("share", "rank") if key in size}}
+        size: dict[str, Any] = read_json(record, "share", "rank") if record else {}
+        found[name] = {**arm, **{key: size[key] for key in ("share", "rank") if size}}
     return found
 
 
@@ -191,7 +192,7 @@ def contamination_rows(manifest: Mapping[str, Any]) -> list[Row]:
     path = manifest.get("contamination")
     if not path:
         return []
-    found = json.loads(Path(path).read_text(encoding="utf-8"))["benchmarks"]
+    found = read_json(path, "benchmarks")["benchmarks"]
     return [
         {
             **{"arm": base_of(manifest["arms"]), "benchmark": benchmark, "metric": MEMORISED},

@@ -24,6 +24,7 @@ from .head import sampled_logprobs, score
 from .model import Base, load_base
 from .pairs import choose_pairs
 from .provenance import provenance
+from .readers import check_adapter
 from .scores import load_scores
 
 HELP = "score completions of base and main arm on the same problems under both models"
@@ -71,6 +72,7 @@ def read(rows: Sequence[Row], base: Base, adapter: Path) -> list[Row]:
     """Rows of the table `reading`. Puts the adapter into `base`."""
     from peft import PeftModel
 
+    check_adapter(adapter)
     before = [score_rollouts(base, [row], TOP, 1) for row in rows]
     PeftModel.from_pretrained(base.model, str(adapter)).eval()
     found = []

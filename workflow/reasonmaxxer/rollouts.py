@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from . import tables
 from .config import ModelConfig, PromptConfig, SamplingConfig
-from .engine import ADAPTER_WEIGHTS, Engine, Hardware, Prompt, Sampling, open_engine
+from .engine import Engine, Hardware, Prompt, Sampling, open_engine
 from .prompts import encode, load_tokenizer
 from .provenance import provenance
+from .readers import ADAPTER_WEIGHTS
 
 HELP = "sample completions of a block of problems from a model, with or without an adapter"
 

@@ -11,6 +11,7 @@ import glob
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import UserError
+from .readers import remedy
 
 PROVENANCE_KEY = b"reasonmaxxer"
 ROW_GROUP_BYTES = 32 << 20
+ROWS_A_WRITE = 1024
 
 _IDS = pa.list_(pa.int32())
 _FLOATS = pa.list_(pa.float32())
@@ -295,12 +298,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def write(
     path: str | os.PathLike[str],
     name: str,
-    rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
+    rows: Iterable[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a whole table at once."""
+    """Write a table: its columns at once, or rows as they come."""
     with open_writer(path, name, provenance) as writer:
-        writer.write(rows)
+        if isinstance(rows, Mapping):
+            writer.write(rows)
+            return
+        coming = iter(rows)
+        while batch := list(islice(coming, ROWS_A_WRITE)):
+            writer.write(batch)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -362,15 +370,15 @@ def _open(path: str | os.PathLike[str], name: str) -> pq.ParquetFile:
     found = json.loads(metadata)["table"] if metadata else None
     if found != name:
         what = f"holds the table '{found}'" if found else "was not written by this workflow"
-        raise UserError(f"{path}: {what}, but '{name}' is expected here; {_remedy(path)}")
+        raise UserError(f"{path}: {what}, but '{name}' is expected here; {remedy(path)}")
     for field in SCHEMAS[name]:
         index = file.schema_arrow.get_field_index(field.name)
         if index < 0:
-            raise UserError(f"{path}: column '{field.name}' is missing; {_remedy(path)}")
+            raise UserError(f"{path}: column '{field.name}' is missing; {remedy(path)}")
         kind = file.schema_arrow.field(index).type
         if kind != field.type:
             raise UserError(
-                f"{path}: column '{field.name}' is {kind}, expected {field.type}; {_remedy(path)}"
+                f"{path}: column '{field.name}' is {kind}, expected {field.type}; {remedy(path)}"
             )
     return file
 
@@ -379,13 +387,9 @@ def _guarded(path: str | os.PathLike[str], name: str, action: Any) -> Any:
     try:
         return action()
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file (table '{name}'); {_remedy(path)}") from error
+        raise UserError(f"{path}: no such file (table '{name}'); {remedy(path)}") from error
     except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"{path}: not a readable Parquet file ({reason}); {_remedy(path)}"
+            f"{path}: not a readable Parquet file ({reason}); {remedy(path)}"
         ) from error
-
-
-def _remedy(path: str | os.PathLike[str]) -> str:
-    return f"make it again: snakemake --cores all --force {path}"

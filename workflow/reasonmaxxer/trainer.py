@@ -33,6 +33,7 @@ from .errors import UserError
 from .lora import Adapter
 from .model import CHECKPOINTING_PARAMETERS, Base
 from .objective import Losses, Rollout, Rows, contrastive_loss, prediction_rows
+from .readers import open_tensors
 from .training_job import saved_checkpoint
 
 # A batch may grow past 5% of padding up to this size: smaller ones leave the processor idle.
@@ -170,12 +171,10 @@ class Trainer:
 
     def _load(self, folder: Path) -> tuple[int, list[dict[str, Any]]]:
         """Steps done and their log, from the last saved state if there is one."""
-        from safetensors import safe_open
-
         path = folder / "state.safetensors"
         if not path.exists():
             return 0, []
-        with safe_open(path, "pt") as file:
+        with open_tensors(path, "random") as file:
             metadata = file.metadata()
             torch.set_rng_state(file.get_tensor("random"))
             if self.base.device.type == "cuda":

@@ -7,30 +7,15 @@ decodes nothing again.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from .. import tables
-from ..config import VerdictsConfig
-from ..evaluation import judged, reference_answers
-from ..provenance import provenance
+from ..judging import add_judging_arguments, judge
 
 HELP = "judge the base's greedy texts under each intervention"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--decoded", required=True, type=Path, help="table `decoded`")
-    parser.add_argument("--problems", required=True, type=Path, help="table of problems")
-    parser.add_argument("--config", required=True, help="config section `verdicts`, as JSON")
-    parser.add_argument("--workers", type=int, default=1, help="processes that compare")
-    parser.add_argument("--out", required=True, type=Path, help="table `interventions` to write")
+    add_judging_arguments(parser, "decoded", "interventions")
 
 
 def main(args: argparse.Namespace) -> None:
-    config = VerdictsConfig.from_json(args.config)
-    inputs = [args.decoded, args.problems]
-    made_by = provenance("footprint.interventions", config.model_dump(mode="json"), inputs)
-    rows = list(tables.rows(args.decoded, "decoded"))
-    answers = reference_answers(args.problems)
-    tables.write(
-        args.out, "interventions", list(judged(rows, answers, config, args.workers)), made_by
-    )
+    judge(args, "decoded", "footprint.interventions")

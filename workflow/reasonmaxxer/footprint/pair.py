@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from ..config import ModelConfig
-from ..engine import ADAPTER_WEIGHTS, merged_weights
+from ..engine import merged_weights
 from ..errors import UserError
 from ..model import Base, load_base
+from ..readers import ADAPTER_WEIGHTS
 
 
 @dataclass(frozen=True)

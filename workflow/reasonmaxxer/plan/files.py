@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..arms import main_of
 from ..config import Config, ModelConfig
+from ..errors import UserError
 from .sampling import prompt_of, prompt_of_arm, sources_of
 from .shards import evaluation_shards
 
@@ -102,12 +103,15 @@ def reading_tables(config: Config, run: str) -> list[str]:
 
 
 def recorded_code(table: str, now: str) -> str:
-    """The code hash that made a table, or `now` where there is no table yet."""
+    """The code hash that made a table, or `now` where there is no readable table."""
     from ..tables import recorded
 
     if not Path(table).exists():
         return now
-    found = str(recorded(table).get("code", now))
+    try:
+        found = str(recorded(table).get("code", now))
+    except UserError:  # or it could not be made again either
+        return now
     if found != now:
         print(f"keep: {table} stays, though the code behind it has changed", file=sys.stderr)
     return found

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from ..config import ModelConfig
 from ..footprint.figures import files as footprint_files
 from ..prompts import load_tokenizer
 from ..provenance import sha256
+from ..readers import read_json
 from ..scores import Scores
 from .excerpts import TokenTexts, collect_pairs, collect_rollouts
 
@@ -153,7 +152,7 @@ def gate_figures(manifest: Manifest) -> list[dict[str, Any]]:
         *("threshold", "near_threshold", "entropy_total", "entropy_selected", "audit"),
     )
     found = []
-    for arm, summary in _json_of(manifest, "selection_summary"):
+    for arm, summary in _json_of(manifest, "selection_summary", "positions_gated"):
         config = summary.get("provenance", {}).get("config", {})
         gate = {key: config.get(key) for key in ("gate", "advantages", "tau", "share", "window")}
         found.append({"arm": arm, **gate, **{key: summary.get(key) for key in keys}})
@@ -195,14 +194,14 @@ def validation_curves(manifest: Manifest) -> list[dict[str, Any]]:
     """Validation pass rate of each checkpoint with its interval, the chosen one marked."""
     return [
         {"arm": arm, "chosen": row["checkpoint"] == choice["chosen"], **row}
-        for arm, choice in _json_of(manifest, "choice")
-        for row in choice.get("checkpoints", [])
+        for arm, choice in _json_of(manifest, "choice", "chosen", "checkpoints")
+        for row in choice["checkpoints"]
     ]
 
 
-def _json_of(manifest: Manifest, key: str) -> list[tuple[str, dict[str, Any]]]:
+def _json_of(manifest: Manifest, key: str, *needed: str) -> list[tuple[str, dict[str, Any]]]:
     return [
-        (name, json.loads(Path(arm[key]).read_text(encoding="utf-8")))
+        (name, read_json(arm[key], *needed))
         for name, arm in manifest["arms"].items()
         if arm.get(key)
     ]
@@ -271,7 +270,7 @@ def contamination(manifest: Manifest) -> dict[str, Any] | None:
     path = manifest.get("contamination")
     if not path:
         return None
-    found = json.loads(Path(path).read_text(encoding="utf-8"))
+    found = read_json(path, "tail", "benchmarks")
     return {key: found[key] for key in ("tail", "benchmarks")}
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from .. import tables
 from ..config import ReportConfig
 from ..errors import UserError
+from ..readers import read_json
 from . import charts, footprint, timings, view
 from .timings import Job
 from .view import Run
@@ -215,7 +216,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     config = ReportConfig.from_json(args.config)
-    metrics, figures = read_json(args.metrics), read_json(args.figures)
+    metrics, figures = read_run(args.metrics, args.figures)
     jobs = timings.read_jobs(args.benchmarks_dir)
     html = render(metrics, figures, config, args.page, jobs, read_published(args.published))
     if len(html.encode()) > LIMIT_BYTES:
@@ -226,13 +227,9 @@ def main(args: argparse.Namespace) -> None:
     tables.write_text(args.out, html)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: cannot be read: {error}; make it again: snakemake -R metrics"
-        ) from error
+def read_run(metrics: Path, figures: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """metrics.json and figures.json of a run."""
+    return read_json(metrics, "rows", "differences"), read_json(figures, "arms", "benchmarks")
 
 
 def read_published(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..errors import UserError
 from . import view
-from .page import read_json
+from .page import read_run
 
 HELP = "print a run's main table"
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     folder = args.run or latest(Path("results"))
-    run = view.Run(read_json(folder / "metrics.json"), read_json(folder / "figures.json"))
+    run = view.Run(*read_run(folder / "metrics.json", folder / "figures.json"))
     content = view.main_table(run)
     table = Table(title=f"{run.metrics['run']}: accuracy in percent", title_justify="left")
     table.add_column("arm")
