@@ -13,11 +13,19 @@ from collections.abc import Iterable, Sequence
 import torch
 import torch.nn.functional as F
 from peft import get_peft_model
+from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.config import ModelConfig, TrainingConfig
 from reasonmaxxer.curriculum import learning_rate
-from reasonmaxxer.model import load_base, lora_config
+from reasonmaxxer.model import lora_config
 from reasonmaxxer.objective import Rollout
+
+
+def load(path: str, config: ModelConfig):
+    """The model as transformers loads it, frozen."""
+    dtype = getattr(torch, config.dtype)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+    return model.eval().requires_grad_(False)
 
 
 @torch.no_grad()
@@ -47,8 +55,8 @@ def initialise(parameters: Iterable[tuple[str, torch.nn.Parameter]], seed: int) 
 class Trainer:
     def __init__(self, path: str, model_config: ModelConfig, config: TrainingConfig) -> None:
         self.config = config
-        self.reference = load_base(path, model_config).model
-        self.model = get_peft_model(load_base(path, model_config).model, lora_config(config))
+        self.reference = load(path, model_config)
+        self.model = get_peft_model(load(path, model_config), lora_config(config))
         self.model.train()
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         initialise(self.model.named_parameters(), config.seed)

@@ -174,7 +174,7 @@ def _worker(args: argparse.Namespace) -> dict:
     import torch
     from transformers import LlamaForCausalLM  # noqa: F401
 
-    from reasonmaxxer import curriculum, entropies
+    from reasonmaxxer import curriculum
     from reasonmaxxer.config import ModelConfig, TrainingConfig
 
     torch.set_num_threads(args.threads)
@@ -190,10 +190,9 @@ def _worker(args: argparse.Namespace) -> dict:
         seconds, values = work(args, model_config, config, rollouts, steps)
         tokens = sum(len(rollouts[i].ids) for step in steps for i in step)
     else:
-        base = entropies.load_base(args.model, model_config)
         work = {"forward": _forward, "score": _score, "standin-score": _standin_score}
         with torch.inference_mode():
-            seconds, values = work[args.worker](args, base, rollouts)
+            seconds, values = work[args.worker](args, model_config, rollouts)
         tokens = sum(len(rollout.ids) for rollout in rollouts)
     return {
         "tokens": tokens,
@@ -234,9 +233,11 @@ def _as_rows(rollouts: list) -> list[dict]:
     ]
 
 
-def _forward(args, base, rollouts) -> tuple[float, list[float]]:
+def _forward(args, model_config, rollouts) -> tuple[float, list[float]]:
     from reasonmaxxer.batching import plan_batches
+    from reasonmaxxer.model import load_base
 
+    base = load_base(args.model, model_config)
     base.hidden(base.pad([rollouts[0].ids]))
     started = _now(args)
     for batch in plan_batches([len(r.ids) for r in rollouts], args.batch_tokens):
@@ -244,9 +245,11 @@ def _forward(args, base, rollouts) -> tuple[float, list[float]]:
     return _now(args) - started, []
 
 
-def _score(args, base, rollouts) -> tuple[float, list[float]]:
+def _score(args, model_config, rollouts) -> tuple[float, list[float]]:
     from reasonmaxxer.entropies import PART_TOKENS, score_rollouts
+    from reasonmaxxer.model import load_base
 
+    base = load_base(args.model, model_config)
     rows = _as_rows(rollouts)
     score_rollouts(base, rows[:1], 5, args.batch_tokens)
     started, values = _now(args), []
@@ -257,13 +260,14 @@ def _score(args, base, rollouts) -> tuple[float, list[float]]:
     return _now(args) - started, values
 
 
-def _standin_score(args, base, rollouts) -> tuple[float, list[float]]:
+def _standin_score(args, model_config, rollouts) -> tuple[float, list[float]]:
     import released_standin
     import torch
 
-    released_standin.score(base.model, rollouts[:1], 5)
+    model = released_standin.load(args.model, model_config)
+    released_standin.score(model, rollouts[:1], 5)
     started = _now(args)
-    scores = released_standin.score(base.model, rollouts, 5)
+    scores = released_standin.score(model, rollouts, 5)
     seconds = _now(args) - started
     return seconds, torch.cat([entropy for entropy, *_ in scores])[:1000].tolist()
 
@@ -272,7 +276,7 @@ def _train(args, model_config, config, rollouts, steps) -> tuple[float, list[flo
     import released_standin
 
     from reasonmaxxer.base_states import store_states
-    from reasonmaxxer.entropies import load_base
+    from reasonmaxxer.model import load_base
     from reasonmaxxer.trainer import Trainer
     from reasonmaxxer.training import base_states
 

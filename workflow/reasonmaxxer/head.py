@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .products import product
+
 # Below 32 MiB the allocator reuses a tile's memory; above, each tile's pages are mapped anew,
 # which costs more than the arithmetic on them. GPUs want more rows for a product.
 CPU_TILE_ELEMENTS = 6 << 20
@@ -70,7 +72,7 @@ class Head:
 
     def _product(self, left: Tensor, right: Tensor) -> Tensor:
         if not self._half:
-            return left.float() @ right
+            return product(left.float(), right.t())
         if not self._wide:
             return torch.mm(left.to(right.dtype), right, out_dtype=torch.float32)
         with _half_products(self.weight.dtype):

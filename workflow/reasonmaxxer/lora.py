@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .config import TrainingConfig
+from .products import frozen_linear, product
 
 PEFT_PREFIX = "base_model.model."
 
@@ -45,11 +46,11 @@ class LoraLinear(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.enabled:
-            return F.linear(x, self.weight, self.bias)
+            return frozen_linear(x, self.weight, self.bias)
         if self.training and self.dropout:
             down, up = (m.to(x.dtype) for m in (self.lora_A, self.lora_B))
             change = F.linear(F.linear(F.dropout(x, self.dropout), down), up)
-            return F.linear(x, self.weight, self.bias) + self.scale * change
+            return frozen_linear(x, self.weight, self.bias) + self.scale * change
         rows = x.flatten(0, -2)
         apply = _narrow if self._is_narrow(len(rows)) else _wide
         y = apply(rows, self.weight, self.bias, self.lora_A, self.lora_B, self.scale)
@@ -72,17 +73,17 @@ class _Wide(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, weight, a, b)
         ctx.scale = scale
-        y = F.linear(x, weight, bias)
-        return y.addmm_(x @ a.to(x.dtype).t(), b.to(x.dtype).t(), alpha=scale)
+        y = product(x, weight, bias)
+        return y.addmm_(product(x, a.to(x.dtype)), b.to(x.dtype).t(), alpha=scale)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, a, b = ctx.saved_tensors
         dy, down, up = gradients[0], a.to(x.dtype), b.to(x.dtype)
-        inner = (dy @ up).mul_(ctx.scale)
-        d_a = (inner.t() @ x).to(a.dtype)
-        d_b = (dy.t() @ (x @ down.t())).to(b.dtype).mul_(ctx.scale)
-        d_x = (dy @ weight).addmm_(inner, down) if ctx.needs_input_grad[0] else None
+        inner = product(dy, up.t()).mul_(ctx.scale)
+        d_a = product(inner.t(), x.t()).to(a.dtype)
+        d_b = product(dy.t(), product(x, down).t()).to(b.dtype).mul_(ctx.scale)
+        d_x = product(dy, weight.t()).addmm_(inner, down) if ctx.needs_input_grad[0] else None
         return d_x, None, None, d_a, d_b, None
 
 
@@ -94,14 +95,14 @@ class _Narrow(torch.autograd.Function):
         whole = torch.addmm(weight, b, a, alpha=scale)
         ctx.save_for_backward(x, whole, a, b)
         ctx.scale = scale
-        return F.linear(x, whole, bias)
+        return product(x, whole, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, whole, a, b = ctx.saved_tensors
         dy = gradients[0]
-        d_whole = (dy.t() @ x).mul_(ctx.scale)
-        d_x = dy @ whole if ctx.needs_input_grad[0] else None
+        d_whole = product(dy.t(), x.t()).mul_(ctx.scale)
+        d_x = product(dy, whole.t()) if ctx.needs_input_grad[0] else None
         return d_x, None, None, b.t() @ d_whole, d_whole @ a.t(), None
 
 

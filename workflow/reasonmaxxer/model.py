@@ -18,9 +18,12 @@ from . import tables
 from .config import ModelConfig, TrainingConfig
 from .errors import UserError, hub_error
 from .head import Head
+from .products import freeze
 from .sources import check_place
 
 PADDING_ID = 0
+# Widths are rounded up to this on a CPU, so that batches come in few shapes (`products`).
+CPU_WIDTH_STEP = 8
 # From this size on, a GPU recomputes activations in backward instead of keeping them.
 CHECKPOINTING_PARAMETERS = 1_000_000_000
 
@@ -52,7 +55,9 @@ class Base:
 
     def pad(self, sequences: Sequence[Sequence[int] | np.ndarray]) -> Tensor:
         """Right-padded ids [B, T] on the model's device."""
-        ids = np.full((len(sequences), max(map(len, sequences))), PADDING_ID, dtype=np.int64)
+        step = CPU_WIDTH_STEP if self.device.type == "cpu" else 1
+        width = -(-max(map(len, sequences)) // step) * step
+        ids = np.full((len(sequences), width), PADDING_ID, dtype=np.int64)
         for row, sequence in zip(ids, sequences, strict=True):
             row[: len(sequence)] = sequence
         return torch.from_numpy(ids).to(self.device)
@@ -155,7 +160,8 @@ def load_base(path: str, config: ModelConfig) -> Base:
         where = "" if Path(path).is_dir() else "; remove its folder from HF_HOME and run again"
         raise UserError(f"model.path: {path}: damaged weights: {error}{where}") from error
     device = torch.device("cuda", torch.cuda.current_device()) if _gpu() else torch.device("cpu")
-    model.to(device).eval().requires_grad_(False)
+    model.to(device).eval()
+    freeze(model)
     output = model.get_output_embeddings()
     base = Base(model, Head(output.weight, getattr(output, "bias", None)), device)
     _check_split(base, path)

@@ -21,6 +21,9 @@ from torch import Tensor
 from .config import TrainingConfig
 from .head import Head, kl_divergence, sampled_logprobs
 
+# Numbers of anchors are rounded up to this, so that they come in few shapes (`products`).
+ANCHOR_STEP = 64
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -48,7 +51,8 @@ class Rows:
     """The prediction rows of a batch: flat indices into [B * T] hidden states, and weights.
 
     The hidden state at index i predicts token i + 1. `*_weights` are one over the number of such
-    rows in the rollout: a weighted sum over the batch is a sum over rollouts of means.
+    rows in the rollout: a weighted sum over the batch is a sum over rollouts of means. Some anchors
+    may weigh nothing: they make their number round.
     """
 
     decisions: Tensor  # [D]
@@ -123,5 +127,7 @@ def prediction_rows(rollouts: Sequence[Rollout], width: int, device: torch.devic
                 np.full(len(anchors), 1 / max(len(anchors), 1), dtype=np.float32),
             )
         )
-    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+    *others, anchors, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
+    padding = -len(anchors) % ANCHOR_STEP
+    columns = [*others, np.pad(anchors, (0, padding)), np.pad(weights, (0, padding))]
     return Rows(*(torch.from_numpy(column).to(device) for column in columns))

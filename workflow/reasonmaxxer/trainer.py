@@ -37,7 +37,7 @@ from .readers import open_tensors
 from .training_job import saved_checkpoint
 
 # A batch may grow past 5% of padding up to this size: smaller ones leave the processor idle.
-MIN_BATCH_TOKENS = 512
+MIN_BATCH_TOKENS = 768
 SAVE_SECONDS = 30.0
 
 
