@@ -285,7 +285,7 @@ def write_training(
         **{"problems_kept": 20, "rollouts_correct": 200, "positions": positions},
         **{"positions_gated": gated, "share_gated": gated / max(1, positions)},
         **{"threshold": tau, "near_threshold": 0.004},
-        "audit": {"mean": 0.0, "p95": 0.2, "warnings": ["engine and scorer differ"]},
+        "audit": {"mean": 0.0, "p95": 0.2, "max": 1.5, "warnings": ["engine and scorer differ"]},
         "provenance": made_by("selection", **config),
     }
     Path(paths["selection_summary"]).write_text(json.dumps(summary), encoding="utf-8")

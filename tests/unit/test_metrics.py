@@ -325,6 +325,19 @@ def test_warnings_name_what_was_left_out_and_cut_off(tmp_path: Path) -> None:
     } <= set(figures["warnings"])
 
 
+def test_a_collapse_during_training_is_warned_of(tmp_path: Path) -> None:
+    manifest = synthetic.make_run(tmp_path, arms={"base": 0.3, "reasonmaxxer": 0.5}, **SMALL)
+    path = Path(manifest["arms"]["reasonmaxxer"]["choice"])
+    choice = json.loads(path.read_text(encoding="utf-8"))
+    choice["checkpoints"][4] |= {"parseable": 0.12, "collapsed": True}
+    path.write_text(json.dumps(choice), encoding="utf-8")
+    _, figures = metrics(tmp_path, manifest)
+    assert (
+        "reasonmaxxer: collapsed at checkpoint 4 of 4 (parseable answers on validation fell from "
+        "95% to 12%); checkpoint 3 was chosen"
+    ) in figures["warnings"]
+
+
 def test_problems_known_by_heart_are_counted_and_warned_of(tmp_path: Path) -> None:
     manifest = synthetic.make_run(tmp_path, arms={"base": 0.3}, training=False, **SMALL)
     found = {"chains": {"problems": 24, "completed": ["chains-0001", "chains-0002"]}}

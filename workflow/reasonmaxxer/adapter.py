@@ -61,8 +61,9 @@ def choose(
         raise UserError(
             f"training: every checkpoint has collapsed: the share of parseable answers on "
             f"validation fell from {base['parseable']:.2f} to at most "
-            f"{max(row['parseable'] for row in checkpoints):.2f}; lower training.learning_rate, "
-            f"raise training.anchor_weight, or set training.probability_floor"
+            f"{max(row['parseable'] for row in checkpoints):.2f}; the last good state is the base "
+            "itself. Lower training.learning_rate, raise training.anchor_weight, or set "
+            "training.probability_floor"
         )
     best = max(sound, key=lambda row: (row["pass_rate"], -row["checkpoint"]))
     return best["checkpoint"], rows

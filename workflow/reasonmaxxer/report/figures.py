@@ -242,6 +242,7 @@ def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) 
     found = left_out(manifest)
     for row in gates:
         found += [f"{row['arm']}: {text}" for text in (row["audit"] or {}).get("warnings", [])]
+    found += collapses(manifest)
     found += [
         f"{benchmark}: the base completes {len(entry['completed'])} of {entry['problems']} "
         "problems verbatim; it may know them by heart"
@@ -263,6 +264,21 @@ def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) 
             if not scores.parsed.any():
                 found.append(f"{arm} on {benchmark}: no completion has an answer that can be read")
     return list(dict.fromkeys(found))
+
+
+def collapses(manifest: Manifest) -> list[str]:
+    """Arms of which some checkpoint had lost the base's way of giving an answer."""
+    found = []
+    for arm, choice in _json_of(manifest, "choice"):
+        base, *rows = choice["checkpoints"]
+        lost = [row for row in rows if row["collapsed"]]
+        if lost:
+            found.append(
+                f"{arm}: collapsed at checkpoint {lost[0]['checkpoint']} of {len(rows)} (parseable "
+                f"answers on validation fell from {base['parseable']:.0%} to "
+                f"{lost[0]['parseable']:.0%}); checkpoint {choice['chosen']} was chosen"
+            )
+    return found
 
 
 def contamination(manifest: Manifest) -> dict[str, Any] | None:
