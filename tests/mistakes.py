@@ -244,6 +244,10 @@ CASES = {
         model(settings("config.json", model_type="t5")),
         ["model.path: ", "t5 is no causal language model"],
     ),
+    "an architecture that the engine cannot run": (
+        model(settings("config.json", model_type="rwkv")),
+        ["model.path: ", "vLLM cannot run RwkvForCausalLM", "engine: transformers"],
+    ),
     "capped logits": (
         model(settings("config.json", final_logit_softcapping=30.0)),
         ["model.path: ", "final_logit_softcapping: 30.0", "not supported"],

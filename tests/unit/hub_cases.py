@@ -21,7 +21,7 @@ def outcome(case):
             model = ModelConfig.model_validate(case["weights"])
             return load_base(model.path, model).model.num_parameters()
         if "check" in case:
-            return check_model(ModelConfig.model_validate(case["check"]), []).model_type
+            return check_model(ModelConfig.model_validate(case["check"]), [], "vllm").model_type
         if "model" in case:
             return len(load_tokenizer(ModelConfig.model_validate(case["model"])))
         if "register" in case:

@@ -102,24 +102,27 @@ def check_ids(ids: np.ndarray, vocabulary: int, where: str) -> None:
         )
 
 
-def check_targets(settings: Any, targets: Sequence[str]) -> None:
-    """Raise `UserError` if a name among `targets` is no linear module of such a model, or the
-    model is no causal language model.
+def skeleton(settings: Any) -> Any:
+    """The model laid out without weights: a moment even for a large one.
 
-    The model is laid out without weights, so this costs a moment even for a large one.
+    Raises `UserError` if it is no causal language model.
     """
     from transformers import AutoModelForCausalLM
 
     try:
         with torch.device("meta"):
-            skeleton = AutoModelForCausalLM.from_config(settings)
+            return AutoModelForCausalLM.from_config(settings)
     except ValueError as error:
         raise UserError(
             f"model.path: a model of type {settings.model_type} is no causal language model"
         ) from error
+
+
+def check_targets(settings: Any, targets: Sequence[str]) -> None:
+    """Raise `UserError` if a name among `targets` is no linear module of such a model."""
     linear = {
         name.rsplit(".", 1)[-1]
-        for name, module in skeleton.base_model.named_modules()
+        for name, module in skeleton(settings).base_model.named_modules()
         if isinstance(module, torch.nn.Linear)
     }
     for target in targets:

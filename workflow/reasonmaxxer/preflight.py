@@ -6,6 +6,7 @@ Seconds on any machine: configs, tokenizers and file headers are read, weights a
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from . import tables
 from .config import ModelConfig, PromptConfig
 from .errors import UserError
-from .model import check_ids, check_targets, model_settings
+from .model import check_ids, check_targets, model_settings, skeleton
 from .prompts import encode, eos_token_ids, load_tokenizer
 from .provenance import provenance
 
@@ -39,7 +40,7 @@ def look(asked: Mapping[str, Any], splits: Texts, base: Any = None) -> tuple[Any
     """
     model = ModelConfig.model_validate(asked["model"])
     try:
-        settings = check_model(model, asked["targets"])
+        settings = check_model(model, asked["targets"], asked["engine"])
         if asked.get("teaches") and base is not None and settings.vocab_size != base.vocab_size:
             raise UserError(
                 f"{model.path} has {settings.vocab_size} tokens and the base {base.vocab_size}: "
@@ -64,13 +65,13 @@ def look(asked: Mapping[str, Any], splits: Texts, base: Any = None) -> tuple[Any
     return settings, longest
 
 
-def check_model(model: ModelConfig, targets: list[str]) -> Any:
+def check_model(model: ModelConfig, targets: list[str], engine: str) -> Any:
     """The model's settings (a transformers config).
 
     Raises:
         UserError: the folder or hub id, its tokenizer or the headers of its weights cannot be
-            read; nothing ends its completions; it scales its logits; `max_length` is beyond the
-            model's positions; it has no module of `targets`.
+            read; the engine cannot run it; nothing ends its completions; it scales its logits;
+            `max_length` is beyond the model's positions; it has no module of `targets`.
     """
     settings = model_settings(model.path, model)
     if not eos_token_ids(model, load_tokenizer(model)):
@@ -78,6 +79,8 @@ def check_model(model: ModelConfig, targets: list[str]) -> Any:
             f"model.path: {model.path}: neither the tokenizer nor generation_config.json names an "
             "end-of-sequence token, so no completion would end; set eos_token in one of them"
         )
+    if engine == "vllm":
+        check_vllm(type(skeleton(settings)), model.path)
     check_targets(settings, targets)
     for name in LOGIT_CHANGES:
         if getattr(settings, name, None) not in (None, 1):
@@ -94,6 +97,29 @@ def check_model(model: ModelConfig, targets: list[str]) -> Any:
     if Path(model.path).is_dir():
         _check_weights(Path(model.path))
     return settings
+
+
+def check_vllm(architecture: Any, path: str) -> None:
+    """Raise `UserError` if vLLM cannot run this class of transformers.
+
+    It has classes of its own, and runs others through transformers where they allow that. Its
+    register is read as text, since importing it takes longer than all that is checked here.
+    """
+    package = importlib.util.find_spec("vllm")
+    if package is None or package.origin is None:
+        raise UserError(
+            "engine: vllm: is not installed; make the environment (make env), or take "
+            "engine: transformers, which is slow"
+        )
+    register = Path(package.origin).parent / "model_executor/models/registry.py"
+    own = f'"{architecture.__name__}"' in register.read_text(encoding="utf-8")
+    if not (
+        own or architecture.is_backend_compatible() or architecture._can_set_attn_implementation()
+    ):
+        raise UserError(
+            f"model.path: {path}: vLLM cannot run {architecture.__name__}; take engine: "
+            "transformers, which is slow"
+        )
 
 
 def _check_weights(folder: Path) -> None:
@@ -139,7 +165,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--models",
         required=True,
         help="JSON list: place in the config, model, targets (modules that get an adapter), "
-        "prompts (split -> prompt and max_tokens), teaches (must share the first's vocabulary)",
+        "engine, prompts (split -> prompt and max_tokens), teaches (shares the first's vocabulary)",
     )
     parser.add_argument(
         "--problems", required=True, nargs="+", type=Path, help="tables of problems"

@@ -13,9 +13,8 @@ from typing import Any
 from ..config import Config, PromptConfig, Source
 from ..errors import UserError
 from ..prompts import template_text
-from ..sources import entry_of
 from .jobs import JOBS
-from .sampling import VALIDATION
+from .sampling import VALIDATION, registered
 from .shards import SHARED, section_of
 
 # Files of a run that a benchmark of the same name would overwrite.
@@ -78,7 +77,7 @@ def _sources(config: Config) -> Iterator[str]:
             yield f"{place}.path: {source.path}: no such file"
         try:
             if source.register_ is not None:
-                entry_of(source.register_)
+                registered(source.register_)
         except UserError as error:
             yield f"{place}.{error}"
 

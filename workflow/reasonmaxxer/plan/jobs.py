@@ -107,8 +107,9 @@ def models(config: Config) -> list[dict[str, Any]]:
         for split, length in lengths.items()
     }
     own = config.model.model_dump(mode="json")
+    common = {"engine": config.engine}
     found: list[dict[str, Any]] = [
-        {"place": "model", "model": own, "targets": targets(config), "prompts": prompts}
+        {"place": "model", "model": own, "targets": targets(config), "prompts": prompts} | common
     ]
     for arm in config.of_kind("checkpoint"):
         model = model_of(config, arm).model_dump(mode="json")
@@ -121,7 +122,7 @@ def models(config: Config) -> list[dict[str, Any]]:
         }
         found.append(
             {"place": f"arms.{arm}.model", "model": model, "targets": [], "prompts": shown}
-            | {"teaches": arm in teachers(config)}
+            | {"teaches": arm in teachers(config), **common}
         )
     return found
 

@@ -39,7 +39,7 @@ def samples_by_size(source: Source) -> int:
     30 problems with one sample each say little; 16 of each say more than half as much as 480
     problems would. Where the number of problems is not known before they are read: 1.
     """
-    rows = _registered(source.register_).rows if source.register_ else None
+    rows = registered(source.register_).rows if source.register_ else None
     problems = min((n for n in (source.limit, rows) if n is not None), default=COMPLETIONS)
     samples = 1
     while samples < MOST_SAMPLES and samples * problems < COMPLETIONS:
@@ -48,7 +48,7 @@ def samples_by_size(source: Source) -> int:
 
 
 @functools.cache
-def _registered(name: str) -> Any:
+def registered(name: str) -> Any:
     """An entry of data/sources.yaml, read once: a large graph asks for it thousands of times."""
     from ..sources import entry_of
 
@@ -89,4 +89,4 @@ def sources_json(config: Config, split: str) -> str:
 def register_entries(config: Config, split: str) -> str:
     """What data/sources.yaml says of the sources that a split names, so that an edit counts."""
     named = [s.register_ for s in sources_of(config, split.removesuffix("-pool")) if s.register_]
-    return json.dumps({name: _registered(name).model_dump(mode="json") for name in named})
+    return json.dumps({name: registered(name).model_dump(mode="json") for name in named})
