@@ -11,6 +11,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 
 from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 from reasonmaxxer import gpus, machine
 from reasonmaxxer.__main__ import COMMANDS
@@ -39,10 +40,13 @@ if workflow.is_main_process and (warning := upgrades.warning(RUN)):
 # scheduler has given each job its own.
 GPU_POOL = "" if workflow.remote_exec else gpus.default_pool()
 
-# Jobs find the package without an installation, and run in the Python that runs Snakemake.
+# Jobs find the package without an installation, and run in the Python that runs Snakemake, unless
+# `--sdm conda` has just activated one of their own.
+OWN_PYTHON = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+PYTHON = "" if OWN_PYTHON else f"PATH={Path(sys.executable).parent}:$PATH"
 shell.prefix(
     "set -euo pipefail; "
-    f"export PYTHONPATH={workflow.basedir}/workflow PATH={Path(sys.executable).parent}:$PATH"
+    f"export PYTHONPATH={workflow.basedir}/workflow {PYTHON}"
     f" REASONMAXXER_GPU_POOL={GPU_POOL}; "
 )
 
