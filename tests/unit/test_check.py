@@ -1,6 +1,7 @@
 """Commands around a run: init writes a config, check finds what is wrong, export leaves with it."""
 
 import argparse
+import importlib
 import json
 import shutil
 
@@ -12,6 +13,7 @@ from test_prompts import CHAT, byte_tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 from reasonmaxxer import check, config, export, init, preview, tables
+from reasonmaxxer.__main__ import COMMANDS
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.model import lora_config
 
@@ -195,3 +197,18 @@ def test_export_says_what_is_missing(trained, tmp_path, flags, message):
         command(
             export, "--configfile", written, "--results", results, "--out", tmp_path / "x", *flags
         )
+
+
+class Described(argparse.ArgumentParser):
+    """Takes no argument that does not say what it is."""
+
+    def add_argument(self, *names, **options):
+        assert options.get("help"), names
+        return super().add_argument(*names, **options)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_every_flag_has_a_help_text(name):
+    module = importlib.import_module(f"reasonmaxxer.{COMMANDS[name]}")
+    assert len(module.HELP) > 20
+    module.add_arguments(Described(add_help=False))

@@ -62,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model-config", required=True, help="config section `model`, as JSON")
     parser.add_argument("--config", required=True, help="config section `contamination`, as JSON")
-    parser.add_argument("--engine", choices=["vllm", "transformers"], default="vllm")
+    parser.add_argument(
+        "--engine", choices=["vllm", "transformers"], default="vllm", help="what completes them"
+    )
     add_hardware_arguments(parser)
     parser.add_argument("--out", required=True, type=Path, help="JSON to write")
 

@@ -87,8 +87,9 @@ def _default(key: str, field: dict[str, Any], required: list[str]) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--schema", type=Path, default=Path("workflow/schemas/config.schema.json"))
-    parser.add_argument("--readme", type=Path, default=Path("config/README.md"))
+    schema, readme = Path("workflow/schemas/config.schema.json"), Path("config/README.md")
+    parser.add_argument("--schema", type=Path, default=schema, help="JSON schema to write")
+    parser.add_argument("--readme", type=Path, default=readme, help="page of all keys to write")
 
 
 def main(args: argparse.Namespace) -> None:
