@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reasonmaxxer import tables
 from reasonmaxxer.__main__ import main
 from reasonmaxxer.config import VerdictsConfig
 from reasonmaxxer.verifier.answers import extract
@@ -236,42 +235,3 @@ def test_a_bad_input_line_is_named(
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out.jsonl").exists()
-
-
-def test_the_stage_judges_a_rollouts_table(tmp_path: Path) -> None:
-    problems, rollouts, out = (tmp_path / f"{n}.parquet" for n in ("problems", "rollouts", "out"))
-    problem = {"problem": "", "source": "", "level": ""}
-    tables.write(
-        problems,
-        "problems",
-        [
-            problem | {"problem_id": "a", "answer": "7"},
-            problem | {"problem_id": "b", "answer": "x^2"},
-        ],
-    )
-    texts = [("a", 0, r"\boxed{7}"), ("a", 1, r"\boxed{8}"), ("b", 0, r"\boxed{x\cdot x}")]
-    tables.write(
-        rollouts, "rollouts", [{"problem_id": p, "sample": s, "text": t} for p, s, t in texts]
-    )
-    flags = ("--rollouts", str(rollouts), "--problems", str(problems), "--out", str(out))
-    main(["verdicts", *flags, "--config", "{}"])
-    rows = tables.read(out, "verdicts").to_pylist()
-    assert [(r["problem_id"], r["sample"], r["verdict"]) for r in rows] == [
-        ("a", 0, "correct"),
-        ("a", 1, "incorrect"),
-        ("b", 0, "correct"),
-    ]
-    assert tables.provenance_of(out, "verdicts")["stage"] == "verdicts"
-
-
-def test_a_rollout_of_an_unknown_problem_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    problems, rollouts = tmp_path / "problems.parquet", tmp_path / "rollouts.parquet"
-    tables.write(problems, "problems", [{"problem_id": "a", "answer": "7"}])
-    tables.write(rollouts, "rollouts", [{"problem_id": "z", "sample": 0, "text": "7"}])
-    flags = ("--rollouts", str(rollouts), "--problems", str(problems))
-    with pytest.raises(SystemExit):
-        main(["verdicts", *flags, "--out", str(tmp_path / "out.parquet"), "--config", "{}"])
-    assert "problem_id: 'z' is not in" in capsys.readouterr().err
-    assert not (tmp_path / "out.parquet").exists()

@@ -1,0 +1,86 @@
+"""Every stage that judges completions: the rows of its source, in order, with their verdicts."""
+
+import pytest
+
+from reasonmaxxer import tables
+from reasonmaxxer.__main__ import main
+
+PROBLEM = {"problem": "?", "source": "s", "level": None}
+ANSWERS = {"a": "4", "b": "7"}
+TEXTS = {
+    ("a", 0): r"\boxed{4}",
+    ("a", 1): r"\boxed{5}",
+    ("b", 0): "no idea",
+    ("b", 1): r"\boxed{7.0}",
+}
+VERDICTS = ["correct", "incorrect", "unparseable", "correct"]
+
+
+def completion(problem, sample):
+    ids = {"prompt_token_ids": [1], "token_ids": [2], "logprobs": [-0.5]}
+    return {
+        **{"problem_id": problem, "sample": sample, "seed": 0, **ids},
+        **{"finish_reason": "stop", "text": TEXTS[problem, sample]},
+    }
+
+
+def decoded(problem, sample):
+    row = completion(problem, sample)
+    return {**row, "intervention": f"i{sample}", "touched": [], "changed": []}
+
+
+def continuation(problem, sample):
+    place = {"position": 3, "entropy": 1.0, "gated": True, "weight": 1.0}
+    alternative = {"rank": 1, "token_id": 5, "logprob": -1.0, "continuation": sample}
+    return {**completion(problem, sample), **place, **alternative, "sample": 0}
+
+
+# Command -> flag of its source, the source's table, how a row of it is made.
+STAGES = {
+    "verdicts": ("rollouts", "rollouts", completion),
+    "evaluation": ("completions", "rollouts", completion),
+    "interventions": ("decoded", "decoded", decoded),
+    "pivotality": ("continuations", "continuations", continuation),
+}
+
+
+@pytest.fixture(params=STAGES)
+def stage(request, tmp_path):
+    """A stage's name, the folder of its source and what runs it."""
+    flag, table, row = STAGES[request.param]
+    tables.write(tmp_path / "source.parquet", table, [row(*key) for key in TEXTS])
+
+    def run(problems):
+        rows = [{"problem_id": name, "answer": ANSWERS[name], **PROBLEM} for name in problems]
+        tables.write(tmp_path / "problems.parquet", "problems", rows)
+        places = {flag: "source", "problems": "problems", "out": "out"}
+        flags = [x for name, file in places.items() for x in (f"--{name}", f"{file}.parquet")]
+        main([request.param, *flags, "--config", "{}"])
+
+    return request.param, run
+
+
+def test_a_stage_judges_every_completion_in_order(stage, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name, run = stage
+    run(ANSWERS)
+    rows = list(tables.rows("out.parquet", name))
+    if name == "pivotality":
+        assert [(row["problem_id"], row["continuations"], row["correct"]) for row in rows] == [
+            ("a", 2, 1),
+            ("b", 2, 1),
+        ]
+    else:
+        assert [row["verdict"] for row in rows] == VERDICTS
+        assert [row["problem_id"] for row in rows] == ["a", "a", "b", "b"]
+    assert tables.provenance_of("out.parquet", name)["stage"].endswith(name)
+
+
+def test_a_completion_of_another_runs_problem_is_an_error(stage, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        stage[1](["a"])
+    said = capfd.readouterr().err.splitlines()[-1]
+    assert "source.parquet: problem_id: 'b' is not in problems.parquet" in said
+    assert "snakemake --cores all --force source.parquet" in said
+    assert not (tmp_path / "out.parquet").exists()
