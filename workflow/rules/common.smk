@@ -96,8 +96,9 @@ def see_changes_behind_ancient_files(walk=DAG.bfs):
     """Let Snakemake see what changed in a job that waits for another with ancient() alone.
 
     Where a job runs, Snakemake 9.27 asks no job behind it for reasons of its own, since all of
-    them run anyway; those behind an ancient() file do not. With a changed prompt, which is checked
-    again, nothing but the check would run.
+    them run anyway; those behind an ancient() file do not (snakemake issue 4166). With a changed
+    prompt, which is checked again, nothing but the check would run. To wait for a job without
+    running again whenever it does, Snakemake has nothing but ancient().
     """
 
     def bfs(self, direction, *jobs, **options):
@@ -117,11 +118,12 @@ def check_machine():
 
     The nodes of a cluster are its scheduler's affair, and a page is rendered anywhere.
     """
-    limit = workflow.global_resources.get("gpu")
-    if limit is not None and limit.value < CONFIG.resources.gpus:
+    given = workflow.global_resources.get("gpu")
+    limit = given.value if given else None
+    if limit is not None and limit < CONFIG.resources.gpus:
         raise WorkflowError(
             f"config: resources: a job asks for {CONFIG.resources.gpus} GPUs, all jobs together "
-            f"may use {limit.value}: give --resources gpu=<number>, or a profile that says so "
+            f"may use {limit}: give --resources gpu=<number>, or a profile that says so "
             "(profiles/local-gpus)"
         )
     heavy = {

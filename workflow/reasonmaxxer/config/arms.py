@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from .inputs import ModelConfig, PromptConfig
 from .section import Count, Name, Section
@@ -47,6 +47,12 @@ class ArmConfig(Section):
     distillation: dict[str, Any] = Field(
         default_factory=dict, description="Overlay of distillation."
     )
+
+    @field_validator(*SECTIONS)
+    @classmethod
+    def _sorted(cls, overlay: dict[str, Any]) -> dict[str, Any]:
+        """The order of keys says nothing, and must not look like a change."""
+        return dict(sorted(overlay.items()))
 
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:
