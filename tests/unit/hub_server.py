@@ -21,9 +21,9 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class Repository:
     files: dict[str, bytes]
     kind: str = "datasets"
-    # well; gated, private (not logged in: 401), refused (logged in: 403); busy (429 twice), down
-    # (503); and of a long file: breaking (once, in the middle), short (half of it is sent as if it
-    # were all), garbled (as many other bytes)
+    # well; gated, private (not logged in: 401), refused (logged in: 403); busy (429 twice); and of
+    # a long file: breaking (once, in the middle), short (half of it is sent as if it were all),
+    # garbled (as many other bytes)
     mood: str = "well"
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
 
@@ -77,8 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
         if repository.mood in ("gated", "refused") and "resolve" in rest:
             status = 401 if repository.mood == "gated" else 403
             return self._error(status, "GatedRepo", "Access to this repository is restricted")
-        if repository.mood == "down" or (repository.mood == "busy" and calls <= 2):
-            return self._error(503 if repository.mood == "down" else 429, "", "try later")
+        if repository.mood == "busy" and calls <= 2:
+            return self._error(429, "", "try later")
         action, _, rest = rest.partition("/")
         revision, _, name = rest.partition("/")
         if revision not in ("", COMMIT, "main"):
