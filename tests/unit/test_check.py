@@ -137,6 +137,17 @@ def test_prompt_shows_text_ids_and_where_the_completion_starts(written, capsys):
     assert "ids: 0 " in shown
 
 
+def test_prompt_shows_the_prompt_that_a_benchmark_has_of_its_own(written, capsys):
+    own = {"template": "config/prompts/qwen_boxed_gsm8k.txt", "stop": ["Human:"]}
+    run = changed(written, benchmarks={"exam": {"prompt": own}})
+    command(preview, "--configfile", run, "--split", "exam", "--n", 1)
+    shown = capsys.readouterr().out
+    assert "at the strings ['Human:']" in shown
+    assert "\n\nAnd 0 + 1?\n\nSolution:◀ the completion starts here" in shown
+    with pytest.raises(UserError, match="the run has train, validation, exam"):
+        command(preview, "--configfile", run, "--split", "exams")
+
+
 @pytest.fixture
 def trained(written, model, tmp_path):
     """A run whose adapter and metrics are there."""
