@@ -34,7 +34,7 @@ LAB = {
     "sequences": 400,
     "prompt": [20, 40],
     "completion": [30, 60],
-    "batch_tokens": 1024,
+    "batch_tokens": 2048,
 }
 SMOLLM2 = {
     "dtype": "float32",
@@ -234,13 +234,12 @@ def _as_rows(rollouts: list) -> list[dict]:
 
 
 def _forward(args, model_config, rollouts) -> tuple[float, list[float]]:
-    from reasonmaxxer.batching import plan_batches
     from reasonmaxxer.model import load_base
 
     base = load_base(args.model, model_config)
     base.hidden(base.pad([rollouts[0].ids]))
     started = _now(args)
-    for batch in plan_batches([len(r.ids) for r in rollouts], args.batch_tokens):
+    for batch in base.batches([len(r.ids) for r in rollouts], args.batch_tokens):
         base.hidden(base.pad([rollouts[i].ids for i in batch]))
     return _now(args) - started, []
 

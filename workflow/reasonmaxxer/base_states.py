@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .batching import plan_batches
 from .errors import UserError
 from .lora import Adapter
 from .model import Base
@@ -83,7 +82,7 @@ def store_states(
     keys = [rollout.key for rollout in rollouts]
     with writing_states(path, base.dtype, base.width, keys) as states:
         ends = np.cumsum([len(rollout.ids) for rollout in rollouts]).tolist()
-        batches = plan_batches([len(rollout.ids) for rollout in rollouts], batch_tokens)
+        batches = base.batches([len(rollout.ids) for rollout in rollouts], batch_tokens)
         for batch in tqdm(batches, desc="base states", unit="batch"):
             input_ids = base.pad([rollouts[i].ids for i in batch])
             for row, i in zip(live.hidden(batch, input_ids), batch, strict=True):

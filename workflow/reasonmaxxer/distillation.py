@@ -21,7 +21,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import tables
-from .batching import plan_batches
 from .config import DistillationConfig, ModelConfig
 from .curriculum import training_steps
 from .errors import UserError
@@ -37,7 +36,7 @@ from .model import (
 from .objective import Losses, Rollout, Rows, prediction_rows
 from .provenance import provenance
 from .readers import check_adapter
-from .trainer import Trainer
+from .trainer import WIDTH_STEP, Trainer
 from .training_job import add_training_arguments, saved_checkpoint
 
 HELP = "distil a teacher arm into a LoRA adapter of the base"
@@ -149,7 +148,7 @@ def teacher_distributions(
         check_adapter(adapter)
         PeftModel.from_pretrained(base.model, str(adapter)).eval()  # changes base.model in place
     found: list[Top | None] = [None] * len(sequences)
-    batches = plan_batches([len(sequence.ids) for sequence in sequences], batch_tokens)
+    batches = base.batches([len(sequence.ids) for sequence in sequences], batch_tokens)
     for batch in tqdm(batches, desc="teacher", unit="batch"):
         input_ids = base.pad([sequences[i].ids for i in batch])
         hidden = base.hidden(input_ids)
@@ -169,7 +168,7 @@ class Distiller(Trainer):
     def loss(self, indices: Sequence[int]) -> tuple[Losses, Rows]:
         """Eq. 4 summed over these rollouts, each the mean over its positions."""
         rollouts = [self.rollouts[i] for i in indices]
-        input_ids = self.base.pad([rollout.ids for rollout in rollouts])
+        input_ids = self.base.pad([rollout.ids for rollout in rollouts], WIDTH_STEP)
         rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)
         hidden = self.base.hidden(input_ids).flatten(0, 1)[rows.decisions]
         ids, logprobs = (torch.cat([self.targets[i][part] for i in indices]) for part in (0, 1))

@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from . import tables
 from .base_states import join_states, writing_states
-from .batching import plan_batches
 from .config import EntropiesConfig, ModelConfig
 from .errors import UserError
 from .head import Scores, score
@@ -160,7 +159,7 @@ def score_rollouts(
     starts = np.cumsum(completions) - completions
     ends = np.cumsum([len(sequence) for sequence in sequences]).tolist()
     columns = _Columns(int(completions.sum()), min(top_k, base.head.vocabulary))
-    for batch in plan_batches([len(sequence) for sequence in sequences], batch_tokens):
+    for batch in base.batches([len(sequence) for sequence in sequences], batch_tokens):
         hidden = base.hidden(base.pad([sequences[i] for i in batch]))
         width = hidden.shape[1]
         if states is not None:

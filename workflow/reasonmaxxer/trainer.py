@@ -26,7 +26,6 @@ from tqdm import tqdm
 
 from . import tables
 from .base_states import BaseStates, LiveStates
-from .batching import plan_batches
 from .config import TrainingConfig
 from .curriculum import learning_rate
 from .errors import UserError
@@ -38,6 +37,8 @@ from .training_job import saved_checkpoint
 
 # A batch may grow past 5% of padding up to this size: smaller ones leave the processor idle.
 MIN_BATCH_TOKENS = 768
+# Widths are rounded up to this, so that batches come in few shapes (`products`).
+WIDTH_STEP = 8
 SAVE_SECONDS = 30.0
 
 
@@ -127,7 +128,7 @@ class Trainer:
             parameter.grad = torch.zeros_like(parameter)
         totals = _Totals(torch.zeros(7, dtype=torch.float64, device=self.base.device))
         lengths = [len(self.rollouts[i].ids) for i in indices]
-        batches = plan_batches(lengths, batch_tokens, MIN_BATCH_TOKENS)
+        batches = self.base.batches(lengths, batch_tokens, MIN_BATCH_TOKENS)
         for batch in batches[self.processes.rank :: self.processes.count]:
             losses, rows = self.loss([indices[i] for i in batch])
             (losses.total / len(indices)).backward()
@@ -138,7 +139,7 @@ class Trainer:
     def loss(self, indices: Sequence[int]) -> tuple[Losses, Rows]:
         """The objective summed over these rollouts, run as one batch."""
         rollouts = [self.rollouts[i] for i in indices]
-        input_ids = self.base.pad([rollout.ids for rollout in rollouts])
+        input_ids = self.base.pad([rollout.ids for rollout in rollouts], WIDTH_STEP)
         rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)
         base_hidden = self.base_states.hidden(indices, input_ids)
         hidden = self.base.hidden(input_ids)

@@ -20,7 +20,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import tables
-from ..batching import plan_batches
 from ..model import Base, check_ids
 from ..provenance import provenance
 from .pair import Pair, add_pair_arguments, entropies, pair_of, ranks
@@ -69,7 +68,7 @@ def footprint(
     ]
     for sequence in sequences:
         check_ids(sequence, pair.base.head.vocabulary, "footprint: token_ids")
-    for batch in plan_batches([len(sequence) for sequence in sequences], batch_tokens):
+    for batch in pair.base.batches([len(sequence) for sequence in sequences], batch_tokens):
         ids = pair.base.pad([sequences[i] for i in batch])
         index, places = _completion_positions([texts[i] for i in batch], ids.shape[1])
         states = [_states(model, ids, index) for model in (pair.base, pair.teacher)]
