@@ -1,7 +1,6 @@
 """Copies of the project to run Snakemake in, one with a real finished run."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dry_runs import jobs_in
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("Snakefile", "workflow", "config", "profiles", "data", "envs")
@@ -35,16 +35,15 @@ class Project:
 
     def would_run(self, change: dict | None = None, *arguments: str) -> dict[str, int]:
         """Jobs that a run would start after a change of the config: rule -> how many."""
-        files = ["config/test.yaml"]
-        if change:
-            (self.folder / "change.yaml").write_text(yaml.safe_dump(change))
-            files.append("change.yaml")
-        output = self.snakemake("--dry-run", *arguments, "--configfile", *files)
-        table = re.search(r"Job stats:\n.*?\n-+ .*?\n(.*?)\ntotal", output, re.DOTALL)
-        lines = table.group(1).splitlines() if table else []
-        jobs = {name: int(count) for name, count in map(str.split, lines)}
-        jobs.pop("all", None)
-        return jobs
+        files = self.config_files(change)
+        return jobs_in(self.snakemake("--dry-run", *arguments, "--configfile", *files))
+
+    def config_files(self, change: dict | None = None) -> list[str]:
+        """config/test.yaml with the change laid over it."""
+        if not change:
+            return ["config/test.yaml"]
+        (self.folder / "change.yaml").write_text(yaml.safe_dump(change))
+        return ["config/test.yaml", "change.yaml"]
 
 
 def copy_of_the_project(folder: Path) -> Project:

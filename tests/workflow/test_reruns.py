@@ -1,6 +1,17 @@
-"""What an edit of the config runs again, asked of a finished real run."""
+"""What an edit runs again, asked of a finished real run: how many jobs, of which arms.
+
+Which stages each key of the config runs again: test_rerun_table.py.
+"""
+
+import re
+from collections.abc import Iterator
 
 import pytest
+from conftest import Project
+from dry_runs import DryRuns, jobs_in
+
+from reasonmaxxer import tables
+from reasonmaxxer.__main__ import STAGES
 
 PAGE = {"render_report": 1, "publish_report": 1}
 METRICS = {"compute_metrics": 1, **PAGE}
@@ -56,18 +67,37 @@ CASES = {
 }
 
 
+class Asked:
+    """The finished run, and what Snakemake says to changes of its config."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.dry_runs = DryRuns(project.folder)
+
+    def would_run(self, change: dict | None = None, *arguments: str) -> dict[str, int]:
+        files = self.project.config_files(change)
+        return jobs_in(self.dry_runs.ask("--quiet", "rules", *arguments, "--configfile", *files))
+
+
+@pytest.fixture(scope="module")
+def asked(project) -> Iterator[Asked]:
+    made = Asked(project)
+    yield made
+    made.dry_runs.close()
+
+
 def test_a_finished_run_has_nothing_to_do(project):
     assert project.would_run() == {}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_edit_runs_again_only_what_it_touches(project, case):
+def test_an_edit_runs_again_only_what_it_touches(asked, case):
     change, expected = CASES[case]
-    assert project.would_run(change) == expected
+    assert asked.would_run(change) == expected
 
 
-def test_a_new_arm_runs_alone(project):
-    jobs = project.would_run({"arms": {"rft": {"training": {"anchor_weight": 0}}}})
+def test_a_new_arm_runs_alone(asked):
+    jobs = asked.would_run({"arms": {"rft": {"training": {"anchor_weight": 0}}}})
     assert jobs == {
         "train_adapter": 1,
         "choose_checkpoint": 1,
@@ -77,9 +107,9 @@ def test_a_new_arm_runs_alone(project):
     }
 
 
-def test_a_new_benchmark_samples_nothing_else(project):
+def test_a_new_benchmark_samples_nothing_else(asked):
     change = {"benchmarks": {"medium": {"source": {"lab": {}, "limit": 10}, "samples": 1}}}
-    jobs = project.would_run(change)
+    jobs = asked.would_run(change)
     assert jobs == {
         "load_problems": 1,
         "audit_problems": 1,
@@ -90,30 +120,38 @@ def test_a_new_benchmark_samples_nothing_else(project):
     }
 
 
-def test_an_arm_of_reinforcement_learning_touches_no_other(project):
+def test_an_arm_of_reinforcement_learning_touches_no_other(asked):
     arms = {
         "grpo": {"kind": "grpo", "evaluate": ["short"]},
         "kl": {"kind": "distilled", "teacher": "grpo", "evaluate": ["short"]},
     }
-    jobs = project.would_run({"arms": arms, "grpo": {"max_tokens": 64}})
+    jobs = asked.would_run({"arms": arms, "grpo": {"max_tokens": 64}})
     assert jobs == {
         **{"train_grpo": 1, "choose_model": 1, "sample_teacher": 1, "distil_teacher": 1},
         **{"evaluate_arm": 2, "judge_arm": 2},
         **METRICS,
     }
     arms["grpo"]["grpo"] = {"rank": 4}
-    jobs = project.would_run({"arms": arms, "grpo": {"max_tokens": 64}})
+    jobs = asked.would_run({"arms": arms, "grpo": {"max_tokens": 64}})
     assert jobs["choose_checkpoint"] == 1 and "choose_model" not in jobs
 
 
-def test_a_touched_file_runs_nothing(project):
-    for path in (project.folder / "results/test/rollouts").rglob("*.parquet"):
+def test_the_plan_names_the_key_and_counts_what_follows(project):
+    files = project.config_files({"training": {"learning_rate": 1.0e-3}})
+    said = project.snakemake("--dry-run", "--logger", "reasons", "--configfile", *files)
+    assert re.search("^training of .*: training.learning_rate 0.0003 -> 0.001$", said, re.M)
+    assert "and what follows: adapter 2, evaluation 8, reading, metrics, report 2" in said
+    assert "Job stats" not in said
+
+
+def test_a_touched_file_runs_nothing(asked):
+    for path in (asked.project.folder / "results/test/rollouts").rglob("*.parquet"):
         path.touch()
-    assert project.would_run() == {}
+    assert asked.would_run() == {}
 
 
-def test_forcing_a_stage_runs_its_jobs(project):
-    jobs = project.would_run(None, "-R", "training")
+def test_forcing_a_stage_runs_its_jobs(asked):
+    jobs = asked.would_run(None, "-R", "training")
     assert jobs == {**TRAINING, "training": 1}
 
 
@@ -158,6 +196,59 @@ def test_an_edit_of_comments_and_docstrings_runs_nothing(project, verdicts_modul
         "report",
     ],
 )
-def test_every_stage_is_a_target(project, stage):
-    output = project.snakemake("--dry-run", stage, "--configfile", "config/test.yaml")
+def test_every_stage_is_a_target(asked, stage):
+    output = asked.dry_runs.ask(stage, "--configfile", "config/test.yaml")
     assert "Nothing to be done" in output
+
+
+# --- really run: these change the finished run, and stand last ----------------------------------
+
+
+def test_more_samples_draw_the_missing_ones_alone(project):
+    results = project.folder / "results/test"
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*.parquet")}
+    change = {"rollouts": {"samples": 8}, "benchmarks": {"far": {"samples": 8}}}
+    new = {
+        results / "rollouts/main/p0-19.s4-7.parquet",
+        results / "completions/base/far/s4-7.parquet",
+    }
+    targets = [str(path.relative_to(project.folder)) for path in new]
+    project.snakemake(*targets, "--configfile", *project.config_files(change))
+    after = {path: path.stat().st_mtime_ns for path in results.rglob("*.parquet")}
+    assert after.keys() - before.keys() == new
+    assert {path: after[path] for path in before} == before
+    for path in new:
+        samples = {row["sample"] for row in tables.rows(path, "rollouts", ["sample"])}
+        assert samples == {4, 5, 6, 7}
+
+
+@pytest.fixture
+def poison(project) -> Iterator[str]:
+    """Every stage but metrics and report fails if it starts; the stages' code stays as it is."""
+    module = project.folder / "workflow/reasonmaxxer/__main__.py"
+    before = module.read_text()
+    poisoned = sorted(STAGES.keys() - {"metrics", "report"})
+    trap = f'    if arguments[:1] and arguments[0] in {poisoned}:\n        sys.exit("poisoned")\n'
+    first = "    arguments = sys.argv[1:] if argv is None else argv\n"
+    assert first in before
+    module.write_text(before.replace(first, first + trap))
+    yield "poisoned"
+    module.write_text(before)
+
+
+def test_edits_of_page_and_resources_run_through_with_every_other_stage_poisoned(project, poison):
+    change = {
+        "report": {"title": "Another title", "price_per_hour": 2.0, "rollouts_shown": 3},
+        "resources": {
+            "generation": {"threads": 2, "mem_mb": 2000, "kv_cache_mb": 400},
+            "training": {"batch_tokens": 999, "processes": 2},
+        },
+        "keep": ["rollouts"],
+    }
+    for path in (project.folder / "results/test").rglob("*.parquet"):
+        path.touch()
+    project.snakemake("--configfile", *project.config_files(change))
+    assert "Another title" in (project.folder / "results/test/report.html").read_text()
+    missing = {"rollouts": {"samples": 12}}
+    files = project.config_files(missing)
+    assert poison in project.snakemake("rollouts", "--configfile", *files, check=False)
