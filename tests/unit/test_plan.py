@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from test_config import minimal
 
+from reasonmaxxer import tables
 from reasonmaxxer.arms import lines, sweeps
 from reasonmaxxer.config import load, overlay, validate
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.footprint import plan as footprint
-from reasonmaxxer.plan.files import arm_weights, model_of, teacher_rollouts
+from reasonmaxxer.plan.files import arm_weights, model_of, recorded_code, teacher_rollouts
 from reasonmaxxer.plan.jobs import JOBS, evaluation_job, rollouts_job
 from reasonmaxxer.plan.manifest import manifest, manifest_files
 from reasonmaxxer.plan.sampling import prompt_of_arm, protocol
@@ -223,6 +224,18 @@ def test_the_analysis_names_its_files_and_how_to_get_it():
     assert footprint.manifest(config_with(), "results/t") is None
     with pytest.raises(UserError, match="footprint: is null"):
         footprint.section(config_with())
+
+
+def test_a_kept_stage_is_named_once_and_keeps_the_code_that_made_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    paths = [f"results/kept/rollouts/main/{shard}.parquet" for shard in "ab"]
+    for path in paths:
+        tables.write(path, "rollouts", [], {"code": "before"})
+    assert [recorded_code(path, "now") for path in [*paths, "no/such.parquet"]] == [
+        *("before", "before", "now")
+    ]
+    said = capsys.readouterr().err
+    assert said.count("keep: results/kept/rollouts stays") == 1
 
 
 def test_every_rule_belongs_to_one_stage():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
@@ -113,5 +114,11 @@ def recorded_code(table: str, now: str) -> str:
     except UserError:  # or it could not be made again either
         return now
     if found != now:
-        print(f"keep: {table} stays, though the code behind it has changed", file=sys.stderr)
+        _say_kept("/".join(Path(table).parts[:3]))  # results/<run>/<stage>
     return found
+
+
+@functools.cache
+def _say_kept(folder: str) -> None:
+    """Once a stage, not once a table: a large run has thousands."""
+    print(f"keep: {folder} stays as it is, though the code behind it has changed", file=sys.stderr)
