@@ -21,6 +21,7 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/reading.smk"
 include: "workflow/rules/contamination.smk"
 include: "workflow/rules/footprint.smk"
+include: "workflow/rules/merge.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/pretrain.smk"
 

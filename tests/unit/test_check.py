@@ -12,7 +12,7 @@ from peft import PeftModel, get_peft_model
 from test_prompts import CHAT, byte_tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
-from reasonmaxxer import check, config, export, init, preview, tables
+from reasonmaxxer import check, config, export, init, merge, preview, tables
 from reasonmaxxer.__main__ import COMMANDS
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.model import lora_config
@@ -183,16 +183,22 @@ def test_an_exported_adapter_loads_and_its_card_says_what_it_is(trained, model, 
     assert '"share": 0.05' in card
 
 
-def test_a_merged_export_computes_what_base_and_adapter_do(trained, model, tmp_path):
+@pytest.mark.parametrize("by", ["export", "merge"])
+def test_a_merged_model_computes_what_base_and_adapter_do(trained, model, tmp_path, by):
     written, results, adapter = trained
     out = tmp_path / "merged"
-    command(export, "--configfile", written, "--results", results, "--out", out, "--merge")
+    if by == "export":
+        command(export, "--configfile", written, "--results", results, "--out", out, "--merge")
+    else:
+        section = config.load([written]).model.as_json()
+        command(merge, "--model-config", section, "--adapter", adapter, "--out", out)
     ids = torch.tensor([[0, 50, 60, 70]])
     both = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), adapter)
     merged = AutoModelForCausalLM.from_pretrained(out)
     with torch.no_grad():
         torch.testing.assert_close(merged(ids).logits, both(ids).logits, atol=1e-5, rtol=1e-4)
     assert (out / "tokenizer.json").exists()
+    assert [path.name for path in tmp_path.glob(".m*")] == []
 
 
 @pytest.mark.parametrize(

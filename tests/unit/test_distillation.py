@@ -172,6 +172,11 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, models, rollouts, monke
     assert not list((tmp_path / "killed" / "scratch").iterdir())
 
 
+def test_a_target_that_the_model_lacks_is_named_with_its_key(tmp_path, models, rollouts):
+    with pytest.raises(UserError, match=r"distillation\.targets: qkv: .*it has .*q_proj"):
+        _run(tmp_path, models, rollouts, targets=["qkv"])
+
+
 def test_no_rollouts_are_an_error(tmp_path):
     tables.write(tmp_path / "none.parquet", "rollouts", [])
     with pytest.raises(UserError, match="no rollouts to distil"):

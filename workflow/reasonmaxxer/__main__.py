@@ -45,6 +45,7 @@ TOOLS = {
     "judge": "verifier.judge",
     "show": "report.show",
     "export": "export",
+    "merge": "merge",
     "gpus": "gpus",
     "schema": "schema",
     "convert": "convert",

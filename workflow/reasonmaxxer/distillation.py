@@ -87,7 +87,7 @@ def run(
     """
     sequences = read_sequences(rollouts)
     settings = model_settings(model.path, model)
-    check_targets(settings, config.targets)
+    check_targets(settings, config.targets, "distillation")
     for sequence in sequences:
         check_ids(sequence.ids, settings.vocab_size, f"{rollouts}: token ids")
     training = config.as_training(len(sequences))

@@ -45,7 +45,9 @@ def main(args: argparse.Namespace) -> None:
     scratch = Path(tempfile.mkdtemp(prefix=f".{args.out.name}.", dir=args.out.parent))
     try:
         if args.merge:
-            _merge(run, adapter, scratch)
+            from .merge import merge
+
+            merge(run.model, adapter, scratch)
         else:
             for name in ("adapter_model.safetensors", "adapter_config.json"):
                 shutil.copyfile(adapter / name, scratch / name)
@@ -148,19 +150,3 @@ def _share(row: dict[str, Any]) -> str:
     if row["low"] is None:
         return f"{row['value']:.3f}"
     return f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
-
-
-def _merge(run: Config, adapter: Path, out: Path) -> None:
-    """The base with the adapter added in float32, in the run's type, ready to load."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    from .prompts import load_tokenizer
-
-    base: Any = AutoModelForCausalLM.from_pretrained(
-        run.model.path, revision=run.model.revision, dtype=torch.float32
-    )
-    merged: Any = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
-    merged.to(getattr(torch, run.model.dtype)).save_pretrained(out)
-    load_tokenizer(run.model).save_pretrained(out)

@@ -85,7 +85,7 @@ def run(
     """Train, writing `checkpoints` and the log. An interrupted run goes on where it was saved."""
     check_number(checkpoints, config.checkpoints, "grpo")
     if config.rank is not None:
-        check_targets(model_settings(model.path, model), config.targets)
+        check_targets(model_settings(model.path, model), config.targets, "grpo")
     sections = {"model": model, "prompt": prompt, "verdicts": verdicts, "grpo": config}
     section = {name: value.model_dump(mode="json") for name, value in sections.items()}
     record = provenance("grpo", section, inputs=[problems], seed=config.seed)

@@ -125,7 +125,7 @@ def skeleton(settings: Any) -> Any:
         ) from error
 
 
-def check_targets(settings: Any, targets: Sequence[str]) -> None:
+def check_targets(settings: Any, targets: Sequence[str], section: str = "training") -> None:
     """Raise `UserError` if a name among `targets` is no linear module of such a model."""
     linear = {
         name.rsplit(".", 1)[-1]
@@ -135,7 +135,7 @@ def check_targets(settings: Any, targets: Sequence[str]) -> None:
     for target in targets:
         if target not in linear:
             raise UserError(
-                f"training.targets: {target}: the model has no such linear module; "
+                f"{section}.targets: {target}: the model has no such linear module; "
                 f"it has {', '.join(sorted(linear))}"
             )
 

@@ -29,6 +29,7 @@ JOBS = {
     "pivotality": ("sample_continuations", "judge_continuations"),
     "capability": ("sample_capability", "judge_capability"),
     "contamination": ("check_contamination",),
+    "merged": ("merge_adapter",),
     "metrics": ("compute_metrics",),
     "report": ("render_report", "publish_report"),
 }

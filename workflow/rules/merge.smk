@@ -1,0 +1,32 @@
+# On request: the main arm as a whole model. Another arm's by the name of its file.
+rule merged:
+    input:
+        forcible("merged"),
+        [f"{RUN}/merged/{arm}/model.safetensors" for arm in files.main_arm(CONFIG)],
+
+
+rule merge_adapter:
+    input:
+        model_files(),
+        adapter=f"{RUN}/adapters/{{arm}}/adapter_model.safetensors",
+        config=f"{RUN}/adapters/{{arm}}/adapter_config.json",
+    output:
+        weights=f"{RUN}/merged/{{arm}}/model.safetensors",
+        config=f"{RUN}/merged/{{arm}}/config.json",
+    log:
+        f"{RUN}/logs/merge_adapter/{{arm}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/merge_adapter/{{arm}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.resources.training.threads
+    resources:
+        mem_mb=CONFIG.resources.of("training")["mem_mb"],
+        runtime=CONFIG.resources.of("training")["runtime"],
+    params:
+        model=section("model"),
+        code=code("merge"),
+    shell:
+        "python -m reasonmaxxer merge --model-config {params.model:q}"
+        " --adapter $(dirname {input.config:q}) --out $(dirname {output.config:q})"
+        " --threads {threads} > {log} 2>&1"
