@@ -36,7 +36,7 @@ from .model import (
 from .objective import Losses, Rollout, Rows, prediction_rows
 from .provenance import provenance
 from .readers import check_adapter
-from .trainer import WIDTH_STEP, Trainer
+from .trainer import Trainer
 from .training_job import add_training_arguments, saved_checkpoint
 
 HELP = "distil a teacher arm into a LoRA adapter of the base"
@@ -168,7 +168,7 @@ class Distiller(Trainer):
     def loss(self, indices: Sequence[int]) -> tuple[Losses, Rows]:
         """Eq. 4 summed over these rollouts, each the mean over its positions."""
         rollouts = [self.rollouts[i] for i in indices]
-        input_ids = self.base.pad([rollout.ids for rollout in rollouts], WIDTH_STEP)
+        input_ids = self.base.pad([rollout.ids for rollout in rollouts])
         rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)
         hidden = self.base.hidden(input_ids).flatten(0, 1)[rows.decisions]
         ids, logprobs = (torch.cat([self.targets[i][part] for i in indices]) for part in (0, 1))

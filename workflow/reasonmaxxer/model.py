@@ -23,6 +23,8 @@ from .products import freeze
 from .sources import check_place
 
 PADDING_ID = 0
+# Widths are rounded up to this, so that batches come in few shapes (`products`).
+WIDTH_STEP = 4
 # Larger batches outgrow a CPU's caches: the lab model is scored a quarter slower by 16384 tokens.
 CPU_BATCH_TOKENS = 2048
 # From this size on, a GPU recomputes activations in backward instead of keeping them.
@@ -61,9 +63,9 @@ class Base:
         most = CPU_BATCH_TOKENS if self.device.type == "cpu" else batch_tokens
         return plan_batches(lengths, min(batch_tokens, most), min_tokens)
 
-    def pad(self, sequences: Sequence[Sequence[int] | np.ndarray], step: int = 1) -> Tensor:
-        """Right-padded ids [B, T] on the model's device, T a multiple of `step`."""
-        width = -(-max(map(len, sequences)) // step) * step
+    def pad(self, sequences: Sequence[Sequence[int] | np.ndarray]) -> Tensor:
+        """Right-padded ids [B, T] on the model's device, T somewhat rounded up."""
+        width = -(-max(map(len, sequences)) // WIDTH_STEP) * WIDTH_STEP
         ids = np.full((len(sequences), width), PADDING_ID, dtype=np.int64)
         for row, sequence in zip(ids, sequences, strict=True):
             row[: len(sequence)] = sequence

@@ -37,8 +37,6 @@ from .training_job import saved_checkpoint
 
 # A batch may grow past 5% of padding up to this size: smaller ones leave the processor idle.
 MIN_BATCH_TOKENS = 768
-# Widths are rounded up to this, so that batches come in few shapes (`products`).
-WIDTH_STEP = 8
 SAVE_SECONDS = 30.0
 
 
@@ -139,7 +137,7 @@ class Trainer:
     def loss(self, indices: Sequence[int]) -> tuple[Losses, Rows]:
         """The objective summed over these rollouts, run as one batch."""
         rollouts = [self.rollouts[i] for i in indices]
-        input_ids = self.base.pad([rollout.ids for rollout in rollouts], WIDTH_STEP)
+        input_ids = self.base.pad([rollout.ids for rollout in rollouts])
         rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)
         base_hidden = self.base_states.hidden(indices, input_ids)
         hidden = self.base.hidden(input_ids)

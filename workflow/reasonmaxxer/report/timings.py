@@ -32,6 +32,7 @@ STAGES = {
     "judge_arm": "Evaluation",
     "read_pairs": "Reading",
     "check_contamination": "Contamination",
+    "merge_adapter": "Merging",
     "write_greedy_text": "Footprint",
     "measure_footprint": "Footprint",
     "decode_interventions": "Interventions",
