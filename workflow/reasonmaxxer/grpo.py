@@ -157,7 +157,7 @@ def make_trainer(
     """TRL's trainer (a `trl.GRPOTrainer`), ready to train."""
     from datasets import Dataset
     from transformers import AutoModelForCausalLM
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOTrainer
 
     on_gpu = torch.cuda.is_available()
     whole = config.rank is None
@@ -174,14 +174,33 @@ def make_trainer(
     order = prompt_order(len(rows), config)
     longest = max(len(ids) for ids in tokenizer([row["prompt"] for row in rows])["input_ids"])
     batch = batch_size(config.rollouts_per_step, batch_tokens, longest + config.max_tokens)
-    arguments = GRPOConfig(
-        output_dir=str(folder),
-        use_cpu=not on_gpu,
-        bf16=half and model.dtype == "bfloat16",
-        fp16=half and model.dtype == "float16",
-        gradient_checkpointing=on_gpu and loaded.num_parameters() > CHECKPOINTING_PARAMETERS,
-        per_device_train_batch_size=batch,
-        gradient_accumulation_steps=config.rollouts_per_step // batch,
+    trainer = GRPOTrainer(
+        model=loaded,
+        reward_funcs=reward,
+        args=trl_settings(
+            config,
+            output_dir=str(folder),
+            per_device_train_batch_size=batch,
+            use_cpu=not on_gpu,
+            bf16=half and model.dtype == "bfloat16",
+            fp16=half and model.dtype == "float16",
+            gradient_checkpointing=on_gpu and loaded.num_parameters() > CHECKPOINTING_PARAMETERS,
+        ),
+        train_dataset=Dataset.from_list([rows[index] for index in order]),
+        processing_class=tokenizer,
+        peft_config=None if whole else lora_config(config.as_training(), model.path),
+    )
+    trainer.add_callback(_keeper(folder, config.as_training().checkpoint_steps))
+    return trainer
+
+
+def trl_settings(config: GrpoConfig, per_device_train_batch_size: int, **machine: Any) -> Any:
+    """The section `grpo` in TRL's terms, a `trl.GRPOConfig`."""
+    from trl import GRPOConfig
+
+    return GRPOConfig(
+        per_device_train_batch_size=per_device_train_batch_size,
+        gradient_accumulation_steps=config.rollouts_per_step // per_device_train_batch_size,
         num_generations=config.num_generations,
         max_completion_length=config.max_tokens,
         temperature=config.temperature,
@@ -201,17 +220,8 @@ def make_trainer(
         save_strategy="no",  # `_keeper` says when
         save_total_limit=1,
         report_to="none",
+        **machine,
     )
-    trainer = GRPOTrainer(
-        model=loaded,
-        reward_funcs=reward,
-        args=arguments,
-        train_dataset=Dataset.from_list([rows[index] for index in order]),
-        processing_class=tokenizer,
-        peft_config=None if whole else lora_config(config.as_training(), model.path),
-    )
-    trainer.add_callback(_keeper(folder, config.as_training().checkpoint_steps))
-    return trainer
 
 
 def prompt_order(problems: int, config: GrpoConfig) -> list[int]:
