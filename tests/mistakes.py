@@ -164,7 +164,7 @@ CASES = {
         {"sweeps": [{"arm": "mine", "grid": {"selection.tau": [0.1]}}]},
         ["sweeps", "no arm 'mine'"],
     ),
-    "an unknown stage kept": ({"keep": ["rolouts"]}, ["keep: rolouts", "did you mean 'rollouts'?"]),
+    "an unknown stage kept": ({"keep": ["rolouts"]}, ["keep: rolouts", "did you mean 'rollouts'"]),
     "more mixed problems wanted than there are": (
         {"selection": {"min_problems": 21}},
         ["selection.min_problems: 21", "only 20 problems"],

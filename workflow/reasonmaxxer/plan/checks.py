@@ -5,7 +5,6 @@ Light, since the Snakefile calls it: files are looked for, templates read, nothi
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from ..config import Config, PromptConfig, Source
 from ..errors import UserError
 from ..prompts import template_text
+from ..sources import suggest
 from .jobs import JOBS
 from .sampling import VALIDATION, registered
 from .shards import SHARED, section_of
@@ -40,9 +40,7 @@ def _names(config: Config) -> Iterator[str]:
 def _kept(config: Config) -> Iterator[str]:
     for stage in config.keep:
         if stage not in JOBS:
-            near = difflib.get_close_matches(stage, JOBS, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(JOBS)}"
-            yield f"keep: {stage}: no such stage; {hint}"
+            yield f"keep: {stage}: no such stage; {suggest(stage, JOBS)}"
 
 
 def _templates(config: Config) -> Iterator[str]:
