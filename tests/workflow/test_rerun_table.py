@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from config_edits import KEYS, edited, everything
+from config_edits import KEYS, copy_of, edited, everything
 from conftest import ROOT, copy_of_the_project
 from dry_runs import DryRuns, jobs_in
 
@@ -53,18 +53,22 @@ class EveryStage:
     """A project in which a run of stand-ins has finished, and dry runs of edited configs."""
 
     def __init__(self, folder: Path) -> None:
-        project = copy_of_the_project(folder)
+        self.project = copy_of_the_project(folder)
         self.config = everything(yaml.safe_load((ROOT / "config/test.yaml").read_text()))
         self.file = folder / "edited.yaml"
-        self.write(self.config)
-        module = folder / "workflow/reasonmaxxer/__main__.py"
-        kept = module.read_text()
-        module.write_text(STAND_IN.format(commands=commands.COMMANDS))
         made_by = {"versions": {"torch": "1.0"}}
         tables.write(folder / "stand-in.parquet", "problems", [], made_by)
-        project.snakemake("--configfile", "edited.yaml", "--resources", "mem_mb=100000")
-        module.write_text(kept)
+        self.run(self.config)
         self.dry_runs = DryRuns(folder)
+
+    def run(self, config: dict) -> None:
+        """Run it by stand-ins."""
+        self.write(config)
+        module = self.project.folder / "workflow/reasonmaxxer/__main__.py"
+        kept = module.read_text()
+        module.write_text(STAND_IN.format(commands=commands.COMMANDS))
+        self.project.snakemake("--configfile", "edited.yaml", "--resources", "mem_mb=100000")
+        module.write_text(kept)
 
     def write(self, config: dict) -> None:
         self.file.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -165,3 +169,14 @@ def turned_round(config: dict, path: tuple = ()) -> dict:
 def test_another_order_of_arms_redoes_the_page_alone(every_stage):
     arms = dict(reversed(every_stage.config["arms"].items()))
     assert every_stage.stages({**every_stage.config, "arms": arms}) == {"metrics", "report"}
+
+
+def test_going_back_draws_no_sample_and_trains_no_arm_that_was_left_out(every_stage):
+    """Really run, by stand-ins: the last test."""
+    other = copy_of(every_stage.config)
+    other["rollouts"]["samples"] = 8
+    del other["arms"]["kl"], other["benchmarks"]["hub"]
+    every_stage.run(other)
+    drawn = {"rollouts", "verdicts", "entropies"}
+    expected = ROWS["rollouts.samples"] - drawn | {"check", "contamination"}
+    assert every_stage.stages(every_stage.config) == expected
