@@ -30,8 +30,12 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
+
 import faults
 import jobs as runs
+from copied import copy_of_the_project
 from jobs import Job, different, shell
 from safetensors import safe_open
 
@@ -201,7 +205,7 @@ def main() -> None:
 
 def report(place: Path, args: argparse.Namespace, rng: random.Random) -> int:
     started = time.monotonic()
-    reference = runs.copy_project(place / "unbroken")
+    reference = copy_of_the_project(place / "unbroken")
     runs.run(reference)
     seconds = time.monotonic() - started
     jobs = runs.jobs_of(reference)
@@ -237,7 +241,7 @@ def report(place: Path, args: argparse.Namespace, rng: random.Random) -> int:
             job = algebra(reference)
             pool.submit(one, "workers killed", job, partial(lose_workers, job, reference, rng))
     if args.only is None:
-        whole = runs.copy_project(place / "whole")
+        whole = copy_of_the_project(place / "whole")
         cuts = cut_whole_run(whole, jobs, reference, seconds, rng)
         wrong = different([o for j in jobs for o in j.outputs if is_table(o)], whole, reference)
         print(f"  the whole run killed {len(cuts)} times: {wrong or 'same results'} {cuts}")

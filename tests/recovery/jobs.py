@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,17 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import copied
 import pyarrow.parquet as pq
 
-ROOT = Path(__file__).parents[2]
-COPIED = ("Snakefile", "workflow", "config", "profiles", "data")
 CONFIG = "config/test.yaml"
 RUN = Path("results/test")
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    "OMP_NUM_THREADS": "1",
-}
+ENVIRONMENT = {**copied.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
 
 # What two runs of the same thing differ in: how fast they were.
 MEASURED = {"tokens_per_second", "peak_memory_mb"}
@@ -59,17 +53,6 @@ class Job:
         """Unfinished files beside the outputs."""
         parents = {(folder / output).parent for output in self.outputs}
         return [path for parent in parents for path in parent.glob(".*.part")]
-
-
-def copy_project(folder: Path) -> Path:
-    for name in COPIED:
-        source, target = ROOT / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, target)
-    return folder
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.Popen[str]:

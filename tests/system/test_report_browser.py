@@ -10,7 +10,6 @@ import base64
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -27,11 +26,10 @@ from selenium.webdriver.common.keys import Keys
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import synthetic
+from copied import ROOT, copy_of_the_project
 
 from reasonmaxxer import __main__
 
-ROOT = Path(__file__).parents[2]
-COPIED = ("Snakefile", "workflow", "config", "profiles", "data", "envs")
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
 TIMEOUT = 60.0  # seconds for a page to be drawn; a loaded machine is slow
 
@@ -75,10 +73,7 @@ def page_of(folder: Path, **config: Any) -> Path:
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with a finished real run of config/test.yaml in it."""
-    folder = tmp_path_factory.mktemp("project")
-    for name in COPIED:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
-        copy(ROOT / name, folder / name)
+    folder = copy_of_the_project(tmp_path_factory.mktemp("project"))
     snakemake(folder)
     return folder
 

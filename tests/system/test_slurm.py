@@ -9,25 +9,20 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import copied
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from copied import ROOT, copy_of_the_project
 
-ROOT = Path(__file__).parents[2]
-COPIED = ("Snakefile", "workflow", "config", "profiles", "data", "envs")
 STAGES_WITH_GPU = ("generation", "entropies", "training")
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    "OMP_NUM_THREADS": "1",
-}
+ENVIRONMENT = {**copied.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +31,6 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     subprocess.run(["bash", script, "start", folder], check=True)
     yield
     subprocess.run(["bash", script, "stop", folder], check=True)
-
-
-def copy_of_the_project(folder: Path) -> Path:
-    for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, folder / name, ignore=ignored)
-        else:
-            shutil.copy2(source, folder / name)
-    return folder
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -1,17 +1,13 @@
 """Copies of the project to run Snakemake in, one with a real finished run."""
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from copied import ENVIRONMENT, copy_of_the_project
 from dry_runs import jobs_in
-
-ROOT = Path(__file__).parents[2]
-COPIED = ("Snakefile", "workflow", "config", "profiles", "data", "envs")
 
 
 class Project:
@@ -21,11 +17,10 @@ class Project:
         self.folder = folder
 
     def snakemake(self, *arguments: str, check: bool = True) -> str:
-        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.folder,
-            env=environment,
+            env=ENVIRONMENT,
             capture_output=True,
             text=True,
         )
@@ -46,26 +41,15 @@ class Project:
         return ["config/test.yaml", "change.yaml"]
 
 
-def copy_of_the_project(folder: Path) -> Project:
-    for name in COPIED:
-        source, target = ROOT / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, target)
-    return Project(folder)
-
-
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of the project in which nothing has run."""
-    return copy_of_the_project(tmp_path_factory.mktemp("checkout"))
+    return Project(copy_of_the_project(tmp_path_factory.mktemp("checkout")))
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of the project with a finished run of config/test.yaml in it."""
-    made = copy_of_the_project(tmp_path_factory.mktemp("project"))
+    made = Project(copy_of_the_project(tmp_path_factory.mktemp("project")))
     made.snakemake("--configfile", "config/test.yaml")
     return made

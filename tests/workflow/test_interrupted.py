@@ -4,7 +4,8 @@ import subprocess
 import sys
 import time
 
-from conftest import ROOT, copy_of_the_project
+from conftest import Project
+from copied import ROOT, copy_of_the_project
 
 from reasonmaxxer.plan.files import recorded_code
 
@@ -14,7 +15,7 @@ UNLOCK = "It can be removed with the --unlock argument"
 
 def test_a_second_run_and_a_killed_one_are_told_how_to_unlock(tmp_path):
     """The lock is the folder's, so that another config in it waits as well."""
-    project, folder = copy_of_the_project(tmp_path), tmp_path
+    project, folder = Project(copy_of_the_project(tmp_path)), tmp_path
     first = subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "config/test.yaml"],
         cwd=folder,

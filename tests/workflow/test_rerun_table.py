@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 from config_edits import KEYS, copy_of, edited, everything
-from conftest import ROOT, copy_of_the_project
+from conftest import Project
+from copied import ROOT, copy_of_the_project
 from dry_runs import DryRuns, jobs_in
 
 from reasonmaxxer import __main__ as commands
@@ -53,7 +54,7 @@ class EveryStage:
     """A project in which a run of stand-ins has finished, and dry runs of edited configs."""
 
     def __init__(self, folder: Path) -> None:
-        self.project = copy_of_the_project(folder)
+        self.project = Project(copy_of_the_project(folder))
         self.config = everything(yaml.safe_load((ROOT / "config/test.yaml").read_text()))
         self.file = folder / "edited.yaml"
         made_by = {"versions": {"torch": "1.0"}}
