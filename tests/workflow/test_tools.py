@@ -1,0 +1,85 @@
+"""The commands around a run, on a finished run of the lab."""
+
+import json
+
+import pytest
+from safetensors.numpy import load_file
+
+from reasonmaxxer import __main__, config, tables
+
+RUN = "results/test"
+CONFIG = "config/test.yaml"
+
+
+@pytest.fixture
+def command(project, monkeypatch, capsys):
+    """Run `python -m reasonmaxxer ...` in the run's project; returns what it printed."""
+
+    def run(*arguments):
+        monkeypatch.chdir(project.folder)
+        __main__.main([str(argument) for argument in arguments])
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_check_finds_nothing_wrong(command):
+    assert command("check", "--configfile", CONFIG).endswith("nothing wrong found\n")
+
+
+def test_prompt_shows_what_the_rollouts_were_given(command, project):
+    shown = command("prompt", "--configfile", CONFIG, "--n", 2)
+    assert shown.count("Solution:◀ the completion starts here") == 2
+    (path,) = (project.folder / RUN / "rollouts/main").glob("*.parquet")
+    given = {row["problem_id"]: row["prompt_token_ids"] for row in tables.rows(path, "rollouts")}
+    for part in shown.split("\n=== ")[1:]:
+        ids = [int(i) for i in part.rpartition("ids: ")[2].split()]
+        assert ids == given.get(part.split(" ")[0], ids)
+    assert any(problem in shown for problem in given)
+
+
+def test_judge_says_what_the_run_was_told(command, project, tmp_path):
+    problems = tables.rows(project.folder / RUN / "problems/short.parquet", "problems")
+    gold = {row["problem_id"]: row["answer"] for row in problems}
+    (sampled,) = (project.folder / RUN / "evaluation/base/short").glob("*.parquet")
+    told = list(tables.rows(sampled, "evaluation"))
+    rows = [{"gold": gold[row["problem_id"]], "completion": row["text"]} for row in told]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command("judge", "--input", tmp_path / "in.jsonl", "--output", tmp_path / "out.jsonl")
+    judged = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["verdict"] for row in judged] == [row["verdict"] for row in told]
+    assert {"correct", "incorrect"} <= {row["verdict"] for row in judged}
+
+
+def test_show_prints_the_main_table(command):
+    shown = command("show", RUN)
+    assert "accuracy in percent" in shown
+    assert "random-gate" in shown
+    assert command("show") == shown  # the latest run
+
+
+def test_export_leaves_with_the_adapter_and_its_figures(command, project, tmp_path):
+    out = tmp_path / "lab-adapter"
+    command("export", "--configfile", CONFIG, "--out", out)
+    made = project.folder / RUN / "adapters/reasonmaxxer/adapter_model.safetensors"
+    exported = load_file(out / "adapter_model.safetensors")
+    assert exported.keys() == load_file(made).keys()
+    card = (out / "README.md").read_text()
+    for row in tables.rows(project.folder / RUN / "metrics.parquet", "metrics"):
+        if (row["metric"], row["arm"]) == ("accuracy", "reasonmaxxer") and row["benchmark"] in (
+            "short",
+            "far",
+        ):
+            assert f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})" in card
+
+
+def test_init_writes_a_config_for_the_lab_model_and_checks_both(command, tmp_path):
+    out = tmp_path / "mine.yaml"
+    said = command(
+        *("init", "--model", "data/lab/model", "--problems", f"{RUN}/problems/train.parquet"),
+        *("--benchmarks", f"{RUN}/problems/far.parquet", "--train", 8, "--validation", 8),
+        *("--out", out),
+    )
+    assert "nothing wrong found" in said
+    assert config.load([out]).model.path == "data/lab/model"
+    assert sum(line.lstrip().startswith("#") for line in out.read_text().splitlines()) > 4
