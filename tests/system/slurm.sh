@@ -62,6 +62,7 @@ SelectTypeParameters=CR_Core_Memory
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 ReturnToService=2
+MinJobAge=3600
 KillWait=2
 SchedulerParameters=sched_interval=2
 GresTypes=gpu
