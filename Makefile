@@ -6,6 +6,7 @@ VENV := .venv
 LOCK ?= envs/cpu.txt
 CORES ?= all
 TEST_PROCESSES ?= auto
+SYSTEM_TESTS ?= tests/system
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: help env report test test-system test-recovery plan check lint lock clean
@@ -32,7 +33,7 @@ test: env lint ## every test that needs neither root nor other software
 
 test-system: env ## a real Slurm and browser, hostile texts, real models, every family (needs root: Debian packages)
 	bash tests/system/install.sh
-	pytest --durations=5 tests/system
+	pytest --durations=5 $(SYSTEM_TESTS)
 
 test-recovery: env ## break every stage at random moments: the results must be the same (needs root)
 	python tests/recovery/break_it.py
