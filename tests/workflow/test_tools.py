@@ -30,7 +30,7 @@ def test_check_finds_nothing_wrong(command):
 def test_prompt_shows_what_the_rollouts_were_given(command, project):
     shown = command("prompt", "--configfile", CONFIG, "--n", 2)
     assert shown.count("Solution:◀ the completion starts here") == 2
-    (path,) = (project.folder / RUN / "rollouts/main").glob("*.parquet")
+    path = project.folder / RUN / "rollouts/main/p0-19.s0-3.parquet"
     given = {row["problem_id"]: row["prompt_token_ids"] for row in tables.rows(path, "rollouts")}
     for part in shown.split("\n=== ")[1:]:
         ids = [int(i) for i in part.rpartition("ids: ")[2].split()]
@@ -41,7 +41,7 @@ def test_prompt_shows_what_the_rollouts_were_given(command, project):
 def test_judge_says_what_the_run_was_told(command, project, tmp_path):
     problems = tables.rows(project.folder / RUN / "problems/short.parquet", "problems")
     gold = {row["problem_id"]: row["answer"] for row in problems}
-    (sampled,) = (project.folder / RUN / "evaluation/base/short").glob("*.parquet")
+    sampled = project.folder / RUN / "evaluation/base/short/s0-1.parquet"
     told = list(tables.rows(sampled, "evaluation"))
     rows = [{"gold": gold[row["problem_id"]], "completion": row["text"]} for row in told]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
