@@ -165,6 +165,41 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, model, problems, pro
         assert {**row, "seconds": 0} == {**other, "seconds": 0}
 
 
+def _stopped(monkeypatch, index: int) -> None:
+    """Stop the next run where it copies its checkpoint `index`, TRL's own being saved."""
+    copy = grpo.shutil.copyfile
+
+    def stopped_once(source, target, **options):
+        if f"checkpoint-{index}.safetensors" in str(target):
+            monkeypatch.setattr(grpo.shutil, "copyfile", copy)
+            raise KeyboardInterrupt
+        return copy(source, target, **options)
+
+    monkeypatch.setattr(grpo.shutil, "copyfile", stopped_once)
+
+
+def test_a_run_killed_before_a_checkpoint_was_copied_still_has_it(
+    tmp_path, model, problems, prompt, monkeypatch
+):
+    whole, _, _ = _run(tmp_path / "whole", model, problems, prompt)
+    for index in (1, 2):
+        _stopped(monkeypatch, index)
+        with pytest.raises(KeyboardInterrupt):
+            _run(tmp_path / "killed", model, problems, prompt)
+    resumed, _, _ = _run(tmp_path / "killed", model, problems, prompt)
+    for first, second in zip(map(load_file, whole), map(load_file, resumed), strict=True):
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(tmp_path):
+    states = {2: '{"global_step": 2}', 10: '{"global_step": 10}', 12: '{"global_st', 14: ""}
+    for step, text in states.items():
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}/trainer_state.json").write_text(text)
+    (tmp_path / "checkpoint-16").mkdir()
+    assert grpo.last_saved(tmp_path) == tmp_path / "checkpoint-10"
+
+
 def test_a_tokenizer_that_changes_the_prompt_is_refused(tmp_path, model, problems, prompt):
     from tokenizers.processors import TemplateProcessing
 

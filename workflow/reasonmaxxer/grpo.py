@@ -9,6 +9,7 @@ transformers' `generate` inside TRL.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import shutil
 import time
@@ -95,7 +96,11 @@ def run(
     reward = Reward(tokenizer, prompt, verdicts, workers)
     rows = training_rows(problems, model, prompt, tokenizer)
     trainer = make_trainer(model, prompt, config, rows, reward, tokenizer, folder, batch_tokens)
-    trainer.train(resume_from_checkpoint=_last_saved(folder))
+    saved = last_saved(folder)
+    if saved is not None:
+        # It may have been killed before its copy was made, and is not saved again.
+        keep_weights(saved, folder, config.as_training().checkpoint_steps)
+    trainer.train(resume_from_checkpoint=saved and str(saved))
     hand_over(folder, checkpoints)
     tables.write(out_log, "grpo", log_rows(trainer, config), record)
     shutil.rmtree(folder)
@@ -257,12 +262,7 @@ def _keeper(folder: Path, steps: Sequence[int]) -> Any:
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.saved = time.monotonic()
-            made = folder / f"checkpoint-{state.global_step}"
-            weights = next(made / name for name in WEIGHTS if (made / name).is_file())
-            for index, step in enumerate(steps, start=1):
-                if step == state.global_step:
-                    with tables.replacing(saved_checkpoint(folder, index)) as partial:
-                        shutil.copyfile(weights, partial)
+            keep_weights(folder / f"checkpoint-{state.global_step}", folder, steps)
 
         def on_log(
             self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any
@@ -277,10 +277,32 @@ def _keeper(folder: Path, steps: Sequence[int]) -> Any:
     return Keeper()
 
 
-def _last_saved(folder: Path) -> str | None:
-    """The newest complete checkpoint: the trainer's state is the last file of one."""
-    saved = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
-    return str(max(saved, key=lambda path: int(path.name.split("-")[1]))) if saved else None
+def keep_weights(made: Path, folder: Path, steps: Sequence[int]) -> None:
+    """Copy the weights of TRL's checkpoint `made`, which the next one replaces, if of `steps`."""
+    step = _step_of(made)
+    if step in steps:
+        weights = next(made / name for name in WEIGHTS if (made / name).is_file())
+        with tables.replacing(saved_checkpoint(folder, steps.index(step) + 1)) as partial:
+            shutil.copyfile(weights, partial)
+
+
+def last_saved(folder: Path) -> Path | None:
+    """TRL's newest complete checkpoint: the trainer's state is the last file of one."""
+    saved = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if _whole(path)]
+    return max(saved, key=_step_of, default=None)
+
+
+def _step_of(made: Path) -> int:
+    return int(made.name.removeprefix("checkpoint-"))
+
+
+def _whole(path: Path) -> bool:
+    """Whether a JSON file was written to its end."""
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
 
 
 def log_rows(trainer: Any, config: GrpoConfig) -> list[dict[str, Any]]:
