@@ -12,7 +12,9 @@ FOUR_GPUS = {
     "resources": {
         "generation": {"gpu": 4, "tensor_parallel": 2, "pipeline_parallel": 2},
         "training": {"gpu": 4, "processes": 4},
-    }
+    },
+    "grpo": {"max_tokens": 64},
+    "arms": {"rl": {"kind": "grpo"}, "kl": {"kind": "distilled", "teacher": "rl"}},
 }
 
 
@@ -38,6 +40,14 @@ def test_parallel_sizes_are_handed_to_the_engine(planned, rule):
 def test_the_trainer_is_started_by_torchrun_with_a_process_for_each_gpu(planned):
     command = "gpus 4 torchrun --standalone --nproc-per-node 4 --module reasonmaxxer training"
     assert command in job(planned, "train_adapter")
+
+
+@pytest.mark.parametrize(
+    ("rule", "command"), [("train_grpo", "grpo"), ("distil_teacher", "distillation")]
+)
+def test_what_trains_in_one_process_takes_one_of_the_gpus(planned, rule, command):
+    assert f"gpus 1 python -m reasonmaxxer {command}" in job(planned, rule)
+    assert "gpu=1," in job(planned, rule)
 
 
 def test_every_job_asks_for_memory_and_time(planned):

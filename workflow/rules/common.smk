@@ -167,12 +167,15 @@ def kept_code(stage, table, keep=None):
     )
 
 
-def asked(stage):
+def asked(stage, one_process=False):
     """Resources of a stage's jobs, from the config: untracked, as they change no result.
 
     A job that is tried again may have run out of memory or time, and asks for half as much more.
+    A command that is one process takes one GPU at most: TRL refuses more, others would idle.
     """
     given = CONFIG.resources.of(stage)
+    if one_process:
+        given |= {"gpu": min(1, given["gpu"]), "processes": 1}
 
     def more(key):
         return lambda wildcards, attempt: given[key] * (attempt + 1) // 2

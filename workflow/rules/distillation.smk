@@ -76,7 +76,7 @@ rule distil_teacher:
         ENVIRONMENT
     threads: CONFIG.resources.training.threads
     resources:
-        **asked("training"),
+        **asked("training", one_process=True),
     params:
         teacher=lambda wildcards: files.model_of(
             CONFIG, CONFIG.arms[wildcards.arm].teacher

@@ -69,7 +69,7 @@ rule train_grpo:
         ENVIRONMENT
     threads: CONFIG.resources.training.threads
     resources:
-        **asked("training"),
+        **asked("training", one_process=True),
     params:
         model=section("model"),
         prompt=section("prompt"),

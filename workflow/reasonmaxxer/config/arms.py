@@ -121,7 +121,9 @@ class Resources(Section):
     tensor_parallel: Count = Field(1, description="GPU engines: vLLM's tensor parallel size.")
     pipeline_parallel: Count = Field(1, description="GPU engines: vLLM's pipeline parallel size.")
     processes: Count = Field(
-        1, description="The trainer's processes, started by torchrun; on GPUs one each."
+        1,
+        description="The trainer's processes, started by torchrun; on GPUs one each. GRPO and "
+        "distillation are one process, on one GPU.",
     )
 
     @model_validator(mode="after")
