@@ -34,6 +34,18 @@ def test_each_checkpoint_has_its_pass_rate_and_its_interval_over_problems():
     assert all(0 <= row["low"] < row["pass_rate"] < row["high"] <= 1 for row in rows)
 
 
+def test_a_control_whose_every_checkpoint_has_collapsed_keeps_the_best_of_them():
+    lost = [[[U, U]] * 4, [[C, U], [U, U], [U, U], [U, U]], [[C, U], [U, U], [U, U], [U, U]]]
+    chosen, rows = choose(dict(enumerate([BASE, *lost])), 0.5, keep_collapsed=True)
+    assert chosen == 2
+    assert [row["collapsed"] for row in rows] == [False, True, True, True]
+
+
+def test_a_sound_checkpoint_goes_before_a_better_one_that_has_collapsed():
+    found = {0: BASE, 1: [[W, W]] * 4, 2: [[C, U], [C, U], [U, U], [U, U]]}
+    assert choose(found, min_parseable=0.5, keep_collapsed=True)[0] == 1
+
+
 def test_when_every_checkpoint_has_collapsed_the_base_is_the_last_good_state():
     with pytest.raises(
         UserError,

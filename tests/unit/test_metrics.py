@@ -338,6 +338,20 @@ def test_a_collapse_during_training_is_warned_of(tmp_path: Path) -> None:
     ) in figures["warnings"]
 
 
+def test_a_control_that_collapsed_altogether_is_warned_of(tmp_path: Path) -> None:
+    manifest = synthetic.make_run(tmp_path, arms={"base": 0.3, "no-anchor": 0.1}, **SMALL)
+    path = Path(manifest["arms"]["no-anchor"]["choice"])
+    choice = json.loads(path.read_text(encoding="utf-8")) | {"chosen": 2, "collapsed": True}
+    for row in choice["checkpoints"][1:]:
+        row |= {"parseable": 0.12 / row["checkpoint"], "collapsed": True}
+    path.write_text(json.dumps(choice), encoding="utf-8")
+    _, figures = metrics(tmp_path, manifest)
+    assert (
+        "no-anchor: collapsed at every checkpoint (parseable answers on validation fell from 95% "
+        "to 12% at most); its figures are those of checkpoint 2, the best of them"
+    ) in figures["warnings"]
+
+
 def test_problems_known_by_heart_are_counted_and_warned_of(tmp_path: Path) -> None:
     manifest = synthetic.make_run(tmp_path, arms={"base": 0.3}, training=False, **SMALL)
     found = {"chains": {"problems": 24, "completed": ["chains-0001", "chains-0002"]}}

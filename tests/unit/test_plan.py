@@ -13,7 +13,7 @@ from reasonmaxxer.config import load, overlay, validate
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.footprint import plan as footprint
 from reasonmaxxer.plan.files import arm_weights, model_of, recorded_code, teacher_rollouts
-from reasonmaxxer.plan.jobs import JOBS, evaluation_job, rollouts_job
+from reasonmaxxer.plan.jobs import JOBS, choice_options, evaluation_job, rollouts_job
 from reasonmaxxer.plan.manifest import manifest, manifest_files
 from reasonmaxxer.plan.sampling import prompt_of_arm, protocol
 from reasonmaxxer.plan.shards import (
@@ -174,6 +174,19 @@ def test_every_kind_of_arm_is_evaluated_from_its_own_weights():
     }
     # The pool has ten problems.
     assert teacher_rollouts(config, "small") == "results/t/distillation/rl/p10.s2.parquet"
+
+
+def test_a_collapse_stops_the_run_for_its_main_arm_alone():
+    arms = {"rl": {"kind": "grpo"}, "kl": {"kind": "grpo", "grpo": {"rank": 8}}, "no-anchor": {}}
+    config = config_with(arms=arms, grpo={"max_tokens": 8})
+    grpo = "--keep-collapsed --what 'trained by GRPO with the rewards of the verifier'"
+    options = {arm: choice_options(config, arm) for arm in ("ours", *arms)}
+    assert options == {
+        "ours": "",
+        "no-anchor": "--keep-collapsed",
+        "rl": f"{grpo} --whole",
+        "kl": grpo,
+    }
 
 
 def test_an_arm_is_evaluated_where_the_config_says():

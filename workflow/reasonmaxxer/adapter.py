@@ -40,7 +40,7 @@ HELP = "choose an arm's checkpoint on the validation problems and pack it for PE
 
 
 def choose(
-    verdicts: dict[int, list[list[str]]], min_parseable: float
+    verdicts: dict[int, list[list[str]]], min_parseable: float, keep_collapsed: bool = False
 ) -> tuple[int, list[dict[str, Any]]]:
     """The chosen checkpoint's number, and a row for each with its figures.
 
@@ -48,16 +48,17 @@ def choose(
         verdicts: checkpoint -> problem -> the verdicts of its samples; checkpoint 0 is the base.
         min_parseable: a checkpoint whose share of parseable answers is below this share of the
             base's has collapsed. Of equally good checkpoints the earliest is taken.
+        keep_collapsed: choose among collapsed ones where there are no others.
 
     Raises:
-        UserError: every checkpoint has collapsed.
+        UserError: every checkpoint has collapsed, and none is to be kept.
     """
     rows = [_figures(number, problems) for number, problems in sorted(verdicts.items())]
     base, *checkpoints = rows
     for row in rows:
         row["collapsed"] = row["parseable"] < min_parseable * base["parseable"]
     sound = [row for row in checkpoints if not row["collapsed"]]
-    if not sound:
+    if not sound and not keep_collapsed:
         raise UserError(
             f"training: every checkpoint has collapsed: the share of parseable answers on "
             f"validation fell from {base['parseable']:.2f} to at most "
@@ -65,7 +66,7 @@ def choose(
             "itself. Lower training.learning_rate, raise training.anchor_weight, or set "
             "training.probability_floor"
         )
-    best = max(sound, key=lambda row: (row["pass_rate"], -row["checkpoint"]))
+    best = max(sound or checkpoints, key=lambda row: (row["pass_rate"], -row["checkpoint"]))
     return best["checkpoint"], rows
 
 
@@ -94,6 +95,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--whole", action="store_true", help="checkpoints are whole models, and so is the result"
     )
+    parser.add_argument(
+        "--keep-collapsed",
+        action="store_true",
+        help="where every checkpoint has collapsed, take the best of them instead of an error",
+    )
     parser.add_argument("--out", required=True, type=Path, help="folder of the adapter")
     parser.add_argument("--table", required=True, type=Path, help="table `validation` to write")
     parser.add_argument("--choice", required=True, type=Path, help="JSON of the choice to write")
@@ -110,10 +116,11 @@ def main(args: argparse.Namespace) -> None:
         for number, rows in _validated(args, model, training, job):
             writer.write([{"checkpoint": number, **row} for row in rows])
             verdicts[number] = _by_problem(rows)
-    chosen, figures = choose(verdicts, validation.min_parseable)
+    chosen, figures = choose(verdicts, validation.min_parseable, args.keep_collapsed)
     for row, step in zip(figures, [0, *training.checkpoint_steps], strict=True):
         row["step"] = step
-    record = {"chosen": chosen, "checkpoints": figures}
+    collapsed = figures[chosen]["collapsed"]
+    record = {"chosen": chosen, "collapsed": collapsed, "checkpoints": figures}
     _pack(args.out, args.checkpoints[chosen - 1], model, training, args.whole)
     card = _card(args.arm, args.what, model, training, record, args.whole)
     tables.write_text(args.out / "README.md", card)

@@ -264,14 +264,6 @@ def checkpoint_files(arm):
     ]
 
 
-def made_by(arm):
-    """How the arm came about, as options of the command that packs it."""
-    if CONFIG.arms[arm].kind != "grpo":
-        return ""
-    whole = " --whole" if CONFIG.is_whole(arm) else ""
-    return f"--what 'trained by GRPO with the rewards of the verifier'{whole}"
-
-
 # --- the footprint analysis: functions of wildcards, as the config may have no such section ---
 
 FOOTPRINT = f"{RUN}/footprint"

@@ -134,7 +134,7 @@ rule choose_checkpoint:
         training=lambda wildcards: jobs.checkpoint_training(
             CONFIG, wildcards.arm
         ).as_json(),
-        made=lambda wildcards: made_by(wildcards.arm),
+        made=lambda wildcards: jobs.choice_options(CONFIG, wildcards.arm),
         validation=section("validation"),
         verdicts=section("verdicts"),
         code=kept_code("adapter", f"{RUN}/adapters/{{arm}}/validation.parquet"),

@@ -278,7 +278,8 @@ class ValidationConfig(SamplingConfig):
     min_parseable: Share = Field(
         0.5,
         description="A checkpoint whose share of parseable answers falls below this share of "
-        "the base's has collapsed and is not chosen.",
+        "the base's has collapsed and is not chosen. Where all have, the main arm stops the run; "
+        "another keeps the best of them.",
     )
 
 

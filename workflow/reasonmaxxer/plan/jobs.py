@@ -85,6 +85,17 @@ def checkpoint_training(config: Config, arm: str) -> TrainingConfig:
     return own
 
 
+def choice_options(config: Config, arm: str) -> str:
+    """How the arm came about, and what it is to the run, as flags of the command that packs it.
+
+    A run stops where the arm it is about has collapsed; that a control has is worth a page.
+    """
+    flags = [] if arm in main_arm(config) else ["--keep-collapsed"]
+    if config.arms[arm].kind == "grpo":
+        flags.append("--what 'trained by GRPO with the rewards of the verifier'")
+    return " ".join([*flags, *(["--whole"] if config.is_whole(arm) else [])])
+
+
 def targets(config: Config) -> list[str]:
     """All modules that some arm puts an adapter on."""
     sections = [config.training]

@@ -267,16 +267,23 @@ def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) 
 
 
 def collapses(manifest: Manifest) -> list[str]:
-    """Arms of which some checkpoint had lost the base's way of giving an answer."""
+    """Arms of which some checkpoint, or every one, had lost the base's way of giving an answer."""
     found = []
     for arm, choice in _json_of(manifest, "choice"):
         base, *rows = choice["checkpoints"]
         lost = [row for row in rows if row["collapsed"]]
-        if lost:
+        fell = f"parseable answers on validation fell from {base['parseable']:.0%} to"
+        chosen = f"checkpoint {choice['chosen']}"
+        if choice.get("collapsed"):
+            best = max(row["parseable"] for row in lost)
             found.append(
-                f"{arm}: collapsed at checkpoint {lost[0]['checkpoint']} of {len(rows)} (parseable "
-                f"answers on validation fell from {base['parseable']:.0%} to "
-                f"{lost[0]['parseable']:.0%}); checkpoint {choice['chosen']} was chosen"
+                f"{arm}: collapsed at every checkpoint ({fell} {best:.0%} at most); its figures "
+                f"are those of {chosen}, the best of them"
+            )
+        elif lost:
+            found.append(
+                f"{arm}: collapsed at checkpoint {lost[0]['checkpoint']} of {len(rows)} ({fell} "
+                f"{lost[0]['parseable']:.0%}); {chosen} was chosen"
             )
     return found
 
