@@ -3,22 +3,25 @@
 
 PYTHON ?= python3
 VENV := .venv
-LOCK ?= envs/cpu.txt
+# The lock that .venv was made from stays in use until another is named.
+INSTALLED := $(VENV)/installed
+MADE_FROM := $(or $(shell cat $(INSTALLED) 2>/dev/null),envs/cpu.txt)
+LOCK ?= $(MADE_FROM)
 CORES ?= all
 TEST_PROCESSES ?= auto
 SYSTEM_TESTS ?= tests/system
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help env report test test-system test-recovery plan check lint lock clean
+.PHONY: another-lock help env report test test-system test-recovery plan check lint lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-env: $(VENV)/installed ## the pinned environment in .venv (GPU: make env LOCK=envs/cuda.txt)
+env: $(INSTALLED) ## the pinned environment in .venv (GPU: make env LOCK=envs/cuda.txt)
 
-$(VENV)/installed: $(LOCK) envs/install.sh
+$(INSTALLED): $(LOCK) envs/install.sh $(if $(filter-out $(MADE_FROM),$(LOCK)),another-lock)
 	bash envs/install.sh $(VENV) $(LOCK) $(PYTHON)
-	touch $@
+	echo $(LOCK) >$@
 
 report: env ## the default run, ends at results/report.html
 	snakemake --cores $(CORES) results/report.html

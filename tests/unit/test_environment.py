@@ -1,10 +1,16 @@
 """The locks: what the tests run in is what a user installs, on a GPU machine too."""
 
+import os
 import re
+import shutil
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-ENVS = Path(__file__).parents[2] / "envs"
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENVS = ROOT / "envs"
 # What computes, reads or writes: the same on a GPU as here, where everything is tested.
 SHARED = (
     *("transformers", "tokenizers", "trl", "peft", "accelerate", "safetensors", "datasets"),
@@ -43,3 +49,49 @@ def test_torch_is_installed_first_in_one_version():
     }
     assert found == {"torch==2.13.0"}
     assert not {"torch", "torchvision"} & (pins("cpu.txt").keys() | pins("cuda.txt").keys())
+
+
+def installs(folder, stamp, newer, *arguments):
+    """The locks that `make` would install where .venv/installed says `stamp` (None: no .venv)."""
+    shutil.copy(ROOT / "Makefile", folder)
+    shutil.copytree(ENVS, folder / "envs")
+    for path in (folder / "envs").iterdir():
+        os.utime(path, (1000, 1000))
+    if stamp is not None:
+        (folder / ".venv").mkdir()
+        (folder / ".venv/installed").write_text(stamp)
+        os.utime(folder / ".venv/installed", (2000, 2000))
+    if newer:
+        os.utime(folder / "envs" / newer, (3000, 3000))
+    outer = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "LOCK")  # of a make around this
+    environment = {key: value for key, value in os.environ.items() if key not in outer}
+    done = subprocess.run(
+        ["make", "--dry-run", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return re.findall(r"install\.sh \.venv envs/(\S+)", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "newer", "arguments", "installed"),
+    [
+        (None, None, ["report"], ["cpu.txt"]),
+        (None, None, ["env", "LOCK=envs/cuda.txt"], ["cuda.txt"]),
+        ("envs/cpu.txt\n", None, ["report"], []),
+        ("envs/cpu.txt\n", None, ["env", "LOCK=envs/cuda.txt"], ["cuda.txt"]),
+        ("envs/cuda.txt\n", None, ["report"], []),
+        ("envs/cuda.txt\n", "cpu.txt", ["report"], []),
+        ("envs/cuda.txt\n", "cuda.txt", ["report"], ["cuda.txt"]),
+        ("envs/cuda.txt\n", None, ["env", "LOCK=envs/cpu.txt"], ["cpu.txt"]),
+        ("", None, ["report"], []),  # of a clone whose stamp did not name its lock yet
+        ("", None, ["env", "LOCK=envs/cuda.txt"], ["cuda.txt"]),
+    ],
+)
+def test_make_installs_the_lock_that_is_named_and_keeps_it(
+    tmp_path, stamp, newer, arguments, installed
+):
+    assert installs(tmp_path, stamp, newer, *arguments) == installed
