@@ -13,7 +13,7 @@ from reasonmaxxer.config import load, overlay, validate
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.footprint import plan as footprint
 from reasonmaxxer.plan.files import arm_weights, model_of, recorded_code, teacher_rollouts
-from reasonmaxxer.plan.jobs import JOBS, choice_options, evaluation_job, rollouts_job
+from reasonmaxxer.plan.jobs import JOBS, choice_options, evaluation_job, models, rollouts_job
 from reasonmaxxer.plan.manifest import manifest, manifest_files
 from reasonmaxxer.plan.sampling import prompt_of_arm, protocol
 from reasonmaxxer.plan.shards import (
@@ -124,6 +124,18 @@ def test_an_arm_may_have_a_prompt_of_its_own_outside_the_comparison():
     assert asked["rl-own"] == prompt["template"] != asked["rl"]
     arms = manifest(config, "results/x")["arms"]
     assert {name for name, arm in arms.items() if arm["own_prompt"]} == {"rl-own"}
+
+
+def test_a_public_checkpoint_runs_as_its_base_does_unless_told_otherwise():
+    arms = {
+        "rl": {"kind": "checkpoint", "model": {"path": "a/b", "revision": "c"}},
+        "other": {"kind": "checkpoint", "model": {"path": "a/b", "max_length": 9999}},
+    }
+    config = config_with(arms=arms, model={"dtype": "float16", "max_length": 4096})
+    rl, other = model_of(config, "rl"), model_of(config, "other")
+    assert (rl.path, rl.revision, rl.dtype, rl.max_length) == ("a/b", "c", "float16", 4096)
+    assert (other.dtype, other.max_length) == ("float16", 9999)
+    assert [asked["model"]["max_length"] for asked in models(config)] == [4096, 4096, 9999]
 
 
 @pytest.mark.parametrize(

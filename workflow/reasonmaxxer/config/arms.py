@@ -33,7 +33,10 @@ class ArmConfig(Section):
     evaluate: list[Name] | None = Field(
         None, description="Benchmarks it is evaluated on; null: all. The base takes all."
     )
-    model: ModelConfig | None = Field(None, description="With kind checkpoint: the model.")
+    model: ModelConfig | None = Field(
+        None,
+        description="With kind checkpoint: the model; dtype and max_length default to the run's.",
+    )
     prompt: PromptConfig | None = Field(
         None,
         description="With kind checkpoint: its own prompt, on every benchmark. The arm is shown as "

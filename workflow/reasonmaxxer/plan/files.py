@@ -44,11 +44,19 @@ def model_files(path: str, model: ModelConfig) -> list[str]:
 
 
 def model_of(config: Config, arm: str) -> ModelConfig:
-    """The model that an arm's completions come from, its adapter aside."""
+    """The model that an arm's completions come from, its adapter aside.
+
+    A public checkpoint runs in the type and the length of the base that it is compared with,
+    unless its own are given.
+    """
     if config.is_whole(arm):
         own = {"path": arm_folder(config, arm), "revision": None, "gguf": None}
         return config.model.model_copy(update=own)
-    return config.arms[arm].model or config.model
+    other = config.arms[arm].model
+    if other is None:
+        return config.model
+    shared = {"dtype", "max_length"} - other.model_fields_set
+    return other.model_copy(update=config.model.model_dump(include=shared))
 
 
 def arm_folder(config: Config, arm: str) -> str:
