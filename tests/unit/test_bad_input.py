@@ -1,5 +1,7 @@
 """Whatever is wrong with a config, its inputs or its machine: `check` says it, and runs nothing."""
 
+import re
+
 import pytest
 from mistakes import CASES, ROOT, config_files
 
@@ -31,3 +33,15 @@ def test_check_names_the_mistake_and_the_remedy(name, project, tmp_path_factory,
 def test_nothing_is_wrong_with_the_config_that_the_mistakes_are_laid_over(project, capfd):
     main(["check", "--configfile", "config/test.yaml"])
     assert "nothing wrong found" in capfd.readouterr().out
+
+
+def test_a_line_that_a_user_is_told_to_run_runs_as_it_stands():
+    sources = (ROOT / "workflow").rglob("*.py")
+    told = [
+        line
+        for path in sources
+        for line in re.findall(r"[\"`:] ?(snakemake .*)", path.read_text())
+        if path.name != "__init__.py"
+    ]
+    assert len(told) > 5
+    assert [line for line in told if not line.startswith("snakemake --cores ")] == []

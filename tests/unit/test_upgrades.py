@@ -29,8 +29,8 @@ def test_an_upgrade_is_named_with_both_versions_and_the_line_that_runs_again(run
     said = warning(run(now, {**now, "torch": "2.0.0", "peft": "0.1"}))
     assert f"training with torch 2.0.0 (now {now['torch']})" in said
     assert f"training with peft 0.1 (now {now['peft']})" in said
-    assert said.endswith("snakemake -R training")
-    assert warning(run({**now, "torch": "2.0.0"}, now)).endswith("snakemake -R rollouts")
+    assert said.endswith("with the run's --configfile: snakemake --cores all -R training")
+    assert warning(run({**now, "torch": "2.0.0"}, now)).endswith("--cores all -R rollouts")
 
 
 def test_packages_that_compute_nothing_of_a_result_and_broken_tables_say_nothing(run, tmp_path):

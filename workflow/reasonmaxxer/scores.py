@@ -22,6 +22,7 @@ COLUMNS = [
 ]
 # What two arms must have been sampled with alike; where a stage recorded it, it is compared.
 PROTOCOL = ("temperature", "top_p", "max_tokens", "engine")
+AGAIN = "evaluate again, with the run's --configfile: snakemake --cores all -R evaluation"
 Flags = NDArray[np.bool_]
 
 
@@ -73,7 +74,7 @@ def load_scores(
     if not complete or not ids:
         raise UserError(
             f"{where}: expected samples 0 to {samples - 1} of every problem, found {len(ids)} rows "
-            f"of {len(set(ids))} problems; make it again: snakemake -R evaluation"
+            f"of {len(set(ids))} problems; {AGAIN}"
         )
     return Scores(
         problem_ids=problems,
@@ -104,8 +105,7 @@ def _settings(paths: Sequence[str | Path], where: str) -> dict[str, Any]:
         found.append({key: config[key] for key in PROTOCOL if key in config})
     if any(settings != found[0] for settings in found):
         raise UserError(
-            f"{where}: its shards were sampled under different settings ({found}); "
-            "make them again: snakemake -R evaluation"
+            f"{where}: its shards were sampled under different settings ({found}); {AGAIN}"
         )
     return found[0]
 
@@ -135,8 +135,7 @@ def check_protocol(benchmark: str, arms: Mapping[str, Scores]) -> None:
         if differs:
             raise UserError(
                 f"benchmark '{benchmark}': arms '{names[0]}' and '{name}' were evaluated with "
-                f"different {differs}, so they cannot stand in one table; "
-                "evaluate both under one protocol: snakemake -R evaluation"
+                f"different {differs}, so they cannot stand in one table; {AGAIN}"
             )
 
 

@@ -39,7 +39,8 @@ def warning(run: str) -> str | None:
     first = next(stage for stage in TABLES if any(stage in names for names in stages.values()))
     return (
         f"{run} was made under other versions: {made}. Nothing runs again for that; "
-        f"what should, with all that follows: snakemake -R {first}"
+        "to run these and all that follows, with the run's --configfile: "
+        f"snakemake --cores all -R {first}"
     )
 
 

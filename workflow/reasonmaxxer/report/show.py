@@ -54,5 +54,8 @@ def latest(results: Path) -> Path:
     """The run whose metrics are the newest."""
     found = sorted(results.glob("*/metrics.json"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise UserError(f"{results}: no run has metrics yet; make some: snakemake metrics")
+        raise UserError(
+            f"{results}: no run has metrics yet; "
+            "make some, with the run's --configfile: snakemake --cores all metrics"
+        )
     return found[-1].parent
