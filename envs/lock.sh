@@ -35,10 +35,19 @@ lock() { # platform  options of uv
   resolve "$1" 3.11 "${@:2}" >"$1.tmp"
   { echo "# Made by envs/lock.sh (make lock). Install torch first, then: pip install --no-deps -r $1.txt"; cat "$1.tmp"; } >"$1.txt"
   rm "$1.tmp"
+  sed -i "s/^# lock: .*/$(mark "$1")/" "$1.post-deploy.sh"
 }
+
+# Snakemake knows a conda environment by its YAML and its post-deploy script alone: the lock's checksum
+# in the script is what makes it a new one.
+mark() { echo "# lock: $(sha256sum "$1.txt" | cut -d ' ' -f 1)"; }
 
 check() { # platform  python: the lock has what this Python needs, in versions that go together, as wheels
   local needed missing
+  grep -qxF "$(mark "$1")" "$1.post-deploy.sh" || {
+    echo "$1.post-deploy.sh: lacks the line '$(mark "$1")' of the lock as it is now" >&2
+    return 1
+  }
   needed=$(resolve "$1" "$2" --constraint "$1.txt")
   missing=$(comm -23 <(sort <<<"$needed") <(sort "$1.txt"))
   if [ "$missing" ]; then

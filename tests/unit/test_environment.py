@@ -1,5 +1,6 @@
 """The locks: what the tests run in is what a user installs, on a GPU machine too."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -49,6 +50,13 @@ def test_torch_is_installed_first_in_one_version():
     }
     assert found == {"torch==2.13.0"}
     assert not {"torch", "torchvision"} & (pins("cpu.txt").keys() | pins("cuda.txt").keys())
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_a_changed_lock_makes_a_new_conda_environment(name):
+    """Snakemake knows one by its YAML and its post-deploy script, which names the lock."""
+    lock = hashlib.sha256((ENVS / f"{name}.txt").read_bytes()).hexdigest()
+    assert f"# lock: {lock}" in (ENVS / f"{name}.post-deploy.sh").read_text().splitlines()
 
 
 def installs(folder, stamp, newer, *arguments):
