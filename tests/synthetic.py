@@ -23,6 +23,7 @@ WORDS = [
 ]
 IDS = {word: index for index, word in enumerate(WORDS)}
 EOS = IDS["<eos>"]
+MANY = 64  # samples of the capability part
 RATES = {
     "base": 0.35,
     "reasonmaxxer": 0.55,
@@ -83,9 +84,10 @@ def make_run(
             for benchmark, size in benchmarks.items()
         }
         keys = ("selection", "selection_summary", "training", "validation", "choice")
-        arm |= dict.fromkeys(keys)
+        arm |= dict.fromkeys(keys) | {"rollouts": [], "entropies": [], "jobs": {}}
         if training and kind == "trained":
             arm |= write_training(folder, name, manifest, rng)
+            arm |= {stage: manifest[stage] for stage in ("rollouts", "entropies")}
         manifest["arms"][name] = arm
     return manifest
 
@@ -364,7 +366,7 @@ def write_footprint(folder: Path, manifest: dict[str, Any], teacher: str) -> dic
     capability = {}
     for arm in arms:
         rate = {"base": 0.35}.get(arm, 0.5)
-        (first, second) = write_evaluation(place, arm, "many", 20, 16, rate, 0.95, 12)
+        (first, second) = write_evaluation(place, arm, "many", 20, MANY, rate, 0.95, 12)
         whole = [*tables.rows(first, "evaluation"), *tables.rows(second, "evaluation")]
         capability[arm] = str(place / f"capability/{arm}.parquet")
         tables.write(capability[arm], "evaluation", whole, made_by("evaluation"))
@@ -372,6 +374,6 @@ def write_footprint(folder: Path, manifest: dict[str, Any], teacher: str) -> dic
         **manifest,
         "footprint": {
             **{"teacher": teacher, "benchmark": benchmark, "tau": 0.3, **paths},
-            **{"margin": 0.5, "capability": capability, "samples": 16},
+            **{"margin": 0.5, "capability": capability, "samples": MANY},
         },
     }

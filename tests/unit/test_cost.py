@@ -17,9 +17,9 @@ import synthetic
 from reasonmaxxer import tables
 from reasonmaxxer.arms import is_rl
 from reasonmaxxer.claims import arm_figures
-from reasonmaxxer.cost import computing_parameters, cost_ratio, cost_rows, pool_tokens
+from reasonmaxxer.cost import Pool, computing_parameters, cost_ratio, cost_rows, pool_tokens
 from reasonmaxxer.metrics import compute
-from reasonmaxxer.report.timings import BASE_ON_VALIDATION, Job
+from reasonmaxxer.report.timings import Job
 
 STEPS = 4
 SHARES = {"kl-r4": 0.02, "kl-r1": 0.004, "kl-o1": 0.001}
@@ -60,26 +60,62 @@ def manifest(tmp_path_factory) -> dict[str, Any]:
         record.write_text(json.dumps({"share": share, "rank": 1, "generated_tokens": 40}))
         made["arms"][name] |= {"kind": "distilled", "teacher": "rl", "distillation": str(record)}
         made["arms"][name] |= {"choice": None, "selection": None, "selection_summary": None}
+        own = {"sample_teacher": ["rl.p100.s1"], "distil_teacher": [name]}
+        made["arms"][name] |= {"jobs": {**RL_JOBS, **own}}
+        made["arms"][name]["rollouts"] = [str(_teacher_rollouts(folder))]
+        _fast(Path(made["arms"][name]["training"]), seconds=1)
+    for name in ("reasonmaxxer", "reasonmaxxer+tau=0.2"):
+        _fast(Path(made["arms"][name]["training"]), seconds=5)
+        made["arms"][name]["jobs"] = _trained_jobs(name)
+    rl["jobs"] = RL_JOBS
     return made
 
 
-JOBS = [
-    Job("Rollouts", "main.p0-9.s0-3", 100, None),
-    Job("Training", "reasonmaxxer", 30, None),
-    Job("Checkpoint choice", "reasonmaxxer", 5, None),
-    Job("Training", "reasonmaxxer+tau=0.2", 31, None),
-    Job("Checkpoint choice", "reasonmaxxer+tau=0.2", 6, None),
-    Job(BASE_ON_VALIDATION, "base.validation.s0-3", 7, None),
-    Job("GRPO", "rl", 60, None),
-    Job("Checkpoint choice", "rl", 8, None),
-    Job("Teacher's rollouts", "rl.p100.s1", 3, None),
-    *(Job("Distillation", name, 4, None) for name in SHARES),
-    Job("Evaluation", "rl.short.s0-3", 1000, None),
-]
+def _fast(log: Path, seconds: float) -> None:
+    """A training log of which all steps together took so many seconds."""
+    rows = tables.read(log, "training").to_pylist()
+    for row in rows:
+        row["tokens_per_second"] = row["tokens"] * len(rows) / seconds
+    tables.write(log, "training", rows)
+
+
+def _teacher_rollouts(folder: Path) -> Path:
+    """Two completions of 20 tokens behind one prompt of three."""
+    path = folder / "teacher.parquet"
+    row = {"problem_id": "p", "seed": 1, "prompt_token_ids": [1, 2, 3], "token_ids": [5] * 20}
+    row |= {"logprobs": [-0.1] * 20, "finish_reason": "stop", "text": "x"}
+    tables.write(path, "rollouts", [{**row, "sample": n} for n in range(2)])
+    return path
+
+
+BASE = {"evaluate_arm": ["base.validation.s0-3"], "judge_arm": ["base.validation.s0-3"]}
+RL_JOBS = {"train_grpo": ["rl"], "choose_model": ["rl"], **BASE}
+SECONDS = {
+    ("sample_rollouts", "main.p0-9.s0-3"): 100,
+    ("train_adapter", "reasonmaxxer"): 30,
+    ("choose_checkpoint", "reasonmaxxer"): 5,
+    ("train_adapter", "reasonmaxxer+tau=0.2"): 31,
+    ("choose_checkpoint", "reasonmaxxer+tau=0.2"): 6,
+    ("evaluate_arm", "base.validation.s0-3"): 6,
+    ("judge_arm", "base.validation.s0-3"): 1,
+    ("train_grpo", "rl"): 60,
+    ("choose_model", "rl"): 8,
+    ("sample_teacher", "rl.p100.s1"): 3,
+    **{("distil_teacher", name): 4 for name in SHARES},
+    # What no arm of the run needs: its evaluation, shards of another number of samples.
+    ("evaluate_arm", "rl.short.s0-3"): 1000,
+    ("sample_rollouts", "main.p0-9.s0-1"): 1000,
+}
+JOBS = [Job(*job, seconds, None) for job, seconds in SECONDS.items()]
+
+
+def _trained_jobs(name: str) -> dict[str, list[str]]:
+    own = {"train_adapter": [name], "choose_checkpoint": [name]}
+    return {"sample_rollouts": ["main.p0-9.s0-3"], **own, **BASE}
 
 
 def _rows(manifest, jobs=JOBS) -> dict[str, Any]:
-    return {row["arm"]: row for row in cost_rows(manifest, jobs)}
+    return {row["arm"]: row for row in cost_rows(manifest, jobs, "rl")}
 
 
 def test_the_base_costs_nothing_and_the_others_have_a_row(manifest):
@@ -95,6 +131,22 @@ def test_seconds_hold_every_stage_once_and_the_sweep_apart(manifest):
     assert all(row["seconds"] is None for row in _rows(manifest, []).values())
 
 
+def test_an_arm_whose_jobs_were_not_all_timed_has_no_seconds(manifest):
+    for missing in (("judge_arm", "base.validation.s0-3"), ("sample_rollouts", "main.p0-9.s0-3")):
+        jobs = [job for job in JOBS if (job.rule, job.name) != missing]
+        rows = _rows(manifest, jobs)
+        assert rows["reasonmaxxer"]["seconds"] is None
+        assert cost_ratio(manifest, rows.values(), "rl") is None
+
+
+def test_training_that_was_killed_counts_all_its_steps(manifest):
+    # Snakemake has the time of the last try alone, the log has every step's.
+    last_try = {("train_grpo", "rl"): 2, ("train_adapter", "reasonmaxxer"): 1}
+    rows = _rows(manifest, [Job(*job, s, None) for job, s in (SECONDS | last_try).items()])
+    assert rows["rl"]["seconds"] == pytest.approx(STEPS * 10 + 8 + 7)
+    assert rows["reasonmaxxer"]["seconds"] == pytest.approx(100 + 5 + 5 + 7)
+
+
 def test_tokens_and_operations_are_those_of_the_tables(manifest):
     # Untied embeddings of 20 x 8 are looked up, not multiplied with.
     weights = 20 * 8 + 4 * 8 * 8 + 3 * 8 * 12 + 3 * 8
@@ -103,8 +155,8 @@ def test_tokens_and_operations_are_those_of_the_tables(manifest):
     generated = sum(len(row["token_ids"]) for row in rollouts)
     prompts = [len(row["prompt_token_ids"]) for row in rollouts]
     first = [len(row["prompt_token_ids"]) for row in rollouts if row["sample"] == 0]
-    pool = {"generated": generated, "sampled": generated + sum(first)}
-    assert pool_tokens(manifest) == {**pool, "scored": generated + sum(prompts)}
+    pool = Pool(generated, generated + sum(first), generated + sum(prompts))
+    assert pool_tokens(manifest["rollouts"]) == pool
 
     rows = _rows(manifest)
     log = tables.read(manifest["arms"]["reasonmaxxer"]["training"], "training").to_pydict()
@@ -115,7 +167,22 @@ def test_tokens_and_operations_are_those_of_the_tables(manifest):
     assert ours["flops"] == pytest.approx(weights * passes)
     rl = rows["rl"]
     assert (rl["generated_tokens"], rl["trained_tokens"], rl["flops"]) == (400, 600, 4e6)
-    assert rows["kl-r1"]["generated_tokens"] == 400 + 40
+    kl = rows["kl-r1"]
+    assert kl["generated_tokens"] == 400 + 40
+    kl_log = tables.read(manifest["arms"]["kl-r1"]["training"], "training", ["tokens"])
+    kl_trained = sum(kl_log["tokens"].to_pylist())
+    assert kl["flops"] == pytest.approx(4e6 + weights * (4 * kl_trained + 2 * (43 + 46)))
+
+    # The base's states were kept by the scorer: no pass of the base beside training.
+    kept = _rows({**manifest, "config": {"entropies": {"keep_states": True}}})["reasonmaxxer"]
+    assert ours["flops"] - kept["flops"] == pytest.approx(weights * 2 * trained)
+
+
+def test_an_arm_with_rollouts_of_its_own_counts_those(manifest):
+    arms = manifest["arms"]
+    own = {**arms["reasonmaxxer"], "rollouts": arms["kl-r1"]["rollouts"]}
+    rows = _rows({**manifest, "arms": {**arms, "reasonmaxxer": own}})
+    assert rows["reasonmaxxer"]["generated_tokens"] == 40
 
 
 def test_rl_is_compared_at_the_accuracy_of_the_arm(manifest):
@@ -126,9 +193,10 @@ def test_rl_is_compared_at_the_accuracy_of_the_arm(manifest):
 
 
 def test_the_cost_claim_has_the_sweep_in_it(manifest):
-    ratio = cost_ratio(manifest, cost_rows(manifest, JOBS))
+    ratio = cost_ratio(manifest, cost_rows(manifest, JOBS, "rl"), "rl")
     assert ratio.value == pytest.approx((142 + 37) / 75)
-    assert cost_ratio(manifest, cost_rows(manifest, [])) is None
+    assert cost_ratio(manifest, cost_rows(manifest, [], "rl"), "rl") is None
+    assert cost_ratio(manifest, cost_rows(manifest, JOBS, None), None) is None
     found, _ = compute(manifest, JOBS)
     claims = {claim["id"]: claim for claim in found["claims"]}
     assert claims["C10"]["conditions"][0]["verdict"] == "fails"

@@ -14,7 +14,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.footprint import plan as footprint
 from reasonmaxxer.plan.files import arm_weights, model_of, recorded_code, teacher_rollouts
 from reasonmaxxer.plan.jobs import JOBS, choice_options, evaluation_job, models, rollouts_job
-from reasonmaxxer.plan.manifest import manifest, manifest_files
+from reasonmaxxer.plan.manifest import making_jobs, manifest, manifest_files
 from reasonmaxxer.plan.sampling import prompt_of_arm, protocol
 from reasonmaxxer.plan.shards import (
     Shard,
@@ -199,6 +199,37 @@ def test_a_collapse_stops_the_run_for_its_main_arm_alone():
         "rl": f"{grpo} --whole",
         "kl": grpo,
     }
+
+
+def test_an_arm_needs_its_own_jobs_and_those_it_shares():
+    config = config_with(
+        grpo={"max_tokens": 64},
+        arms={
+            "fewer": {"rollouts": {"samples": 2}},
+            "other": {"rollouts": {"seed": 7}},
+            "rl": {"kind": "grpo"},
+            "rl-lora": {"kind": "grpo", "grpo": {"rank": 4}},
+            "small": {"kind": "distilled", "teacher": "rl", "distillation": {"samples": 2}},
+        },
+    )
+    jobs = {arm: making_jobs(config, arm) for arm in config.arms}
+    assert jobs["base"] == {}
+    assert jobs["ours"]["sample_rollouts"] == [f"main.{s}" for s in rollout_shards(config)]
+    assert jobs["fewer"]["score_rollouts"] == ["main.p0-9.s0-1"]
+    assert jobs["fewer"]["select_positions"] == ["fewer"]
+    assert jobs["other"]["judge_rollouts"][0].startswith("other.p0-9.")
+    of_base = [f"base.validation.{s}" for s in evaluation_shards(config, "validation")]
+    base = {"evaluate_arm": of_base, "judge_arm": of_base}
+    assert jobs["rl"] == {"train_grpo": ["rl"], "choose_model": ["rl"], **base}
+    assert jobs["rl-lora"]["choose_checkpoint"] == ["rl-lora"]
+    own = {"sample_teacher": ["rl.p10.s2"], "distil_teacher": ["small"]}
+    assert jobs["small"] == {**jobs["rl"], **own}
+
+    # The tables behind the tokens are those of the same shards.
+    arms = manifest(config, "results/t")["arms"]
+    assert arms["fewer"]["rollouts"] == ["results/t/rollouts/main/p0-9.s0-1.parquet"]
+    assert arms["small"]["rollouts"] == [teacher_rollouts(config, "small")]
+    assert arms["rl"]["rollouts"] == arms["base"]["entropies"] == []
 
 
 def test_an_arm_is_evaluated_where_the_config_says():

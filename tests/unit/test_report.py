@@ -251,21 +251,6 @@ def jobs(tmp_path: Path) -> list[timings.Job]:
     return timings.read_jobs(tmp_path)
 
 
-def test_an_arm_costs_its_own_stages_and_the_shared_ones_once(jobs: list[timings.Job]) -> None:
-    arms = {
-        **{"base": {"kind": "base"}, "reasonmaxxer": {"kind": "trained"}},
-        **{"random-gate": {"kind": "trained"}, "grpo": {"kind": "grpo"}},
-        "kl-r8": {"kind": "distilled", "teacher": "grpo"},
-    }
-    assert timings.arm_seconds(jobs, "reasonmaxxer", arms) == 100 + 20 + 1 + 30 + 7
-    assert timings.arm_seconds(jobs, "random-gate", arms) == 100 + 20 + 2 + 31 + 7
-    assert timings.arm_seconds(jobs, "base", arms) is None
-    assert timings.arm_seconds(jobs, "random-gate", arms, shared=False) == 2 + 31
-    # Nothing of the offline recipe; a student after its teacher.
-    assert timings.arm_seconds(jobs, "grpo", arms) == 120 + 8 + 7
-    assert timings.arm_seconds(jobs, "kl-r8", arms) == 120 + 8 + 7 + 3 + 5
-
-
 def test_stages_come_in_the_pipelines_order_with_tokens_and_dollars(
     jobs: list[timings.Job],
 ) -> None:

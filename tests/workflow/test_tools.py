@@ -58,6 +58,16 @@ def test_show_prints_the_main_table(command):
     assert command("show") == shown  # the latest run
 
 
+def test_every_arm_that_was_made_says_what_it_took(project):
+    figures = json.loads((project.folder / RUN / "metrics.json").read_text())
+    costs = {row["arm"]: row for row in figures["costs"]}
+    assert {"reasonmaxxer", "random-gate"} <= set(costs)
+    for row in costs.values():
+        assert row["seconds"] > 0
+        assert row["sweep_seconds"] is not None
+        assert row["generated_tokens"] > 0
+
+
 def test_export_leaves_with_the_adapter_and_its_figures(command, project, tmp_path):
     out = tmp_path / "lab-adapter"
     command("export", "--configfile", CONFIG, "--out", out)

@@ -47,6 +47,11 @@ def lines(arms: Iterable[str]) -> dict[str, list[str]]:
     return {stem: members for stem, members in groups.items() if len(members) > 1}
 
 
+def seeds_of(arms: Iterable[str], name: str) -> list[str]:
+    """The arms that differ from the named one in the seed alone, itself among them."""
+    return [arm for arm in arms if without(arm, SEED) == without(name, SEED)]
+
+
 def seeds_name(stem: str) -> str:
     """The name of the line over seeds."""
     return f"{stem}+{SEED}=*"

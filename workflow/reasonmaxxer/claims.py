@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .arms import RL_ARMS, base_of, is_rl, lines, main_of, sweeps, without
-from .statistics import Estimate, Values, mean_difference
+from .arms import RL_ARMS, SEED, base_of, changes, is_rl, main_of, seeds_of, sweeps, without
+from .statistics import Estimate, Values, mean_difference, seeds_interval
 
 Metrics = Mapping[str, Mapping[str, Mapping[str, Values]]]
 Verdict = Literal["holds", "fails", "undecided", "not tested"]
 
 SMALL_SHARE = 0.005  # of the base's parameters: a correction of low dimension
+LEAST_K = 32  # pass@k of a smaller k says little of what a model can do at all
 MARGIN = 0.03  # of the mean over benchmarks: what "matches" and "flat" allow
 
 
@@ -145,7 +146,9 @@ CLAIMS = (
         "C10",
         "Cheap",
         (
-            Condition("cost_ratio", "its seconds, of RL's", "at most", 0.01, "%"),
+            Condition(
+                "cost_ratio", "its seconds with this run's sweeps, of RL's", "at most", 0.01, "%"
+            ),
             Condition("gap_to_rl", "at an accuracy, minus RL's", "at least", -MARGIN, "points"),
         ),
     ),
@@ -155,7 +158,7 @@ CLAIMS = (
         (
             Condition(
                 "base_over_rl_pass_at_k",
-                "base pass@k at the largest k, minus RL",
+                f"base pass@k at the largest k from {LEAST_K}, minus RL",
                 "at least",
                 0,
                 "points",
@@ -205,36 +208,42 @@ def _together(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def arm_figures(arms: Mapping[str, Mapping[str, Any]], metrics: Metrics) -> dict[str, Estimate]:
-    """Mean differences between arms that claims speak of, seeds of an arm averaged first."""
+    """Mean differences between arms that claims speak of.
+
+    An arm with several seeds stands for all of them; arms of a sweep and of a distillation have
+    one, and are held against the one arm that they were made from.
+    """
     main = main_of(arms)
     base = base_of(arms)
     compared = [name for name, arm in arms.items() if not arm.get("own_prompt")]
-    rl = _rl_arm(arms, compared, metrics)
+    rl = rl_arm(arms, metrics)
     found: dict[str, Estimate | None] = {}
     if main is not None:
+        ours = seeds_of(arms, main)
         if rl is not None:
-            found["gap_to_rl"] = _gap(metrics, arms, main, rl)
+            found["gap_to_rl"] = _gap(metrics, ours, seeds_of(arms, rl))
         for figure, control in (
             ("over_random_gate", "random-gate"),
             ("over_positive_only", "positive-only"),
         ):
             if control in arms:
-                found[figure] = _gap(metrics, arms, main, control)
+                found[figure] = _gap(metrics, ours, seeds_of(arms, control))
         for figure, key in (("spread_tau", "tau"), ("spread_window", "window")):
             swept = sweeps(compared).get((main, key), {}).values()
-            found[figure] = _largest(_gap(metrics, arms, a, main, shared=True) for a in swept)
-    small = _smallest_distilled(arms)
+            found[figure] = _largest(_gap(metrics, [a], [main], shared=True) for a in swept)
+    small = _largest_small_distilled(arms)
     if small is not None:
-        found["kl_lora_gap"] = _gap(metrics, arms, small, arms[small]["teacher"], shared=True)
+        found["kl_lora_gap"] = _gap(metrics, [small], [arms[small]["teacher"]], shared=True)
     if rl is not None:
-        found["base_over_rl_pass_at_k"] = _gap(metrics, arms, base, rl, _largest_k(metrics))
+        many = {name: k for name, of_arm in metrics.items() if (k := _largest_k(of_arm))}
+        sides = seeds_of(arms, base), seeds_of(arms, rl)
+        found["base_over_rl_pass_at_k"] = _gap(metrics, *sides, many)
     return {key: estimate for key, estimate in found.items() if estimate is not None}
 
 
-def _rl_arm(
-    arms: Mapping[str, Mapping[str, Any]], compared: Sequence[str], metrics: Metrics
-) -> str | None:
+def rl_arm(arms: Mapping[str, Mapping[str, Any]], metrics: Metrics) -> str | None:
     """The RL arm to be matched: ours if there is one, else the best public checkpoint."""
+    compared = [name for name, arm in arms.items() if not arm.get("own_prompt")]
     ours = [name for name in compared if name in RL_ARMS]
     ours += [name for name in compared if arms[name]["kind"] == "grpo"]
     public = [name for name in compared if is_rl(name, arms[name])]
@@ -250,62 +259,79 @@ def _rl_arm(
 
 def _gap(
     metrics: Metrics,
-    arms: Iterable[str],
-    one: str,
-    other: str,
+    ours: Sequence[str],
+    theirs: Sequence[str],
     metric: Mapping[str, str] | None = None,
     shared: bool = False,
 ) -> Estimate | None:
-    """Mean over benchmarks of one - other; `metric` by benchmark, accuracy by default.
+    """Mean over benchmarks of ours - theirs, each the seeds of one arm.
 
-    None where a benchmark is missing, unless `shared` ones are enough.
+    `metric` is by benchmark, accuracy by default. The interval is over problems, paired, with the
+    seeds averaged; where there are several, theirs is added in squares. None where an arm lacks a
+    benchmark, unless `shared` ones are enough.
     """
-    groups = lines(arms)
-    parts = []
-    for benchmark, of_arm in metrics.items():
-        name = metric.get(benchmark) if metric else "accuracy"
-        sides = (
-            [
-                [
-                    of_arm[member][name]
-                    for member in groups.get(without(arm, "seed"), [arm])
-                    if member in of_arm
-                ]
-                for arm in (one, other)
-            ]
-            if name
-            else [[], []]
-        )
-        if sides[0] and sides[1]:
-            parts.append(np.mean(sides[0], axis=0) - np.mean(sides[1], axis=0))
-    wanted = len(parts) if shared else len(metrics if metric is None else metric)
-    return mean_difference(parts) if parts and len(parts) == wanted else None
+    wanted = metric if metric is not None else dict.fromkeys(metrics, "accuracy")
+    common = [name for name in wanted if all(arm in metrics[name] for arm in (*ours, *theirs))]
+    if not common or (len(common) < len(wanted) and not shared):
+        return None
+
+    def values(arm: str) -> list[Values]:
+        return [metrics[name][arm][wanted[name]] for name in common]
+
+    one, other = (
+        [np.mean(parts, axis=0) for parts in zip(*map(values, seeds), strict=True)]
+        for seeds in (ours, theirs)
+    )
+    means = [
+        np.array([np.mean([part.mean() for part in values(arm)]) for arm in seeds])
+        for seeds in (ours, theirs)
+    ]
+    paired = _seeds(ours) == _seeds(theirs)  # then they share their rollouts, where they have any
+    return _with_seeds(
+        mean_difference([a - b for a, b in zip(one, other, strict=True)]),
+        [means[0] - means[1]] if paired else means,
+    )
 
 
-def _smallest_distilled(arms: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Of the distilled arms within the share of parameters that C5 allows, the largest.
+def _with_seeds(over_problems: Estimate, spreads: Iterable[Values]) -> Estimate:
+    """An interval over problems, widened by Student's over each set of seeds."""
+    over_seeds = [seeds_interval(values.tolist()) for values in spreads if len(values) > 1]
+    halves = [(found.high - found.low) / 2 for found in over_seeds]
+    value = over_problems.value
+    below = np.linalg.norm([value - over_problems.low, *halves])
+    above = np.linalg.norm([over_problems.high - value, *halves])
+    return Estimate(value, float(value - below), float(value + above))
+
+
+def _seeds(arms: Sequence[str]) -> list[str | None]:
+    return [changes(arm).get(SEED) for arm in arms]
+
+
+def _largest_small_distilled(arms: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Of the arms distilled from RL within the share of parameters that C5 allows, the largest.
 
     Chosen by size and not by accuracy, so that the claim has one chance.
     """
-    fitting = [name for name, arm in arms.items() if arm.get("share", 1.0) <= SMALL_SHARE]
+    fitting = [
+        name
+        for name, arm in arms.items()
+        if arm.get("share", 1.0) <= SMALL_SHARE
+        and is_rl(without(arm["teacher"], SEED), arms[arm["teacher"]])
+    ]
     return max(fitting, key=lambda name: arms[name]["share"], default=None)
 
 
-def _largest_k(metrics: Metrics) -> dict[str, str]:
-    """The pass@k of the largest k by benchmark, for those with several samples."""
-    found = {}
-    for benchmark, of_arm in metrics.items():
-        names = [name for name in next(iter(of_arm.values()), {}) if name.startswith("pass@")]
-        if names:
-            found[benchmark] = max(names, key=lambda name: int(name.removeprefix("pass@")))
-    return found
+def _largest_k(of_arm: Mapping[str, Mapping[str, Values]]) -> str | None:
+    """The pass@k of a benchmark's largest k, if that is large enough to speak of capability."""
+    ks = [int(name[5:]) for name in next(iter(of_arm.values()), {}) if name.startswith("pass@")]
+    return f"pass@{max(ks)}" if max(ks, default=0) >= LEAST_K else None
 
 
 def _largest(gaps: Iterable[Estimate | None]) -> Estimate | None:
-    """The change that is farthest from zero, as a distance."""
+    """The largest distance from zero, at least and at most what any of the intervals allows."""
     known = [gap for gap in gaps if gap is not None]
     if not known:
         return None
-    gap = max(known, key=lambda gap: abs(gap.value))
-    near = 0.0 if gap.low <= 0 <= gap.high else min(abs(gap.low), abs(gap.high))
-    return Estimate(abs(gap.value), near, max(abs(gap.low), abs(gap.high)))
+    near = [max(gap.low, -gap.high, 0.0) for gap in known]
+    far = [max(abs(gap.low), abs(gap.high)) for gap in known]
+    return Estimate(max(abs(gap.value) for gap in known), max(near), max(far))

@@ -17,8 +17,8 @@ import numpy as np
 from scipy import stats
 
 from . import tables
-from .arms import SEED, base_of, lines, main_of, seeds_name, without
-from .claims import claims
+from .arms import SEED, base_of, changes, lines, main_of, seeds_name, seeds_of, without
+from .claims import claims, rl_arm
 from .cost import cost_ratio, cost_rows
 from .errors import UserError
 from .footprint.figures import analysis, metric_rows
@@ -46,6 +46,7 @@ HELP = "compute a run's figures with intervals, and collect what the report draw
 MEAN = "mean"  # the pseudo-benchmark: the plain mean over all benchmarks
 ALPHA = 0.05
 UNBOUNDED = ("length",)
+MADE = ("trained", "grpo", "distilled")
 MEMORISED = "completed-verbatim"
 
 Row = dict[str, Any]
@@ -70,8 +71,9 @@ def compute(manifest: Mapping[str, Any], jobs: Sequence[Job] = ()) -> tuple[dict
     rows += contamination_rows(manifest)
     footprint = analysis(manifest)
     evidence = {**manifest.get("evidence", {}), **(footprint or {}).get("evidence", {})}
-    costs = cost_rows(manifest, jobs)
-    ratio = cost_ratio(manifest, costs)
+    rl = rl_arm(manifest["arms"], metrics)
+    costs = cost_rows(manifest, jobs, rl)
+    ratio = cost_ratio(manifest, costs, rl)
     if ratio is not None:
         evidence["cost_ratio"] = vars(ratio)
     found = {
@@ -271,35 +273,54 @@ def seed_differences(manifest: Mapping[str, Any], rows: list[Row], base: str) ->
             ours = [values.get((member, benchmark, metric)) for member in members]
             if theirs is None or any(value is None for value in ours):
                 continue
-            gains = [value - theirs for value in ours if value is not None]
-            p = 1.0 if np.ptp(gains) == 0 else float(stats.ttest_1samp(gains, 0.0).pvalue)
-            difference = Difference(**vars(seeds_interval(gains)), p=p)
+            difference = _over_seeds([value - theirs for value in ours if value is not None])
             found.append(_difference_row(seeds_name(stem), base, benchmark, metric, difference))
     return found
 
 
 def ablations(manifest: Mapping[str, Any], metrics: Metrics) -> list[Row]:
-    """Every other arm that is made here against the main one, paired by problem.
+    """Every other arm that is made here against the main one, each seed against the same seed.
 
-    The mean over the benchmarks that both have, since ablations may be evaluated on one alone;
-    p-values corrected by Holm over these rows.
+    The mean over the benchmarks that both have, since ablations may be evaluated on one alone. An
+    arm's interval is over problems, paired; a line's over its seeds is Student's. p-values are
+    corrected by Holm over these rows.
     """
     arms, main = manifest["arms"], main_of(manifest["arms"])
+    made = [arm for arm, entry in arms.items() if entry["kind"] in MADE]
+    others = [arm for arm in made if main is not None and without(arm, SEED) != main]
     found = []
-    for arm, entry in arms.items():
-        made = entry["kind"] in ("trained", "grpo", "distilled")
-        shared = [name for name, of_arm in metrics.items() if arm in of_arm and main in of_arm]
-        if not made or without(arm, SEED) == main or main is None or not shared:
+    for stem in dict.fromkeys(without(arm, SEED) for arm in others):
+        pairs = [(arm, _same_seed(arms, main, arm)) for arm in seeds_of(others, stem)]
+        shared = [b for b, of_arm in metrics.items() if all({*pair} <= {*of_arm} for pair in pairs)]
+        if not shared:
             continue
-        parts = [metrics[b][arm]["accuracy"] - metrics[b][main]["accuracy"] for b in shared]
-        seeds = [resampling_seed(benchmark) for benchmark in shared]
-        difference = mean_difference(parts, (-1.0, 1.0), seeds)
-        row = _difference_row(arm, main, MEAN, "accuracy", difference)
+        gains = [_gain(metrics, shared, arm, rival) for arm, rival in pairs]
+        several = len(gains) > 1
+        difference = _over_seeds([gain.value for gain in gains]) if several else gains[0]
+        name = seeds_name(stem) if several else pairs[0][0]
+        row = _difference_row(name, str(main), MEAN, "accuracy", difference)
         found.append({**row, "benchmarks": shared})
     for row, p in zip(found, holm([row["p"] for row in found]), strict=True):
         row["p_corrected"] = p
         row["statement"] = statement(row)
     return found
+
+
+def _same_seed(arms: Mapping[str, Any], main: str | None, arm: str) -> str:
+    """The main arm under the seed of another, where there is one."""
+    name = f"{main}+{SEED}={changes(arm).get(SEED)}"
+    return name if name in arms else str(main)
+
+
+def _gain(metrics: Metrics, benchmarks: Sequence[str], arm: str, rival: str) -> Difference:
+    parts = [metrics[b][arm]["accuracy"] - metrics[b][rival]["accuracy"] for b in benchmarks]
+    return mean_difference(parts, (-1.0, 1.0), [resampling_seed(name) for name in benchmarks])
+
+
+def _over_seeds(gains: Sequence[float]) -> Difference:
+    """The mean gain with Student's interval and test over the seeds."""
+    p = 1.0 if np.ptp(gains) == 0 else float(stats.ttest_1samp(gains, 0.0).pvalue)
+    return Difference(**vars(seeds_interval(gains)), p=p)
 
 
 def statement(row: Mapping[str, Any]) -> str:

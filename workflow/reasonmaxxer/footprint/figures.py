@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .. import tables
 from ..arms import SEED, base_of, is_rl, without
+from ..claims import LEAST_K
 from ..scores import Scores, check_protocol, load_scores, metric_values
 from ..statistics import (
     Estimate,
@@ -75,7 +76,9 @@ def evidence(found: Figures) -> dict[str, dict[str, float]]:
         "entropy_ratio": greedy["entropy_ratio"],
         "gated_recovery": recovery["gate"],
         "random_recovery": recovery["random-positions"],
-        "base_over_rl_pass_at_k": capability.get("base_over_teacher"),
+        "base_over_rl_pass_at_k": capability.get("base_over_teacher")
+        if capability.get("k", 0) >= LEAST_K
+        else None,
     }
     return {key: value for key, value in known.items() if value is not None}
 

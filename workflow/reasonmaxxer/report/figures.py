@@ -212,12 +212,11 @@ def _json_of(manifest: Manifest, key: str, *needed: str) -> list[tuple[str, dict
 
 def token_counts(manifest: Manifest, suite: Suite) -> dict[str, Any]:
     """Completion tokens that each stage made or read, by arm where arms differ."""
-    rollouts = sum(
-        int(pc.sum(pc.list_value_length(batch["token_ids"])).as_py() or 0)
-        for path in manifest.get("rollouts", [])
-        for batch in tables.iter_batches(path, "rollouts", ["token_ids"])
+    trained = [arm for arm in manifest["arms"].values() if arm["kind"] == "trained"]
+    sampled, scored = (
+        {*manifest[stage], *(path for arm in trained for path in arm[stage])}
+        for stage in ("rollouts", "entropies")
     )
-    scored = sum(tables.num_rows(path, "entropies") for path in manifest.get("entropies", []))
     evaluation: Counter[str] = Counter()
     for arms in suite.values():
         for arm, scores in arms.items():
@@ -227,11 +226,15 @@ def token_counts(manifest: Manifest, suite: Suite) -> dict[str, Any]:
             pc.sum(tables.read(arm["training"], "training", ["tokens"])["tokens"]).as_py() or 0
         )
         for name, arm in manifest["arms"].items()
-        if arm.get("training")
+        if arm["kind"] == "trained" and arm["training"]
     }
     return {
-        "rollouts": rollouts,
-        "entropies": scored,
+        "rollouts": sum(
+            int(pc.sum(pc.list_value_length(batch["token_ids"])).as_py() or 0)
+            for path in sampled
+            for batch in tables.iter_batches(path, "rollouts", ["token_ids"])
+        ),
+        "entropies": sum(tables.num_rows(path, "entropies") for path in scored),
         "training": training,
         "evaluation": dict(evaluation),
     }

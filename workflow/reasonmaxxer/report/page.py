@@ -65,7 +65,7 @@ def context(
     """What the template speaks of."""
     figures = run.figures
     stages = timings.stage_rows(jobs, figures["tokens"], config.price_per_hour)
-    seconds = {arm: timings.arm_seconds(jobs, arm, run.arms) for arm in run.single}
+    seconds = {row["arm"]: row["seconds"] for row in run.metrics.get("costs", [])}
     rollouts = figures["rollouts"][: config.rollouts_shown]
     drawn = all_charts(run, stages)
     pairs = view.spread(figures["pairs"], config.rollouts_shown)
@@ -78,8 +78,8 @@ def context(
         "table": view.main_table(run),
         "making": [
             {
-                "seconds": seconds[arm],
-                "dollars": timings.dollars(seconds[arm], config.price_per_hour),
+                "seconds": seconds.get(arm),
+                "dollars": timings.dollars(seconds.get(arm), config.price_per_hour),
             }
             for arm in run.single
         ],

@@ -45,24 +45,20 @@ STAGES = {
     "render_report": "Report",
     "publish_report": "Report",
 }
-# The stages without which an arm of a kind does not exist; each is counted once, shared or its own.
-MAKING = {
-    "trained": (
-        *("Rollouts", "Verdicts", "Scoring", "Selection", "Training", "Checkpoint choice"),
-        BASE_ON_VALIDATION,
-    ),
-    "grpo": ("GRPO", "Checkpoint choice", BASE_ON_VALIDATION),
-    "distilled": ("Distillation",),
-}
-TRAINED = ("Training", "GRPO", "Distillation")
 
 
 @dataclass(frozen=True)
 class Job:
-    stage: str
+    rule: str
     name: str  # the job's wildcards, as its file is called
     seconds: float
     memory_mb: float | None
+
+    @property
+    def stage(self) -> str:
+        stage = STAGES.get(self.rule, self.rule.replace("_", " ").capitalize())
+        of_base = stage == "Evaluation" and ".validation." in self.name
+        return BASE_ON_VALIDATION if of_base else stage
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -73,14 +69,8 @@ def read_jobs(folder: Path) -> list[Job]:
         lines = list(csv.DictReader(path.open(encoding="utf-8"), delimiter="\t"))
         if lines:
             seconds, memory = (_number(lines[-1].get(key)) for key in ("s", "max_rss"))
-            name = "/".join(rest)
-            jobs.append(Job(_stage(rule, name), name, seconds or 0.0, memory))
+            jobs.append(Job(rule, "/".join(rest), seconds or 0.0, memory))
     return jobs
-
-
-def _stage(rule: str, job: str) -> str:
-    stage = STAGES.get(rule, rule.replace("_", " ").capitalize())
-    return BASE_ON_VALIDATION if stage == "Evaluation" and ".validation." in job else stage
 
 
 def _number(text: str | None) -> float | None:
@@ -118,41 +108,6 @@ def stage_rows(
         }
         for stage in stages
     ]
-
-
-def arm_seconds(
-    jobs: Iterable[Job], arm: str, arms: Mapping[str, Mapping[str, Any]], shared: bool = True
-) -> float | None:
-    """Seconds it takes to make an arm, shared stages included or not; None without timings.
-
-    Where a stage has jobs of this arm's own they count, else those that arms share. A distilled
-    arm needs its teacher first.
-    """
-    jobs = list(jobs)
-    kind = arms[arm]["kind"]
-    if kind not in MAKING:
-        return None
-    owned: dict[str, dict[bool, float]] = {}
-    names = sorted(arms, key=len, reverse=True)
-    for job in jobs:
-        common = job.stage == BASE_ON_VALIDATION
-        owner = None if common else next((name for name in names if _is_of(job.name, name)), None)
-        if job.stage in MAKING[kind] and owner in ((arm, None) if shared else (arm,)):
-            own = owned.setdefault(job.stage, {})
-            own[owner == arm] = own.get(owner == arm, 0.0) + job.seconds
-    if not any(True in owned.get(stage, {}) for stage in TRAINED):
-        return None
-    total = sum(own.get(True, own.get(False, 0.0)) for own in owned.values())
-    teacher = arms[arm].get("teacher")
-    if teacher is None or not shared:
-        return total
-    rollouts = [job for job in jobs if job.stage == TEACHING and _is_of(job.name, teacher)]
-    before = arm_seconds(jobs, teacher, arms) or 0.0
-    return total + before + sum(job.seconds for job in rollouts)
-
-
-def _is_of(job: str, arm: str) -> bool:
-    return job == arm or job.startswith((f"{arm}.", f"{arm}/"))
 
 
 def dollars(seconds: float | None, price_per_hour: float | None) -> float | None:

@@ -179,7 +179,8 @@ def costs(run: Run, price_per_hour: float | None) -> list[dict[str, Any]]:
     found = []
     for arm in (name for name in run.single if name in rows):
         row, own = rows[arm], run.row(arm, place)
-        seconds = None if row["seconds"] is None else row["seconds"] + row["sweep_seconds"]
+        spent = (row["seconds"], row["sweep_seconds"])
+        seconds = None if None in spent else sum(spent)
         gap = None
         if yardstick and own and arm != rl and None not in (own["value"], yardstick["value"]):
             gap = 100 * (own["value"] - yardstick["value"])
