@@ -1,5 +1,6 @@
 """What counts as a change of code."""
 
+import functools
 import io
 import itertools
 import shutil
@@ -7,7 +8,8 @@ import tokenize
 
 import pytest
 
-from reasonmaxxer import codehash
+from reasonmaxxer import codehash, config
+from reasonmaxxer.config.section import Section
 
 
 @pytest.fixture
@@ -62,6 +64,34 @@ def test_a_new_config_key_changes_no_code_hash(package):
         "class ModelConfig(Section):\n    x: int = 0\n",
     )
     assert digest("rollouts") == before
+
+
+def test_what_a_stage_works_out_of_its_section_counts(package):
+    edit, digest = package
+    stages = ("training", "grpo", "distillation", "adapter", "rollouts", "selection")
+    before = {stage: digest(stage) for stage in stages}
+    edit("schedule", "alpha=2 * distillation.rank", "alpha=3 * distillation.rank")
+    after = {stage: digest(stage) for stage in stages}
+    changed = {stage for stage in stages if before[stage] != after[stage]}
+    assert changed == {"training", "grpo", "distillation", "adapter"}
+
+
+def test_sections_of_stages_work_nothing_out_themselves():
+    """They are no part of the hash, and only their keys are among a rule's params."""
+    modules = (config.stages, config.inputs, config.footprint)
+    sections = {
+        value for module in modules for value in vars(module).values() if isinstance(value, type)
+    }
+    assert len(sections) > 15
+    public = {
+        f"{section.__name__}.{name}"
+        for section in sections
+        if section.__module__.startswith(config.__name__) and section is not Section
+        for name, value in vars(section).items()
+        if callable(value) or isinstance(value, property | functools.cached_property)
+        if not name.startswith("_")
+    }
+    assert public == set()
 
 
 def test_a_better_verifier_makes_nobody_sample_again():

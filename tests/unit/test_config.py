@@ -194,12 +194,6 @@ def test_a_sweep_makes_an_arm_of_every_combination():
     assert config.section_of("ours+tau=0.4+learning_rate=0.0001", "selection").tau == 0.4
 
 
-def test_checkpoints_are_evenly_spaced_and_end_with_training():
-    config = TrainingConfig(sequences=1000, sequences_per_step=8, checkpoints=4)
-    assert config.steps == 125
-    assert config.checkpoint_steps == [31, 62, 94, 125]
-
-
 def test_generated_files_do_not_drift():
     schema_file = ROOT / "workflow/schemas/config.schema.json"
     assert schema_file.read_text() == schema.json_schema(), "run: python -m reasonmaxxer schema"

@@ -15,6 +15,7 @@ from reasonmaxxer import distillation, tables, trainer
 from reasonmaxxer.config import DistillationConfig, ModelConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.model import load_base
+from reasonmaxxer.schedule import checkpoint_steps, of_distillation
 
 K = 6
 QUICK = {"rank": 4, "top_k": K, "sequences_per_step": 4, "learning_rate": 0.01, "dropout": 0.0}
@@ -78,7 +79,7 @@ def test_loss_and_gradients_equal_the_reference(models, rollouts):
     sequences = distillation.read_sequences(rollouts)
     config = DistillationConfig(**QUICK)
     distiller = distillation.Distiller(
-        load_base(base.path, base), sequences, config.as_training(len(sequences))
+        load_base(base.path, base), sequences, of_distillation(config, len(sequences))
     )
     distiller.targets = distillation.teacher_distributions(teacher, None, sequences, K, 64)
     generator = torch.Generator().manual_seed(3)
@@ -142,8 +143,9 @@ def test_the_record_says_how_small_the_adapter_is(tmp_path, models, rollouts):
 
 def test_the_schedule_is_the_papers():
     """100 rollouts, 3 epochs, batch 2 x 8, 10% of warm-up, alpha = 2r."""
-    training_ = DistillationConfig().as_training(100)
-    assert (training_.steps, training_.warmup_steps, training_.alpha) == (19, 2, 64)
+    training_ = of_distillation(DistillationConfig(), 100)
+    assert checkpoint_steps(training_) == [19]
+    assert (training_.warmup_steps, training_.alpha) == (2, 64)
     assert (training_.learning_rate, training_.weight_decay, training_.dropout) == (
         1e-4,
         0.01,

@@ -23,6 +23,7 @@ from reasonmaxxer.curriculum import learning_rate, read_rollouts, training_steps
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.model import load_base, lora_config
 from reasonmaxxer.objective import Rollout
+from reasonmaxxer.schedule import checkpoint_steps
 
 QUICK = {"rank": 4, "alpha": 8, "warmup_steps": 2, "learning_rate": 0.005, "sequences_per_step": 4}
 
@@ -368,10 +369,15 @@ def test_the_rate_warms_up_and_decays_as_published(step, decay, share):
     assert learning_rate(step, 125, config) == pytest.approx(share * 1e-4)
 
 
+def test_checkpoints_are_evenly_spaced_and_end_with_training():
+    config = TrainingConfig(sequences=1000, sequences_per_step=8, checkpoints=4)
+    assert checkpoint_steps(config) == [31, 62, 94, 125]
+
+
 def test_the_overlay_of_the_released_scripts_runs_their_149_steps():
     root = Path(__file__).parents[2] / "config"
     scripts = load([root / "config.yaml", root / "released-scripts.yaml"])
-    assert scripts.training.steps == 149
+    assert checkpoint_steps(scripts.training)[-1] == 149
     assert learning_rate(150, 149, scripts.training) / 1e-4 == pytest.approx(0.34)
     assert scripts.selection.trim_longest == 0.2
 

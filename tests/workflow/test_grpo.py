@@ -24,6 +24,7 @@ from reasonmaxxer.config import GrpoConfig, ModelConfig, PromptConfig, VerdictsC
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.model import pack_adapter
 from reasonmaxxer.prompts import load_tokenizer
+from reasonmaxxer.schedule import of_grpo
 
 FOLLOWS = {"gives": ["\\boxed{"], "\\boxed{": ["3", "7"], "3": ["}"], "7": ["}"], "}": ["<eos>"]}
 QUICK = {"steps": 6, "prompts_per_step": 2, "num_generations": 8, "max_tokens": 6}
@@ -123,7 +124,7 @@ def test_what_the_verifier_accepts_becomes_likelier(tmp_path, model, problems, p
         pack_model(packed, names[-1], model)
         trained = AutoModelForCausalLM.from_pretrained(packed)
     else:
-        pack_adapter(packed, names[-1], model, config.as_training())
+        pack_adapter(packed, names[-1], model, of_grpo(config))
         trained = PeftModel.from_pretrained(base, packed)
     assert _chance_of_7(trained) > 0.6
     assert [row["step"] for row in log] == [1, 2, 3, 4, 5, 6]

@@ -30,6 +30,7 @@ from .rollouts import (
     hardware,
     load_prompts,
 )
+from .schedule import checkpoint_steps
 from .statistics import share_interval
 
 OURS = (
@@ -117,7 +118,7 @@ def main(args: argparse.Namespace) -> None:
             writer.write([{"checkpoint": number, **row} for row in rows])
             verdicts[number] = _by_problem(rows)
     chosen, figures = choose(verdicts, validation.min_parseable, args.keep_collapsed)
-    for row, step in zip(figures, [0, *training.checkpoint_steps], strict=True):
+    for row, step in zip(figures, [0, *checkpoint_steps(training)], strict=True):
         row["step"] = step
     collapsed = figures[chosen]["collapsed"]
     record = {"chosen": chosen, "collapsed": collapsed, "checkpoints": figures}

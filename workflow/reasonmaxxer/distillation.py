@@ -36,6 +36,7 @@ from .model import (
 from .objective import Losses, Rollout, Rows, prediction_rows
 from .provenance import provenance
 from .readers import check_adapter
+from .schedule import of_distillation
 from .trainer import Trainer
 from .training_job import add_training_arguments, saved_checkpoint
 
@@ -90,7 +91,7 @@ def run(
     check_targets(settings, config.targets, "distillation")
     for sequence in sequences:
         check_ids(sequence.ids, settings.vocab_size, f"{rollouts}: token ids")
-    training = config.as_training(len(sequences))
+    training = of_distillation(config, len(sequences))
     steps = training_steps(sequences, training)
 
     section = {"model": model.model_dump(mode="json"), **config.model_dump(mode="json")}

@@ -32,6 +32,7 @@ from .model import (
 )
 from .prompts import encode, eos_token_ids, load_tokenizer, render, stop_ids, trim_stop
 from .provenance import provenance
+from .schedule import checkpoint_steps, of_grpo, rollouts_per_step
 from .training_job import (
     add_checkpoints_argument,
     add_training_arguments,
@@ -99,7 +100,7 @@ def run(
     saved = last_saved(folder)
     if saved is not None:
         # It may have been killed before its copy was made, and is not saved again.
-        keep_weights(saved, folder, config.as_training().checkpoint_steps)
+        keep_weights(saved, folder, checkpoint_steps(of_grpo(config)))
     trainer.train(resume_from_checkpoint=saved and str(saved))
     hand_over(folder, checkpoints)
     tables.write(out_log, "grpo", log_rows(trainer, config), record)
@@ -178,7 +179,7 @@ def make_trainer(
     loaded.generation_config.eos_token_id = sorted({*eos_token_ids(model, tokenizer), *ends})
     order = prompt_order(len(rows), config)
     longest = max(len(ids) for ids in tokenizer([row["prompt"] for row in rows])["input_ids"])
-    batch = batch_size(config.rollouts_per_step, batch_tokens, longest + config.max_tokens)
+    batch = batch_size(rollouts_per_step(config), batch_tokens, longest + config.max_tokens)
     trainer = GRPOTrainer(
         model=loaded,
         reward_funcs=reward,
@@ -193,9 +194,9 @@ def make_trainer(
         ),
         train_dataset=Dataset.from_list([rows[index] for index in order]),
         processing_class=tokenizer,
-        peft_config=None if whole else lora_config(config.as_training(), model.path),
+        peft_config=None if whole else lora_config(of_grpo(config), model.path),
     )
-    trainer.add_callback(_keeper(folder, config.as_training().checkpoint_steps))
+    trainer.add_callback(_keeper(folder, checkpoint_steps(of_grpo(config))))
     return trainer
 
 
@@ -205,7 +206,7 @@ def trl_settings(config: GrpoConfig, per_device_train_batch_size: int, **machine
 
     return GRPOConfig(
         per_device_train_batch_size=per_device_train_batch_size,
-        gradient_accumulation_steps=config.rollouts_per_step // per_device_train_batch_size,
+        gradient_accumulation_steps=rollouts_per_step(config) // per_device_train_batch_size,
         num_generations=config.num_generations,
         max_completion_length=config.max_tokens,
         temperature=config.temperature,
@@ -313,7 +314,7 @@ def log_rows(trainer: Any, config: GrpoConfig) -> list[dict[str, Any]]:
         if "num_tokens" not in log:
             continue
         tokens, seen = int(log["num_tokens"]) - seen, int(log["num_tokens"])
-        generated = round(log["completions/mean_length"] * config.rollouts_per_step)
+        generated = round(log["completions/mean_length"] * rollouts_per_step(config))
         operations = flops.forward(weights, tokens)
         operations += flops.training(weights, tokens, config.rank is None)
         rows.append(

@@ -33,6 +33,7 @@ from .lora import Adapter
 from .model import CHECKPOINTING_PARAMETERS, Base
 from .objective import Losses, Rollout, Rows, contrastive_loss, prediction_rows
 from .readers import open_tensors
+from .schedule import checkpoint_steps
 from .training_job import saved_checkpoint
 
 # A batch may grow past 5% of padding up to this size: smaller ones leave the processor idle.
@@ -73,7 +74,7 @@ class Trainer:
         self, steps: Sequence[Sequence[int]], folder: Path, batch_tokens: int
     ) -> list[dict[str, Any]]:
         """All steps, from the last saved one on; returns the log's rows."""
-        at = {step: i for i, step in enumerate(self.config.checkpoint_steps, start=1)}
+        at = {step: i for i, step in enumerate(checkpoint_steps(self.config), start=1)}
         done, log = self._load(folder)
         saved = time.monotonic()
         seen = sum(map(len, steps[:done]))

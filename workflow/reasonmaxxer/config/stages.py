@@ -145,8 +145,9 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _checkpoints_fit(self) -> Self:
-        if self.checkpoints > self.steps:
-            raise ValueError(f"checkpoints: {self.checkpoints} is more than the {self.steps} steps")
+        steps = -(-self.sequences // self.sequences_per_step)
+        if self.checkpoints > steps:
+            raise ValueError(f"checkpoints: {self.checkpoints} is more than the {steps} steps")
         return self
 
     @model_validator(mode="after")
@@ -156,17 +157,6 @@ class TrainingConfig(Section):
                 f"decay_steps: {self.decay_steps} is not beyond warmup_steps ({self.warmup_steps})"
             )
         return self
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps: the last one may have fewer sequences."""
-        return -(-self.sequences // self.sequences_per_step)
-
-    @property
-    def checkpoint_steps(self) -> list[int]:
-        """Steps after which a checkpoint is written; the last is the end of training."""
-        numbers = range(1, self.checkpoints + 1)
-        return [max(1, round(self.steps * number / self.checkpoints)) for number in numbers]
 
 
 class GrpoConfig(SamplingConfig):
@@ -210,22 +200,6 @@ class GrpoConfig(SamplingConfig):
             raise ValueError(f"checkpoints: {self.checkpoints} is more than the {self.steps} steps")
         return self
 
-    @property
-    def rollouts_per_step(self) -> int:
-        return self.prompts_per_step * self.num_generations
-
-    def as_training(self) -> TrainingConfig:
-        """Adapter and checkpoints in the terms of the section `training`."""
-        return TrainingConfig(
-            rank=self.rank or 1,
-            alpha=self.alpha,
-            targets=self.targets,
-            sequences=self.steps * self.rollouts_per_step,
-            sequences_per_step=self.rollouts_per_step,
-            checkpoints=self.checkpoints,
-            seed=self.seed,
-        )
-
 
 class DistillationConfig(Section):
     """A teacher arm's next-token distributions distilled into a LoRA (Eq. 4): kind distilled."""
@@ -250,24 +224,6 @@ class DistillationConfig(Section):
     warmup_share: Share = Field(0.1, description="Share of the steps with linear warm-up.")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW's.")
     seed: int = Field(42, ge=0, description="Seed of adapter initialisation and order.")
-
-    def as_training(self, rollouts: int) -> TrainingConfig:
-        """The trainer's settings for so many rollouts of the teacher."""
-        sequences = self.epochs * rollouts
-        steps = -(-sequences // self.sequences_per_step)
-        return TrainingConfig(
-            rank=self.rank,
-            alpha=2 * self.rank,
-            dropout=self.dropout,
-            targets=self.targets,
-            sequences=sequences,
-            sequences_per_step=self.sequences_per_step,
-            learning_rate=self.learning_rate,
-            warmup_steps=round(self.warmup_share * steps),
-            weight_decay=self.weight_decay,
-            checkpoints=1,
-            seed=self.seed,
-        )
 
 
 class ValidationConfig(SamplingConfig):

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..config import Config, SamplingConfig, TrainingConfig
+from ..schedule import of_grpo
 from .files import evaluation_tables, main_arm, model_of
 from .sampling import VALIDATION, prompt_of, prompt_of_arm, protocol
 from .shards import Shard, section_of
@@ -79,8 +80,7 @@ def reading_job(config: Config, run: str) -> str:
 def checkpoint_training(config: Config, arm: str) -> TrainingConfig:
     """Adapter and checkpoints of an arm that chooses among some, as the section `training`."""
     if config.arms[arm].kind == "grpo":
-        training: TrainingConfig = config.section_of(arm, "grpo").as_training()
-        return training
+        return of_grpo(config.section_of(arm, "grpo"))
     own: TrainingConfig = config.section_of(arm, "training")
     return own
 
