@@ -60,6 +60,15 @@ def test_the_problems_nearest_to_one_half_are_kept():
     assert {row["problem_id"] for row in rows} == {"b"}
 
 
+@pytest.mark.parametrize("samples", [5, 8, 20, 64])
+def test_of_problems_as_near_to_one_half_the_first_in_the_pool_is_kept(samples):
+    for correct in range(1, (samples + 1) // 2):
+        few, many = ([1] * n + [0] * (samples - n) for n in (correct, samples - correct))
+        for pool in ({"a": few, "b": many}, {"a": many, "b": few}):
+            rows, _ = select(_pool(pool), _config(problems=1))
+            assert {row["problem_id"] for row in rows} == {"a"}
+
+
 def test_the_window_is_strict():
     pool = _pool({"a": [1, 0, 0, 0], "b": [1, 1, 0, 0], "c": [1, 1, 1, 0]})
     rows, _ = select(pool, _config(window=(0.25, 0.75)))

@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -95,11 +96,12 @@ def select(
     """
     truncated = sum(rollout.truncated for rollout in scored)
     pool = [r for r in scored if not (config.truncated == "drop" and r.truncated)]
-    rates = pass_rates(pool)
+    rewards = _rewards(pool)
+    rates = {problem: sum(values) / len(values) for problem, values in rewards.items()}
     mixed = [p for p, rate in rates.items() if _is_mixed(rate, config.window)]
     if len(mixed) < config.min_problems:
         raise UserError(_too_few(mixed, rates, config))
-    kept = sorted(mixed, key=lambda problem: abs(rates[problem] - 0.5))[: config.problems]
+    kept = sorted(mixed, key=lambda problem: _from_half(rewards[problem]))[: config.problems]
 
     groups: dict[str, list[Scored]] = {problem: [] for problem in kept}
     for rollout in pool:
@@ -116,12 +118,17 @@ def select(
 # --- problems ---------------------------------------------------------------------------------
 
 
-def pass_rates(rollouts: Iterable[Scored]) -> dict[str, float]:
-    """Share of correct rollouts by problem, problems in their order of appearance."""
+def _rewards(rollouts: Iterable[Scored]) -> dict[str, list[int]]:
+    """Rewards by problem, problems in their order of appearance."""
     rewards: dict[str, list[int]] = {}
     for rollout in rollouts:
         rewards.setdefault(rollout.problem, []).append(rollout.reward)
-    return {problem: sum(values) / len(values) for problem, values in rewards.items()}
+    return rewards
+
+
+def _from_half(rewards: Sequence[int]) -> Fraction:
+    """How far the pass rate is from a half, exactly: to floats 9/20 is nearer than 11/20."""
+    return abs(Fraction(sum(rewards), len(rewards)) - Fraction(1, 2))
 
 
 def _is_mixed(rate: float, window: tuple[float, float]) -> bool:
