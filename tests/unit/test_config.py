@@ -64,6 +64,12 @@ def test_the_minimal_config_is_valid():
         ),
         ({"training": {"learning_rate": 0}}, "training.learning_rate"),
         ({"training": {"checkpoints": 9, "sequences": 8}}, "9 is more than the 1 steps"),
+        # A run that ends within its warm-up never trains at the rate it was given.
+        ({"training": {"sequences": 160}}, "training: warmup_steps: 50 is more than the 20 steps"),
+        (
+            {"grpo": {"steps": 60, "warmup_steps": 61}},
+            "grpo: warmup_steps: 61 is more than the 60 steps",
+        ),
         (
             {"training": {"warmup_steps": 9, "decay_steps": 9}},
             "training: decay_steps: 9 is not beyond warmup_steps (9)",

@@ -27,6 +27,8 @@ from reasonmaxxer.schedule import checkpoint_steps
 
 QUICK = {"rank": 4, "alpha": 8, "warmup_steps": 2, "learning_rate": 0.005, "sequences_per_step": 4}
 
+SHORT = {"sequences": 20, "sequences_per_step": 8, "warmup_steps": 0, "checkpoints": 1}
+
 
 def _selection(path, count=12, seed=0, vocabulary=reference.VOCABULARY, **changes) -> Path:
     rng = np.random.default_rng(seed)
@@ -336,7 +338,7 @@ def _rollouts(count: int, advantages=None) -> list[Rollout]:
 
 
 def test_epochs_repeat_in_new_orders_up_to_the_number_of_sequences():
-    steps = training_steps(_rollouts(10), TrainingConfig(sequences=25, sequences_per_step=8))
+    steps = training_steps(_rollouts(10), TrainingConfig(**SHORT | {"sequences": 25}))
     assert [len(step) for step in steps] == [8, 8, 8, 1]
     order = [i for step in steps for i in step]
     assert sorted(order[:10]) == sorted(order[10:20]) == list(range(10))
@@ -344,18 +346,20 @@ def test_epochs_repeat_in_new_orders_up_to_the_number_of_sequences():
 
 
 def test_of_a_longer_selection_a_random_part_trains():
-    config = TrainingConfig(sequences=20, sequences_per_step=8, checkpoints=1)
+    config = TrainingConfig(**SHORT)
     order = [i for step in training_steps(_rollouts(100), config) for i in step]
     assert len(set(order)) == 20
     assert max(order) > 20
-    other = TrainingConfig(sequences=20, sequences_per_step=8, checkpoints=1, seed=7)
+    other = TrainingConfig(**SHORT, seed=7)
     assert order != [i for step in training_steps(_rollouts(100), other) for i in step]
 
 
 def test_order_by_magnitude_is_that_of_the_released_scripts():
     # |A| x share of decisions: 1/8, 6/8, 1.5/8, 8/8
     rollouts = _rollouts(4, [1.0, -3.0, 0.5, -2.0])
-    config = TrainingConfig(sequences=8, sequences_per_step=4, checkpoints=1, order="magnitude")
+    config = TrainingConfig(
+        sequences=8, sequences_per_step=4, warmup_steps=0, checkpoints=1, order="magnitude"
+    )
     assert training_steps(rollouts, config) == [[3, 1, 2, 0], [3, 1, 2, 0]]
 
 

@@ -124,7 +124,9 @@ class TrainingConfig(Section):
         description="Order of training; magnitude: by |advantage| x share of decisions, falling.",
     )
     learning_rate: Annotated[float, Field(gt=0)] = Field(1e-4, description="Peak of AdamW's rate.")
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(50, description="Linear warm-up.")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+        50, description="Linear warm-up, no longer than the run."
+    )
     decay_steps: Count | None = Field(
         None, description="Step at which the linear decay ends; null: the last step."
     )
@@ -144,10 +146,8 @@ class TrainingConfig(Section):
     seed: int = Field(42, ge=0, description="Seed of adapter initialisation and order.")
 
     @model_validator(mode="after")
-    def _checkpoints_fit(self) -> Self:
-        steps = -(-self.sequences // self.sequences_per_step)
-        if self.checkpoints > steps:
-            raise ValueError(f"checkpoints: {self.checkpoints} is more than the {steps} steps")
+    def _long_enough(self) -> Self:
+        _check_steps(self, -(-self.sequences // self.sequences_per_step))
         return self
 
     @model_validator(mode="after")
@@ -171,7 +171,9 @@ class GrpoConfig(SamplingConfig):
         8, description="Completions of a problem: the group that advantages are taken in."
     )
     learning_rate: Annotated[float, Field(gt=0)] = Field(1e-6, description="AdamW's rate.")
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="Linear warm-up.")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+        0, description="Linear warm-up, no longer than the run."
+    )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's.")
     gradient_clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Most gradient norm.")
     beta: Annotated[float, Field(ge=0)] = Field(
@@ -195,10 +197,15 @@ class GrpoConfig(SamplingConfig):
     )
 
     @model_validator(mode="after")
-    def _checkpoints_fit(self) -> Self:
-        if self.checkpoints > self.steps:
-            raise ValueError(f"checkpoints: {self.checkpoints} is more than the {self.steps} steps")
+    def _long_enough(self) -> Self:
+        _check_steps(self, self.steps)
         return self
+
+
+def _check_steps(section: TrainingConfig | GrpoConfig, steps: int) -> None:
+    for key in ("checkpoints", "warmup_steps"):
+        if getattr(section, key) > steps:
+            raise ValueError(f"{key}: {getattr(section, key)} is more than the {steps} steps")
 
 
 class DistillationConfig(Section):
