@@ -24,6 +24,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.model import load_base, lora_config
 from reasonmaxxer.objective import Rollout
 from reasonmaxxer.schedule import checkpoint_steps
+from reasonmaxxer.trainer import resident_mb
 
 QUICK = {"rank": 4, "alpha": 8, "warmup_steps": 2, "learning_rate": 0.005, "sequences_per_step": 4}
 
@@ -384,6 +385,11 @@ def test_the_overlay_of_the_released_scripts_runs_their_149_steps():
     assert checkpoint_steps(scripts.training)[-1] == 149
     assert learning_rate(150, 149, scripts.training) / 1e-4 == pytest.approx(0.34)
     assert scripts.selection.trim_longest == 0.2
+
+
+@pytest.mark.parametrize(("platform", "maxrss"), [("linux", 3 << 10), ("darwin", 3 << 20)])
+def test_peak_memory_is_in_mebibytes_on_every_system(platform, maxrss):
+    assert resident_mb(maxrss, platform) == 3
 
 
 # --- errors -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import resource
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -202,7 +203,12 @@ def _diverged(row: dict[str, Any], folder: Path, at: dict[int, int]) -> str:
 def _peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return resident_mb(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def resident_mb(maxrss: int, platform: str = sys.platform) -> float:
+    """The kernel's `ru_maxrss` in MiB: it counts kibibytes, on macOS bytes."""
+    return maxrss / (2**20 if platform == "darwin" else 2**10)
 
 
 @dataclass
