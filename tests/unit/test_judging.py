@@ -4,6 +4,10 @@ import pytest
 
 from reasonmaxxer import tables
 from reasonmaxxer.__main__ import main
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.provenance import provenance
+from reasonmaxxer.rollouts import GenerationJob
+from reasonmaxxer.scores import check_protocol, load_scores
 
 PROBLEM = {"problem": "?", "source": "s", "level": None}
 ANSWERS = {"a": "4", "b": "7"}
@@ -84,3 +88,37 @@ def test_a_completion_of_another_runs_problem_is_an_error(stage, tmp_path, monke
     assert "source.parquet: problem_id: 'b' is not in problems.parquet" in said
     assert "snakemake --cores all --force source.parquet" in said
     assert not (tmp_path / "out.parquet").exists()
+
+
+def evaluated(name, samples=(0, 1), **job):
+    """A table made by the command, of completions drawn as the job says."""
+    made_by = provenance("rollouts", GenerationJob(**job).model_dump(mode="json"))
+    rows = [completion(*place) for place in TEXTS if place[1] in samples]
+    tables.write(f"{name}.rollouts.parquet", "rollouts", rows, made_by)
+    problems = [{"problem_id": name, "answer": ANSWERS[name], **PROBLEM} for name in ANSWERS]
+    tables.write("problems.parquet", "problems", problems)
+    files = {"completions": f"{name}.rollouts", "problems": "problems", "out": name}
+    flags = [x for flag, file in files.items() for x in (f"--{flag}", f"{file}.parquet")]
+    main(["evaluation", *flags, "--config", "{}"])
+    return f"{name}.parquet"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("temperature", 1.0), ("top_p", 1.0), ("max_tokens", 8), ("engine", "transformers")],
+)
+def test_samples_drawn_differently_are_never_put_together(tmp_path, monkeypatch, key, value):
+    monkeypatch.chdir(tmp_path)
+    same = load_scores([evaluated("same", seed=7)], "same", "short", samples=2)
+    half, rest = evaluated("half", [0]), evaluated("rest", [1], first_sample=1)
+    base = load_scores([half, rest], "base", "short", samples=2)
+    check_protocol("short", {"base": base, "same": same})
+
+    other = load_scores([evaluated("other", **{key: value})], "other", "short", samples=2)
+    with pytest.raises(
+        UserError, match="'base' and 'other' were evaluated with different settings"
+    ):
+        check_protocol("short", {"base": base, "other": other})
+    rest = evaluated("rest", [1], **{key: value})
+    with pytest.raises(UserError, match="its shards were sampled under different settings"):
+        load_scores([half, rest], "base", "short", samples=2)

@@ -96,9 +96,12 @@ def judge(
 ) -> None:
     """Judge the completions of `table` and write the stage's own table of them.
 
-    `stage` is the module that the provenance names; `into` makes its rows out of judged ones.
+    `stage` is the module that the provenance names, beside how the completions were sampled, which
+    arms are compared by, and how judged; `into` makes its rows out of judged ones.
     """
     config = VerdictsConfig.from_json(args.config)
-    made_by = provenance(stage, config.model_dump(mode="json"), [args.judged, args.problems])
+    sampled = tables.provenance_of(args.judged, table).get("config", {})
+    settings = {**sampled, **config.model_dump(mode="json")}
+    made_by = provenance(stage, settings, [args.judged, args.problems])
     rows = judged_table(args.judged, table, args.problems, config, args.workers, columns)
     tables.write(args.out, stage.rpartition(".")[2], into(rows), made_by)

@@ -103,11 +103,17 @@ def _settings(paths: Sequence[str | Path], where: str) -> dict[str, Any]:
     for path in paths:
         config = tables.provenance_of(path, "evaluation").get("config", {})
         found.append({key: config[key] for key in PROTOCOL if key in config})
-    if any(settings != found[0] for settings in found):
+    together = {key: value for settings in found for key, value in settings.items()}
+    if not all(_alike(settings, together) for settings in found):
         raise UserError(
             f"{where}: its shards were sampled under different settings ({found}); {AGAIN}"
         )
-    return found[0]
+    return together
+
+
+def _alike(settings: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether both agree in what both have recorded."""
+    return all(settings[key] == other[key] for key in settings.keys() & other.keys())
 
 
 def check_protocol(benchmark: str, arms: Mapping[str, Scores]) -> None:
@@ -126,7 +132,7 @@ def check_protocol(benchmark: str, arms: Mapping[str, Scores]) -> None:
                     ("problems", first.problem_ids == other.problem_ids),
                     ("samples", first.samples == other.samples),
                     ("prompts", other.own_prompt or first.prompts == other.prompts),
-                    ("settings", first.settings == other.settings),
+                    ("settings", _alike(first.settings, other.settings)),
                 )
                 if not same
             ),
