@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import os
 import sys
 
 from .errors import UserError
@@ -65,6 +66,10 @@ The workflow itself is run by Snakemake:  snakemake --cores all results/report.h
 
 def main(argv: list[str] | None = None) -> None:
     """Run one command; a user's error is printed without traceback, status 2."""
+    # Whether there is a GPU PyTorch then asks the driver's library instead of CUDA itself: a
+    # process that has asked CUDA cannot fork, which is how vLLM starts its own (and how these
+    # keep the job's GPU locked). vLLM sets it too, but only when it is imported: after we ask.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="reasonmaxxer",
