@@ -1,7 +1,8 @@
 """A whole run through profiles/slurm on a real Slurm of one node, started and stopped here.
 
 Needs root, and Debian's packages slurm-wlm and munge (install.sh). The node's two GPUs are empty
-devices: what is asked of Slurm and what it hands out are real, what runs on them is the CPU.
+devices: what is asked of Slurm and what it hands out are real, what runs on them is the CPU. The
+copy of the project is therefore spared the question whether PyTorch can use them.
 """
 
 from __future__ import annotations
@@ -60,6 +61,11 @@ def filled_in(folder: Path) -> None:
         "latency-wait": 5,
     }
     path.write_text(yaml.safe_dump(profile))
+    # Python runs a module of this name at its start, in the jobs alone: they have the folder on
+    # their path.
+    (folder / "workflow/sitecustomize.py").write_text(
+        "from reasonmaxxer import gpus\ngpus.check_usable = lambda count: None\n"
+    )
     gpu = {"resources": {stage: {"gpu": 1} for stage in STAGES_WITH_GPU}}
     (folder / "gpu.yaml").write_text(yaml.safe_dump(gpu))
 

@@ -1,6 +1,7 @@
 """GPUs of one machine: jobs that run at the same time, real processes, never on the same GPU.
 
-No GPU is needed: what is tested is who is told to use which.
+No GPU is needed: what is tested is who is told to use which. What PyTorch sees of a GPU is told by
+a module in its place.
 """
 
 from __future__ import annotations
@@ -22,11 +23,31 @@ began = time.monotonic()
 time.sleep(float(sys.argv[1]))
 print(os.environ.get("CUDA_VISIBLE_DEVICES"), began, time.monotonic())
 """
+# A CUDA build of PyTorch that sees what it is shown, or what a test says.
+PYTORCH = """
+import os
+class version:
+    cuda = "13.0"
+class cuda:
+    def init():
+        if "ERROR" in os.environ:
+            raise RuntimeError(os.environ["ERROR"])
+    def device_count():
+        return int(os.environ.get("SEEN") or len(os.environ["CUDA_VISIBLE_DEVICES"].split(",")))
+"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def pytorch(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pytorch")
+    (folder / "torch.py").write_text(PYTORCH)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{folder}:{ROOT / 'workflow'}")
+        yield
 
 
 def start(pool: Path | None, visible: str | None, count: int, seconds: float):
     environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
-    environment["PYTHONPATH"] = str(ROOT / "workflow")
     environment["REASONMAXXER_GPU_POOL"] = str(pool or "")
     if visible is not None:
         environment["CUDA_VISIBLE_DEVICES"] = visible
@@ -83,8 +104,8 @@ def test_a_killed_job_gives_its_gpu_back(tmp_path):
 
 @pytest.mark.parametrize(("pool", "count"), [(False, 2), (True, 0)])
 def test_what_a_scheduler_gave_is_left_alone_and_so_is_a_job_without_gpus(tmp_path, pool, count):
-    gpus, _, _ = finished(start(tmp_path if pool else None, "5", count, 0))
-    assert gpus == ["5"]
+    gpus, _, _ = finished(start(tmp_path if pool else None, "5,7", count, 0))
+    assert gpus == ["5", "7"]
 
 
 def test_a_job_that_asks_for_more_than_there_is_says_so(tmp_path):
@@ -93,3 +114,32 @@ def test_a_job_that_asks_for_more_than_there_is_says_so(tmp_path):
     assert job.returncode == 2
     assert "asks for 2 GPUs, this machine offers 1" in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("seen", "message"),
+    [
+        (
+            {"ERROR": "The NVIDIA driver on your system is too old (found version 12040).\nMore"},
+            "PyTorch (CUDA 13.0) can use none: The NVIDIA driver on your system is too old (found "
+            "version 12040); is the driver (nvidia-smi) too old for it?",
+        ),
+        ({"SEEN": "1"}, "asks for 2 GPUs, PyTorch sees 1 (CUDA_VISIBLE_DEVICES=0,1)"),
+    ],
+)
+def test_gpus_that_pytorch_cannot_use_stop_the_job(tmp_path, monkeypatch, seen, message):
+    for name, value in seen.items():
+        monkeypatch.setenv(name, value)
+    job = start(tmp_path, "0,1", 2, 0)
+    out, error = job.communicate(timeout=60)
+    assert (job.returncode, out) == (2, "")
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_a_job_for_a_gpu_does_not_run_in_the_cpu_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "workflow"))
+    job = start(None, "0", 1, 0)  # a scheduler gave it the GPU
+    out, error = job.communicate(timeout=60)
+    assert (job.returncode, out) == (2, "")
+    assert "make env LOCK=envs/cuda.txt" in error

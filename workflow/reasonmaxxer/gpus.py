@@ -36,10 +36,39 @@ def main(args: argparse.Namespace) -> None:
     pool = os.environ.get(POOL)
     if args.count and pool:
         os.environ[VISIBLE] = ",".join(claim(args.count, slots(), Path(pool)))
+    if args.count:
+        check_usable(args.count)
     try:
         os.execvp(args.command[0], args.command)
     except OSError as error:
         raise UserError(f"{args.command[0]}: {error.strerror}") from error
+
+
+def check_usable(count: int) -> None:
+    """Raise `UserError` where PyTorch cannot use `count` GPUs: it would take the CPU instead.
+
+    Asks CUDA itself, which leaves nothing behind in the command that this process becomes.
+    """
+    import torch
+
+    if torch.version.cuda is None:
+        raise UserError(
+            f"the job asks for {count} GPUs, and this PyTorch knows none: it is that of the CPU "
+            "environment; make that for GPUs: make env LOCK=envs/cuda.txt"
+        )
+    try:
+        torch.cuda.init()
+        seen = torch.cuda.device_count()
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"the job asks for {count} GPUs, and PyTorch (CUDA {torch.version.cuda}) can use none: "
+            f"{str(error).splitlines()[0].rstrip('.')}; is the driver (nvidia-smi) too old for it?"
+        ) from error
+    if seen < count:
+        raise UserError(
+            f"the job asks for {count} GPUs, PyTorch sees {seen} "
+            f"({VISIBLE}={os.environ.get(VISIBLE)})"
+        )
 
 
 def default_pool() -> Path:
