@@ -83,9 +83,12 @@ def test_jobs_at_the_same_time_never_share_a_gpu(tmp_path):
 
 
 def test_a_gpu_named_twice_may_have_two_jobs_and_a_job_gets_two_different_ones(tmp_path):
-    # Three jobs fill the four places; long enough that slow starts cannot keep them apart.
-    started = [start(tmp_path, "0,0,1,1", n, 4) for n in (2, 1, 1)]
-    jobs = [finished(job) for job in started]
+    # Three jobs fill the four places, the one for two GPUs first; long enough that slow starts
+    # cannot keep them apart.
+    first = start(tmp_path, "0,0,1,1", 2, 4)
+    while not list(tmp_path.glob("1.*")):
+        time.sleep(0.05)
+    jobs = [finished(job) for job in [first, *(start(tmp_path, "0,0,1,1", 1, 4) for _ in "ab")]]
     assert all(len(set(gpus)) == len(gpus) for gpus, _, _ in jobs)
     assert {most_at_once(jobs, gpu) for gpu in "01"} == {2}
 
@@ -102,10 +105,17 @@ def test_a_killed_job_gives_its_gpu_back(tmp_path):
     assert finished(second)[0] == ["0"]
 
 
-@pytest.mark.parametrize(("pool", "count"), [(False, 2), (True, 0)])
-def test_what_a_scheduler_gave_is_left_alone_and_so_is_a_job_without_gpus(tmp_path, pool, count):
-    gpus, _, _ = finished(start(tmp_path if pool else None, "5,7", count, 0))
+@pytest.mark.parametrize("count", [0, 2])
+def test_what_a_scheduler_gave_is_left_alone(count):
+    gpus, _, _ = finished(start(None, "5,7", count, 0))
     assert gpus == ["5", "7"]
+
+
+@pytest.mark.parametrize("visible", ["5,7", None])
+def test_a_job_without_gpus_sees_none_of_the_pools(tmp_path, visible):
+    job = start(tmp_path, visible, 0, 0)
+    assert job.communicate(timeout=60)[0].startswith(" ")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_job_that_asks_for_more_than_there_is_says_so(tmp_path):

@@ -59,3 +59,17 @@ def test_a_machine_without_a_gpu_cannot_run_the_preset(run, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(UserError, match=r"resources\.generation\.gpu: 1 GPUs are asked for"):
         machine.check(run, SHAPES[PRESET][0])
+
+
+@pytest.mark.parametrize(("installed", "fits"), [("0.32.0", False), ("0.32.0+cpu", True)])
+def test_a_vllm_for_gpus_is_not_asked_to_run_on_the_cpu(tmp_path, monkeypatch, installed, fits):
+    package = tmp_path / f"vllm-{installed}.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {installed}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    run = config.load([ROOT / "config" / "test.yaml"])
+    if fits:
+        assert machine.check(run, None) == []
+    else:
+        with pytest.raises(UserError, match=r"^resources\.generation\.gpu: 0, but the vLLM .* CPUs"):
+            machine.check(run, None)

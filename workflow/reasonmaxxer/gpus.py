@@ -34,8 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     pool = os.environ.get(POOL)
-    if args.count and pool:
-        os.environ[VISIBLE] = ",".join(claim(args.count, slots(), Path(pool)))
+    if pool:
+        # A job that asks for none must see none: what it found would be another job's.
+        mine = claim(args.count, slots(), Path(pool)) if args.count else []
+        os.environ[VISIBLE] = ",".join(mine)
     if args.count:
         check_usable(args.count)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from . import gpus
@@ -28,7 +29,7 @@ def check(config: Config, shape: Shape | None) -> list[str]:
     Raises:
         UserError: a line for each thing that this machine does not have.
     """
-    missing = [*_gpus(config), *_memory(config)]
+    missing = [*_gpus(config), *_engine(config), *_memory(config)]
     scarce: list[str] = []
     if shape is not None:
         missing += _weights(config, shape)
@@ -57,6 +58,19 @@ def _gpus(config: Config) -> Iterator[str]:
                 f"{here} ({gpus.VISIBLE}, or what nvidia-smi lists); set it to 0 to run on the "
                 "CPU, or run on a cluster: --workflow-profile profiles/slurm"
             )
+
+
+def _engine(config: Config) -> Iterator[str]:
+    """vLLM's wheel for GPUs runs on nothing else; the one for CPUs is another package."""
+    try:
+        for_gpus = "cpu" not in version("vllm")
+    except PackageNotFoundError:
+        return
+    if for_gpus and config.engine == "vllm" and not config.resources.generation.gpu:
+        yield (
+            "resources.generation.gpu: 0, but the vLLM of this environment runs on a GPU only; set "
+            "it to 1, or make the environment for CPUs: make env LOCK=envs/cpu.txt"
+        )
 
 
 def _memory(config: Config) -> Iterator[str]:
