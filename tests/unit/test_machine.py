@@ -1,6 +1,7 @@
 """What this machine has against what a config asks for."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,23 @@ def run(tmp_path):
     return config.load([ROOT / "config" / f"{PRESET}.yaml", path])
 
 
-def driver(folder, monkeypatch, gigabytes):
-    """A machine whose driver lists one GPU of this size."""
+# nvidia-smi of a machine with the GPUs 0, 1, ...: one word a line, of those behind -i or of all.
+NVIDIA_SMI = """#!{python}
+import sys
+said = {said}
+field, which = sys.argv[1].removeprefix("--query-gpu="), sys.argv[3:]
+numbers = which[1].split(",") if which else said[field]
+print("\\n".join(said[field][number] for number in numbers))
+"""
+
+
+def driver(folder, monkeypatch, *gigabytes, **fields):
+    """A machine whose driver lists GPUs of these sizes (a word stands for itself)."""
+    sizes = [x if isinstance(x, str) else str(round(x * 1e9 / 2**20)) for x in gigabytes]
+    fields = {"index": range(len(sizes)), "memory.total": sizes, **fields}
+    said = {name: {str(i): str(x) for i, x in enumerate(words)} for name, words in fields.items()}
     command = folder / "nvidia-smi"
-    mib = round(gigabytes * 1e9 / 2**20)
-    command.write_text(f'#!/bin/sh\ncase "$1" in *index*) echo 0;; *) echo {mib};; esac\n')
+    command.write_text(NVIDIA_SMI.format(python=sys.executable, said=said))
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -53,6 +66,21 @@ def test_a_gpu_of_less_than_half_the_estimate_is_an_error(run, tmp_path, monkeyp
     driver(tmp_path, monkeypatch, 0.4 * estimate(run, shape).generation_gb)
     with pytest.raises(UserError, match=r"resources.generation: GPU memory: .* larger GPUs"):
         machine.check(run, shape)
+
+
+def test_gpus_that_the_run_may_not_use_do_not_count(run, tmp_path, monkeypatch):
+    shape = SHAPES[PRESET][0]
+    driver(tmp_path, monkeypatch, 4, 80, 40)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2,1")
+    assert machine.check(run, shape) == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    with pytest.raises(UserError, match="GPU memory: 4.0 GB here"):
+        machine.check(run, shape)
+
+
+def test_a_gpu_whose_memory_the_driver_does_not_know_is_taken(run, tmp_path, monkeypatch):
+    driver(tmp_path, monkeypatch, "[N/A]", "[Not Supported]")
+    assert machine.check(run, SHAPES[PRESET][0]) == []
 
 
 def test_a_machine_without_a_gpu_cannot_run_the_preset(run, monkeypatch):

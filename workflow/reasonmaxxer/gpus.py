@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -90,17 +91,25 @@ def slots() -> list[str]:
 
 
 def memory_gb() -> list[float]:
-    """Memory of each GPU that the driver names."""
-    return [float(mib) * 2**20 / 1e9 for mib in _driver("memory.total")]
+    """Memory of the pool's GPUs, of those where the driver says it."""
+    return [mib * 2**20 / 1e9 for mib in _numbers("memory.total")]
 
 
-def _driver(field: str) -> list[str]:
-    """What the driver says of each GPU; nothing where there is no driver."""
-    command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits"]
+def _numbers(field: str) -> list[float]:
+    """What the driver says of the pool's GPUs, without `[N/A]` and the like."""
+    pool = ",".join(dict.fromkeys(slots()))
+    said = _driver(field, "-i", pool) if pool else []
+    return [float(word) for word in said if re.fullmatch(r"[\d.]+", word)]
+
+
+def _driver(field: str, *which: str) -> list[str]:
+    """What the driver says of each GPU; nothing where there is no driver, or no such GPU."""
+    command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits", *which]
     try:
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return []
+    return [line.strip() for line in said.splitlines()]
 
 
 def claim(count: int, slots: Sequence[str], folder: Path) -> list[str]:
