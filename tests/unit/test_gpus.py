@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.gpus import claim
+
 ROOT = Path(__file__).parents[2]
 # A job that writes when it began and ended and what it was given.
 JOB = """
@@ -153,3 +156,22 @@ def test_a_job_for_a_gpu_does_not_run_in_the_cpu_environment(tmp_path, monkeypat
     out, error = job.communicate(timeout=60)
     assert (job.returncode, out) == (2, "")
     assert "make env LOCK=envs/cuda.txt" in error
+
+
+def test_the_locks_lie_in_a_folder_of_the_users_own(tmp_path):
+    assert finished(start(tmp_path / "pool", "0", 1, 0))[0] == ["0"]
+    assert (tmp_path / "pool").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(tmp_path / "pool")
+    job = start(tmp_path / "link", "0", 1, 0)
+    out, error = job.communicate(timeout=60)
+    assert (job.returncode, out) == (2, "")
+    assert "link: the folder of the GPUs' locks is a link or another user's" in error
+
+
+def test_a_folder_of_another_user_is_not_used(tmp_path, monkeypatch):
+    folder = tmp_path / "pool"
+    folder.mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(UserError, match="pool: the folder of the GPUs' locks is a link or another"):
+        claim(1, ["0"], folder)
+    assert list(folder.iterdir()) == []

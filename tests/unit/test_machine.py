@@ -74,7 +74,7 @@ def test_gpus_that_the_run_may_not_use_do_not_count(run, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2,1")
     assert machine.check(run, shape) == []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
-    with pytest.raises(UserError, match="GPU memory: 4.0 GB here"):
+    with pytest.raises(UserError, match=r"GPU memory: 4\.0 GB here"):
         machine.check(run, shape)
 
 
@@ -99,5 +99,5 @@ def test_a_vllm_for_gpus_is_not_asked_to_run_on_the_cpu(tmp_path, monkeypatch, i
     if fits:
         assert machine.check(run, None) == []
     else:
-        with pytest.raises(UserError, match=r"^resources\.generation\.gpu: 0, but the vLLM .* CPUs"):
+        with pytest.raises(UserError, match=r"^resources\.generation\.gpu: 0, .* for CPUs"):
             machine.check(run, None)

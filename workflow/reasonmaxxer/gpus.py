@@ -11,6 +11,7 @@ import argparse
 import fcntl
 import os
 import re
+import stat
 import subprocess
 import sys
 import tempfile
@@ -122,7 +123,7 @@ def claim(count: int, slots: Sequence[str], folder: Path) -> list[str]:
             f"the job asks for {count} GPUs, this machine offers {len(set(slots))} "
             f"({VISIBLE} or nvidia-smi); lower resources.*.gpu in the config"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_own(folder)
     # One job at a time collects: two that held a part each would wait for one another for ever.
     with (folder / "door").open("w") as door:
         fcntl.flock(door, fcntl.LOCK_EX)
@@ -134,6 +135,17 @@ def claim(count: int, slots: Sequence[str], folder: Path) -> list[str]:
             time.sleep(SECONDS_BETWEEN_LOOKS)
             _take(count, slots, folder, held)
     return sorted(held, key=slots.index)
+
+
+def _make_own(folder: Path) -> None:
+    """Make the folder of the locks. Its name can be guessed, and anybody may write to /tmp."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise UserError(
+            f"{folder}: the folder of the GPUs' locks is a link or another user's; remove it, or "
+            "set TMPDIR to a folder of your own"
+        )
 
 
 def _take(count: int, slots: Sequence[str], folder: Path, held: list[str]) -> None:
