@@ -19,11 +19,18 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.gpus import claim
 
 ROOT = Path(__file__).parents[2]
-# A job that writes when it began and ended and what it was given.
+# A job that writes when it began and ended and what it was given; it takes some seconds, or says
+# that it has begun and goes on once a file is there.
 JOB = """
-import os, sys, time
+import os, pathlib, sys, time
 began = time.monotonic()
-time.sleep(float(sys.argv[1]))
+until = pathlib.Path(sys.argv[1])
+if until.is_absolute():
+    until.with_name(f"began-{os.getpid()}").touch()
+    while not until.exists():
+        time.sleep(0.05)
+else:
+    time.sleep(float(sys.argv[1]))
 print(os.environ.get("CUDA_VISIBLE_DEVICES"), began, time.monotonic())
 """
 # A CUDA build of PyTorch that sees what it is shown, or what a test says.
@@ -49,14 +56,14 @@ def pytorch(tmp_path_factory):
         yield
 
 
-def start(pool: Path | None, visible: str | None, count: int, seconds: float):
+def start(pool: Path | None, visible: str | None, count: int, until: float | Path):
     environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
     environment["REASONMAXXER_GPU_POOL"] = str(pool or "")
     if visible is not None:
         environment["CUDA_VISIBLE_DEVICES"] = visible
     command = [sys.executable, "-m", "reasonmaxxer", "gpus", str(count)]
     return subprocess.Popen(
-        [*command, sys.executable, "-c", JOB, str(seconds)],
+        [*command, sys.executable, "-c", JOB, str(until)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -86,12 +93,15 @@ def test_jobs_at_the_same_time_never_share_a_gpu(tmp_path):
 
 
 def test_a_gpu_named_twice_may_have_two_jobs_and_a_job_gets_two_different_ones(tmp_path):
-    # Three jobs fill the four places, the one for two GPUs first; long enough that slow starts
-    # cannot keep them apart.
-    first = start(tmp_path, "0,0,1,1", 2, 4)
-    while not list(tmp_path.glob("1.*")):
-        time.sleep(0.05)
-    jobs = [finished(job) for job in [first, *(start(tmp_path, "0,0,1,1", 1, 4) for _ in "ab")]]
+    # Three jobs fill the four places, the one for two GPUs first.
+    go = tmp_path / "go"
+    started = []
+    for count in (2, 1, 1):
+        started.append(start(tmp_path / "pool", "0,0,1,1", count, go))
+        while len(list(tmp_path.glob("began-*"))) < len(started):
+            time.sleep(0.05)
+    go.touch()
+    jobs = [finished(job) for job in started]
     assert all(len(set(gpus)) == len(gpus) for gpus, _, _ in jobs)
     assert {most_at_once(jobs, gpu) for gpu in "01"} == {2}
 
