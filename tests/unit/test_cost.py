@@ -17,7 +17,7 @@ import synthetic
 from reasonmaxxer import tables
 from reasonmaxxer.arms import is_rl
 from reasonmaxxer.claims import arm_figures
-from reasonmaxxer.cost import Pool, computing_parameters, cost_ratio, cost_rows, pool_tokens
+from reasonmaxxer.cost import Pool, base_weights, cost_ratio, cost_rows, pool_tokens
 from reasonmaxxer.metrics import compute
 from reasonmaxxer.report.timings import Job
 
@@ -150,7 +150,7 @@ def test_training_that_was_killed_counts_all_its_steps(manifest):
 def test_tokens_and_operations_are_those_of_the_tables(manifest):
     # Untied embeddings of 20 x 8 are looked up, not multiplied with.
     weights = 20 * 8 + 4 * 8 * 8 + 3 * 8 * 12 + 3 * 8
-    assert computing_parameters(manifest) == weights
+    assert base_weights(manifest) == weights
     rollouts = list(tables.rows(manifest["rollouts"][0], "rollouts"))
     generated = sum(len(row["token_ids"]) for row in rollouts)
     prompts = [len(row["prompt_token_ids"]) for row in rollouts]

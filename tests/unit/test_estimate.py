@@ -47,16 +47,21 @@ def test_the_shape_of_a_model_is_read_from_its_config():
     sizes = {"hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 96, "vocab_size": 50}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
     for kind, dim in ((LlamaConfig, 16), (Qwen2Config, 16), (Qwen3Config, 32)):
-        settings = kind(**sizes, **heads, head_dim=dim, tie_word_embeddings=True)
-        assert Shape.of(settings).parameters == _counted(settings)
+        for tied in (True, False):
+            settings = kind(**sizes, **heads, head_dim=dim, tie_word_embeddings=tied)
+            shape, model = Shape.of(settings), _empty(settings)
+            assert shape.parameters == model.num_parameters()
+            # An untied table of embeddings is looked up; a tied one is the head as well.
+            looked_up = 0 if tied else model.get_input_embeddings().weight.numel()
+            assert shape.computing_parameters == model.num_parameters() - looked_up
 
 
-def _counted(settings):
+def _empty(settings):
     import torch
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(settings).num_parameters()
+        return AutoModelForCausalLM.from_config(settings)
 
 
 def test_the_estimate_grows_with_samples_and_completions():

@@ -28,9 +28,3 @@ def plan_batches(lengths: Sequence[int], batch_tokens: int, min_tokens: int = 0)
         batches.append([index])
         tokens = lengths[index]
     return batches
-
-
-def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
-    """Share of the computed positions that are padding."""
-    area = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
-    return 1 - sum(lengths) / area if area else 0.0

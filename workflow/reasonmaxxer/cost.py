@@ -42,7 +42,7 @@ def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[R
     """
     arms = manifest["arms"]
     yardstick = arms[rl] if rl is not None and arms[rl].get("grpo") else None
-    weights = computing_parameters(manifest)
+    weights = base_weights(manifest)
     kept = bool(manifest["config"].get("entropies", {}).get("keep_states"))
     pools: dict[tuple[str, ...], Pool] = {}
     timed = {(job.rule, job.name): job.seconds for job in jobs}
@@ -223,7 +223,7 @@ def _seconds_to_match(rl: Mapping[str, Any], arm: Mapping[str, Any]) -> float | 
     return float(sum(seconds for step, seconds in steps if step <= min(good)))
 
 
-def computing_parameters(manifest: Manifest) -> int | None:
+def base_weights(manifest: Manifest) -> int | None:
     """Weights that a token of the base is multiplied with; None of an unknown architecture."""
     model = manifest["model"]
     given = ModelConfig(path=model["path"], revision=model.get("revision"))
@@ -231,6 +231,4 @@ def computing_parameters(manifest: Manifest) -> int | None:
         shape = Shape.of(model_settings(given.path, given))
     except UserError:
         return None
-    if shape is None:
-        return None
-    return shape.parameters - (0 if shape.tied else shape.vocabulary * shape.hidden)
+    return None if shape is None else shape.computing_parameters

@@ -33,6 +33,7 @@ from .model import (
 from .prompts import encode, eos_token_ids, load_tokenizer, render, stop_ids, trim_stop
 from .provenance import provenance
 from .schedule import checkpoint_steps, of_grpo, rollouts_per_step
+from .shape import Shape
 from .training_job import (
     add_checkpoints_argument,
     add_training_arguments,
@@ -307,16 +308,14 @@ def _whole(path: Path) -> bool:
 
 
 def log_rows(trainer: Any, config: GrpoConfig) -> list[dict[str, Any]]:
-    """The log's rows, with each step's tokens, seconds and operations."""
-    weights = computing_parameters(trainer.model)
+    """The log's rows, with each step's tokens, seconds and, of a known architecture, operations."""
+    shape = Shape.of(trainer.model.config)
     rows, seen = [], 0
     for log in trainer.state.log_history:
         if "num_tokens" not in log:
             continue
         tokens, seen = int(log["num_tokens"]) - seen, int(log["num_tokens"])
         generated = round(log["completions/mean_length"] * rollouts_per_step(config))
-        operations = flops.forward(weights, tokens)
-        operations += flops.training(weights, tokens, config.rank is None)
         rows.append(
             {
                 "step": log["step"],
@@ -333,15 +332,13 @@ def log_rows(trainer: Any, config: GrpoConfig) -> list[dict[str, Any]]:
                 "generated_tokens": generated,
                 "trained_tokens": tokens,
                 "seconds": log["step_time"],
-                "flops": operations,
+                "flops": None if shape is None else _operations(shape, tokens, config),
             }
         )
     return rows
 
 
-def computing_parameters(model: Any) -> int:
-    """Weights that a token is multiplied with: all but an untied table of input embeddings."""
-    total = sum(p.numel() for name, p in model.named_parameters() if "lora_" not in name)
-    if model.config.tie_word_embeddings:
-        return total
-    return total - model.get_input_embeddings().weight.numel()
+def _operations(shape: Shape, tokens: int, config: GrpoConfig) -> float:
+    """Of sampling a step's tokens and of training on them."""
+    weights = shape.computing_parameters
+    return flops.forward(weights, tokens) + flops.training(weights, tokens, config.rank is None)

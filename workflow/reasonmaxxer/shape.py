@@ -63,6 +63,11 @@ class Shape:
         embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
         return embeddings + self.layers * layer + self.hidden
 
+    @property
+    def computing_parameters(self) -> int:
+        """Weights that a token is multiplied with: all but an untied table of input embeddings."""
+        return self.parameters - (0 if self.tied else self.vocabulary * self.hidden)
+
     def adapter(self, rank: int) -> int:
         """Parameters of a LoRA on q, k, v and o."""
         query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
