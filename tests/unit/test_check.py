@@ -85,6 +85,26 @@ def test_init_writes_a_config_that_passes_its_own_check(written, capsys):
     assert "nothing wrong found" in capsys.readouterr().out
 
 
+def test_a_config_for_a_clusters_gpus_is_written_and_checked_on_a_node_without(
+    model, files, monkeypatch, capsys
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    out = files / "cluster.yaml"
+    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
+    sizes = ["--train", 9, "--validation", 8]
+    command(init, "--model", model, *names, *sizes, "--gpus", 4, "--out", out)
+    said = capsys.readouterr().out
+    assert "nothing wrong found" in said and "machine" not in said
+    run = config.load([out])
+    assert run.model.dtype == "bfloat16"
+    for stage in ("generation", "entropies", "training"):
+        assert getattr(run.resources, stage).gpu == 1
+    command(check, "--configfile", out, "--elsewhere")
+    assert "nothing wrong found" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"resources\.generation\.gpu: 1 GPUs are asked for"):
+        command(check, "--configfile", out)
+
+
 def test_init_takes_a_models_own_chat_template(model, files, tmp_path):
     chatty = tmp_path / "chatty"
     shutil.copytree(model, chatty)

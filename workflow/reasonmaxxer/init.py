@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--train", type=int, default=150, help="problems to train on")
     parser.add_argument("--validation", type=int, default=50, help="problems to choose on")
+    parser.add_argument(
+        "--gpus",
+        type=int,
+        help="GPUs of the machine that it will run on, say a cluster's node; this machine's by "
+        "default",
+    )
     parser.add_argument("--run", help="name of the run; the output file's by default")
     parser.add_argument("--out", required=True, type=Path, help="config file to write")
 
@@ -41,7 +47,7 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(f"--out {args.out}: is there already; name a new file")
     tables.write_text(args.out, text(args))
     print(f"wrote {args.out}; checking it")
-    report(config.load([args.out]))
+    report(config.load([args.out]), elsewhere=args.gpus is not None)
     print(f"run it: snakemake --cores all --configfile {args.out} results/report.html")
 
 
@@ -53,7 +59,7 @@ def text(args: argparse.Namespace) -> str:
     length = min(8192, positions)
     tokens = min(4096, length * 3 // 4)
     pool = _source(args.problems)
-    gpu = _gpus()
+    gpu = (_gpus() if args.gpus is None else args.gpus) > 0
     return TEXT.format(
         run=args.run or re.sub(r"[^a-z0-9._+=-]+", "-", args.out.stem.lower()).strip("-.") or "run",
         model=json.dumps(args.model),
@@ -68,7 +74,7 @@ def text(args: argparse.Namespace) -> str:
             f"  {_name(given)}: {{source: {_flow(_source(given))}}}" for given in args.benchmarks
         ),
         tokens=tokens,
-        gpu=min(1, gpu),
+        resources="{gpu: 1}" if gpu else "{gpu: 0}",
     )
 
 
@@ -170,7 +176,7 @@ arms:
   random-gate: {{title: Random gate, selection: {{gate: random}}}}
 
 resources:
-  generation: {{gpu: {gpu}}}
-  entropies: {{gpu: {gpu}}}
-  training: {{gpu: {gpu}}}
+  generation: {resources}
+  entropies: {resources}
+  training: {resources}
 """
