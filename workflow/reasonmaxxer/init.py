@@ -74,7 +74,7 @@ def text(args: argparse.Namespace) -> str:
             f"  {_name(given)}: {{source: {_flow(_source(given))}}}" for given in args.benchmarks
         ),
         tokens=tokens,
-        resources="{gpu: 1}" if gpu else "{gpu: 0}",
+        resources="{gpu: 1, threads: 4, mem_mb: 15000, runtime: 480}" if gpu else "{gpu: 0}",
     )
 
 
@@ -175,6 +175,7 @@ arms:
   reasonmaxxer: {{title: ReasonMaxxer}}
   random-gate: {{title: Random gate, selection: {{gate: random}}}}
 
+# GPUs, cores, memory (MB) and minutes of a stage's jobs; they change no result.
 resources:
   generation: {resources}
   entropies: {resources}
