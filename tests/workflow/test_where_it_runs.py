@@ -84,6 +84,15 @@ def test_every_entry_of_a_profile_is_commented_and_its_rules_exist(checkout, pro
     }
 
 
+def test_kubernetes_is_told_whose_gpus_and_where_the_shared_volume_is(checkout):
+    settings = yaml.safe_load((checkout.folder / "profiles/kubernetes/config.yaml").read_text())
+    # Every job has the resource `gpu`, and the plugin refuses one without a manufacturer.
+    assert "gpu_manufacturer=nvidia" in settings["default-resources"]
+    assert settings["default-storage-prefix"] == settings["directory"]
+    (volume,) = settings["kubernetes-persistent-volumes"]
+    assert settings["directory"].startswith(volume.partition(":")[2])
+
+
 def test_every_rule_that_may_use_a_gpu_takes_it_from_the_pool_and_from_the_gpu_partition(checkout):
     text = "\n".join(p.read_text() for p in (checkout.folder / "workflow/rules").glob("*.smk"))
     rules = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S))
