@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+import argparse
+import json
+import tempfile
 
+import pytest
+import reference
+import torch
+from safetensors.torch import save_file
+from test_prompts import byte_tokenizer
+
+from reasonmaxxer import adapter, tables
 from reasonmaxxer.adapter import choose
+from reasonmaxxer.config import ModelConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.lora import Adapter
+from reasonmaxxer.model import load_base
 
 C, W, U, T = "correct", "incorrect", "unparseable", "timeout"
 BASE = [[C, W], [W, W], [W, W], [W, W]]
@@ -53,3 +65,58 @@ def test_when_every_checkpoint_has_collapsed_the_base_is_the_last_good_state():
         r"is the base itself\. Lower training\.learning_rate",
     ):
         choose({0: BASE, 1: [[U, U]] * 4, 2: [[C, U], [C, T], [U, U], [U, U]]}, min_parseable=0.5)
+
+
+TRAINING = TrainingConfig(rank=4, sequences=16, checkpoints=2)
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Choose among two checkpoints of a tiny model by the command; returns the folder made."""
+    tokenizer = byte_tokenizer(chat=None)
+    folder = reference.save_tiny(tmp_path / "model", vocab_size=len(tokenizer))
+    tokenizer.save_pretrained(folder)
+    model = ModelConfig(path=str(folder), dtype="float32", max_length=64)
+    names = [tmp_path / f"checkpoint-{number}.safetensors" for number in (1, 2)]
+    for seed, name in enumerate(names):
+        torch.manual_seed(seed)
+        trained = Adapter(load_base(model.path, model).model, TRAINING)
+        save_file(trained.tensors(), name, metadata={"format": "pt"})
+    problem = {"problem_id": "p", "problem": "1 + 1?", "answer": "2", "source": "s", "level": None}
+    tables.write(tmp_path / "problems.parquet", "problems", [problem])
+    row = {"problem_id": "p", "sample": 0, "seed": 0, "prompt_token_ids": [1], "token_ids": [2]}
+    row |= {"logprobs": [0.0], "finish_reason": "stop", "text": "2", "verdict": "unparseable"}
+    tables.write(tmp_path / "base.parquet", "evaluation", [row])
+    (tmp_path / "template.txt").write_text("{problem}\n")
+
+    def run(arm, *flags):
+        out = tmp_path / "adapters" / arm
+        job = {"engine": "transformers", "max_tokens": 4, "temperature": 0.0}
+        told = {
+            **{"problems": tmp_path / "problems.parquet", "base": tmp_path / "base.parquet"},
+            **{"model-config": model.as_json(), "training": TRAINING.as_json()},
+            **{"prompt": json.dumps({"template": str(tmp_path / "template.txt")})},
+            **{"config": json.dumps(job), "validation": "{}", "verdicts": "{}", "arm": arm},
+            **{"out": out, "table": out / "validation.parquet", "choice": out / "choice.json"},
+        }
+        parser = argparse.ArgumentParser()
+        adapter.add_arguments(parser)
+        given = [text for key, value in told.items() for text in (f"--{key}", str(value))]
+        args = parser.parse_args([*given, "--checkpoints", *map(str, names), *flags])
+        adapter.main(args)
+        return out
+
+    return run
+
+
+def test_checkpoints_are_unpacked_beside_the_result_and_never_in_tmp(
+    command, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no-such-folder"))
+    left = tmp_path / "adapters/ours/checkpoints/7"  # by a run that was killed
+    left.mkdir(parents=True)
+    out = command("ours")
+    assert {path.name for path in out.iterdir()} == {
+        *("adapter_model.safetensors", "adapter_config.json", "README.md"),
+        *("validation.parquet", "choice.json"),
+    }

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import Template
@@ -139,15 +138,31 @@ def _validated(
     answers = reference_answers(args.problems)
     engine = None
     for number, checkpoint in enumerate(args.checkpoints, start=1):
-        with tempfile.TemporaryDirectory() as folder:
-            _pack(Path(folder), checkpoint, model, training, args.whole)
+        with _unpacked(args.out, number) as folder:
+            _pack(folder, checkpoint, model, training, args.whole)
             if engine is None:
-                engine = open_engine(job.engine, model, hardware(args), Path(folder))
+                engine = open_engine(job.engine, model, hardware(args), folder)
             else:
-                engine.use(Path(folder))
+                engine.use(folder)
             handfuls = completions(engine, prompts, job.sampling(prompt))
             rows = [row for handful in handfuls for row in handful]
         yield number, list(judged(rows, answers, verdicts, args.threads))
+
+
+@contextlib.contextmanager
+def _unpacked(out: Path, number: int) -> Iterator[Path]:
+    """A folder for a checkpoint beside the result, where a whole model fits: /tmp may be memory.
+
+    One that a killed run has left is removed. Each has its own name, since an engine that knows
+    a path does not read it again.
+    """
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    folder = out / "checkpoints" / str(number)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(out / "checkpoints")
 
 
 def _by_problem(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
