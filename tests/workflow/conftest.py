@@ -49,7 +49,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy of the project with a finished run of config/test.yaml in it."""
-    made = Project(copy_of_the_project(tmp_path_factory.mktemp("project")))
+    """A copy of the project with a finished run of config/test.yaml in it.
+
+    In a folder whose name has a space in it, as a user's may have.
+    """
+    made = Project(copy_of_the_project(tmp_path_factory.mktemp("the project")))
     made.snakemake("--configfile", "config/test.yaml")
     return made

@@ -43,11 +43,13 @@ GPU_POOL = "" if workflow.remote_exec else gpus.default_pool()
 # Jobs find the package without an installation, and run in the Python that runs Snakemake, unless
 # `--sdm conda` has just activated one of their own.
 OWN_PYTHON = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-PYTHON = "" if OWN_PYTHON else f"PATH={Path(sys.executable).parent}:$PATH"
+PYTHON = (
+    "" if OWN_PYTHON else f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+)
 shell.prefix(
     "set -euo pipefail; "
-    f"export PYTHONPATH={workflow.basedir}/workflow {PYTHON}"
-    f" REASONMAXXER_GPU_POOL={GPU_POOL}; "
+    f"export PYTHONPATH={shlex.quote(f'{workflow.basedir}/workflow')} {PYTHON}"
+    f" REASONMAXXER_GPU_POOL={shlex.quote(str(GPU_POOL))}; "
 )
 
 # For `--sdm conda`; otherwise the environment is the one Snakemake runs in.
