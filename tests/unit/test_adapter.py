@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import tempfile
 
 import pytest
@@ -115,8 +116,19 @@ def test_checkpoints_are_unpacked_beside_the_result_and_never_in_tmp(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no-such-folder"))
     left = tmp_path / "adapters/ours/checkpoints/7"  # by a run that was killed
     left.mkdir(parents=True)
-    out = command("ours")
+    out = command("ours", "--what", "made")
     assert {path.name for path in out.iterdir()} == {
         *("adapter_model.safetensors", "adapter_config.json", "README.md"),
         *("validation.parquet", "choice.json"),
     }
+
+
+def test_a_sweeps_adapter_is_served_by_the_line_on_its_card(command):
+    card = (command("ours+tau=0.6", "--what", "trained so") / "README.md").read_text()
+    assert "(alpha 64.0) on q_proj, k_proj, v_proj, o_proj, trained so." in card
+    (line,) = re.findall(r"vllm serve .*\n.*", card)
+    # vLLM reads name=folder up to the first =, and takes none but certain ranks.
+    name, _, folder = line.split("--lora-modules ")[1].partition("=")
+    assert (name, folder) == ("ours+tau-0.6", "<this folder>")
+    assert "--max-lora-rank 8 " in line
+    assert 'AutoPeftModelForCausalLM.from_pretrained("<this folder>")' in card

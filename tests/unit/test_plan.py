@@ -2,14 +2,17 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from test_config import minimal
 
 from reasonmaxxer import tables
 from reasonmaxxer.arms import lines, sweeps
-from reasonmaxxer.config import load, overlay, validate
+from reasonmaxxer.card import POSITIONS, how
+from reasonmaxxer.config import SelectionConfig, load, overlay, validate
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.footprint import plan as footprint
 from reasonmaxxer.plan.files import arm_weights, model_of, recorded_code, teacher_rollouts
@@ -191,14 +194,45 @@ def test_every_kind_of_arm_is_evaluated_from_its_own_weights():
 def test_a_collapse_stops_the_run_for_its_main_arm_alone():
     arms = {"rl": {"kind": "grpo"}, "kl": {"kind": "grpo", "grpo": {"rank": 8}}, "no-anchor": {}}
     config = config_with(arms=arms, grpo={"max_tokens": 8})
-    grpo = "--keep-collapsed --what 'trained by GRPO with the rewards of the verifier'"
-    options = {arm: choice_options(config, arm) for arm in ("ours", *arms)}
-    assert options == {
-        "ours": "",
-        "no-anchor": "--keep-collapsed",
-        "rl": f"{grpo} --whole",
-        "kl": grpo,
+    options = {arm: shlex.split(choice_options(config, arm)) for arm in ("ours", *arms)}
+    kept = {arm for arm, given in options.items() if "--keep-collapsed" in given}
+    assert kept == {"rl", "kl", "no-anchor"}
+    assert {arm for arm, given in options.items() if "--whole" in given} == {"rl"}
+    assert all(
+        given[given.index("--what") + 1] == how(config, arm) for arm, given in options.items()
+    )
+
+
+def test_a_card_says_how_its_own_arm_came_about():
+    """Controls are no ReasonMaxxer adapters, and must not be published as such."""
+    selections = {
+        "random-gate": {"gate": "random"},
+        "all-tokens": {"gate": "all"},
+        "shuffled": {"advantages": "shuffled"},
+        "positive": {"advantages": "positive"},
     }
+    arms = {arm: {"selection": selection} for arm, selection in selections.items()}
+    arms |= {
+        "no-anchor": {"training": {"anchor_weight": 0}},
+        "rl": {"kind": "grpo"},
+        "kl": {"kind": "distilled", "teacher": "rl"},
+    }
+    config = config_with(arms=arms, grpo={"max_tokens": 8})
+    start = "trained offline by the objective of arXiv 2605.06241 on the base model's own "
+    anchored = "at its high-entropy decision points, the others anchored to the base"
+    assert {arm: how(config, arm) for arm in ("ours", *arms)} == {
+        "ours": f"{start}rollouts {anchored}",
+        "random-gate": f"{start}rollouts at positions drawn at random, "
+        "the others anchored to the base",
+        "all-tokens": f"{start}rollouts at every position",
+        "shuffled": f"{start}rollouts, their advantages shuffled, {anchored}",
+        "positive": f"{start}correct rollouts {anchored}",
+        "no-anchor": f"{start}rollouts at its high-entropy decision points, without an anchor",
+        "rl": "trained by GRPO with the rewards of the verifier",
+        "kl": "distilled from the arm rl (arXiv 2605.06241, Eq. 4)",
+    }
+    gates = get_args(SelectionConfig.model_fields["gate"].annotation)
+    assert set(gates) == set(POSITIONS)
 
 
 def test_an_arm_needs_its_own_jobs_and_those_it_shares():

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import tables
+from .card import usage
 from .config import ModelConfig, PromptConfig, TrainingConfig, ValidationConfig, VerdictsConfig
 from .engine import open_engine
 from .errors import UserError
@@ -32,10 +33,6 @@ from .rollouts import (
 from .schedule import checkpoint_steps
 from .statistics import share_interval
 
-OURS = (
-    "trained offline on the base model's own rollouts at its high-entropy decision points, "
-    "everything else anchored to the base (arXiv 2605.06241)"
-)
 HELP = "choose an arm's checkpoint on the validation problems and pack it for PEFT and vLLM"
 
 
@@ -86,7 +83,7 @@ def _figures(number: int, problems: list[list[str]]) -> dict[str, Any]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_generation_arguments(parser)
     parser.add_argument("--arm", required=True, help="the arm's name, for the model card")
-    parser.add_argument("--what", default=OURS, help="how it was trained, for the model card")
+    parser.add_argument("--what", required=True, help="how it was trained, for the model card")
     parser.add_argument("--checkpoints", required=True, nargs="+", type=Path, help="in order")
     parser.add_argument("--base", required=True, nargs="+", type=Path, help="base on validation")
     parser.add_argument("--training", required=True, help="config section `training`, as JSON")
@@ -214,8 +211,9 @@ Chosen on the validation problems: checkpoint $chosen of $count (step $step).
 |---|---|---|---|
 $rows
 
-Serve it: `$serve`
-""")
+Use it:
+
+$usage""")
 
 
 def _card(
@@ -233,10 +231,6 @@ def _card(
         for row in rows
     ]
     lora = f"LoRA of rank {training.rank} (alpha {training.alpha}) on {', '.join(training.targets)}"
-    serve = (
-        f"vllm serve {model.path} --enable-lora --max-lora-rank {training.rank} "
-        f"--lora-modules {arm}=<this folder>"
-    )
     return _CARD.substitute(
         arm=arm,
         what=what,
@@ -244,7 +238,7 @@ def _card(
         library="transformers" if whole else "peft",
         kind="a model" if whole else "an adapter",
         shape="All parameters" if whole else lora,
-        serve="vllm serve <this folder>" if whole else serve,
+        usage=usage(model, None if whole else training.rank, arm),
         chosen=record["chosen"],
         count=len(rows) - 1,
         step=rows[record["chosen"]]["step"],

@@ -19,7 +19,9 @@ PACKAGE = Path(__file__).parent
 # Modules that check, describe or store, and compute nothing that ends in a result: what they hand
 # on is among the params already (config), or is checked on every read (tables, readers). Without
 # this a new config key or table would rerun every stage there is.
-NEUTRAL = frozenset({"config", "errors", "tables", "readers", "provenance", "codehash", "__init__"})
+NEUTRAL = frozenset(
+    {"card", "config", "errors", "tables", "readers", "provenance", "codehash", "__init__"}
+)
 
 # Imports that are not followed: problems are screened by the verifier, but a better verifier
 # must not make anybody sample again what was paid for.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .config import ModelConfig, PromptConfig
 from .prompts import eos_token_ids, load_tokenizer, stop_ids, trim_stop
-from .readers import ADAPTER_WEIGHTS, check_adapter, is_whole
+from .readers import ADAPTER_WEIGHTS, check_adapter, is_whole, served_rank
 
 if TYPE_CHECKING:
     import torch
@@ -127,11 +127,10 @@ class VllmEngine:
             "pipeline_parallel_size": hardware.pipeline_parallel,
         }
         if max_lora_rank is not None:
-            served = (8, 16, 32, 64, 128, 256, 320, 512)
             options |= {
                 "enable_lora": True,
                 "max_loras": 1,
-                "max_lora_rank": next(rank for rank in served if rank >= max_lora_rank),
+                "max_lora_rank": served_rank(max_lora_rank),
             }
         return options
 

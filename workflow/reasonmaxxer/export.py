@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import config, tables
+from .card import how, usage
 from .config import Config
 from .errors import UserError
 from .readers import check_adapter
@@ -70,20 +71,19 @@ def card(run: Config, arm: str, folder: Path, name: str, merged: bool, licence: 
         for key in ("rollouts", "selection", "training")
     }
     recipe = "\n".join(f"- {key}: `{json.dumps(value)}`" for key, value in sections.items())
-    what = "The model with the adapter merged in" if merged else "A LoRA adapter"
+    what = "A whole model" if merged else "A LoRA adapter"
     return f"""---
 {front}
 ---
 
 # {name}
 
-{what}, trained by ReasonMaxxer's contrastive objective at the decision points of
-{base}: offline, on the base model's own rollouts (arm `{arm}` of run `{run.run}`).
+{what} made from {base}, {how(run, arm)} (arm `{arm}` of run `{run.run}`).
 Licence of the base: {licence}.
 
 ## Use
 
-{_usage(run, arm, name, merged)}
+{usage(run.model, None if merged else run.section_of(arm, "training").rank, name, name)}
 The prompt it was trained with: `{run.prompt.template}`{_instruction(run)}.
 
 ## Data
@@ -97,22 +97,6 @@ The prompt it was trained with: `{run.prompt.template}`{_instruction(run)}.
 ## Figures
 
 {_figures(run, arm, folder)}
-"""
-
-
-def _usage(run: Config, arm: str, name: str, merged: bool) -> str:
-    if merged:
-        return f"""    vllm serve {name}
-
-    from transformers import AutoModelForCausalLM
-    model = AutoModelForCausalLM.from_pretrained("{name}")
-"""
-    revision = f" --revision {run.model.revision}" if run.model.revision else ""
-    return f"""    vllm serve {run.model.path}{revision} --enable-lora \\
-      --max-lora-rank {run.section_of(arm, "training").rank} --lora-modules {name}={name}
-
-    from peft import AutoPeftModelForCausalLM
-    model = AutoPeftModelForCausalLM.from_pretrained("{name}")
 """
 
 

@@ -79,6 +79,11 @@ def check_weights(path: Path, rank: int | None) -> None:
             raise UserError(f"{path}: is of rank {found}, expected {rank}; {remedy(path)}")
 
 
+def served_rank(rank: int) -> int:
+    """The least `max_lora_rank` that vLLM takes for an adapter of this rank."""
+    return next(most for most in (8, 16, 32, 64, 128, 256, 320, 512) if most >= rank)
+
+
 def check_adapter(folder: Path) -> int | None:
     """Rank of the adapter in a folder; None for a whole model.
 

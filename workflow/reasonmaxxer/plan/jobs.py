@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from ..card import how
 from ..config import Config, SamplingConfig, TrainingConfig
 from ..schedule import of_grpo
 from .files import evaluation_tables, main_arm, model_of
@@ -91,8 +93,7 @@ def choice_options(config: Config, arm: str) -> str:
     A run stops where the arm it is about has collapsed; that a control has is worth a page.
     """
     flags = [] if arm in main_arm(config) else ["--keep-collapsed"]
-    if config.arms[arm].kind == "grpo":
-        flags.append("--what 'trained by GRPO with the rewards of the verifier'")
+    flags += ["--what", shlex.quote(how(config, arm))]
     return " ".join([*flags, *(["--whole"] if config.is_whole(arm) else [])])
 
 

@@ -1,0 +1,55 @@
+"""What model cards have in common: how the arm came about, and the lines that use it."""
+
+from __future__ import annotations
+
+from .config import Config, ModelConfig
+from .readers import served_rank
+
+ROLLOUTS = {
+    "group": "the base model's own rollouts",
+    "positive": "the base model's own correct rollouts",
+    "shuffled": "the base model's own rollouts, their advantages shuffled,",
+}
+POSITIONS = {
+    "entropy": "its high-entropy decision points",
+    "entropy-quantile": "its high-entropy decision points",
+    "random": "positions drawn at random",
+    "low-entropy": "low-entropy positions",
+    "first": "the first positions",
+    "last": "the last positions",
+    "all": "every position",
+}
+
+
+def how(config: Config, arm: str) -> str:
+    """How an arm that is made here came about, in words."""
+    if config.arms[arm].kind == "grpo":
+        return "trained by GRPO with the rewards of the verifier"
+    if config.arms[arm].kind == "distilled":
+        return f"distilled from the arm {config.arms[arm].teacher} (arXiv 2605.06241, Eq. 4)"
+    selection, training = (config.section_of(arm, name) for name in ("selection", "training"))
+    anchor = (
+        ", the others anchored to the base" if training.anchor_weight else ", without an anchor"
+    )
+    return (
+        f"trained offline by the objective of arXiv 2605.06241 on {ROLLOUTS[selection.advantages]} "
+        f"at {POSITIONS[selection.gate]}{'' if selection.gate == 'all' else anchor}"
+    )
+
+
+def usage(model: ModelConfig, rank: int | None, name: str, folder: str = "<this folder>") -> str:
+    """Markdown lines that serve and load the folder; `rank` is None for a whole model."""
+    if rank is None:
+        serve, package, loader = f"vllm serve {folder}", "transformers", "AutoModelForCausalLM"
+    else:
+        revision = f" --revision {model.revision}" if model.revision else ""
+        # vLLM takes what stands before the first = for the name.
+        lora = f"--lora-modules {name.replace('=', '-')}={folder}"
+        serve = f"""vllm serve {model.path}{revision} --enable-lora \\
+      --max-lora-rank {served_rank(rank)} {lora}"""
+        package, loader = "peft", "AutoPeftModelForCausalLM"
+    return f"""    {serve}
+
+    from {package} import {loader}
+    model = {loader}.from_pretrained("{folder}")
+"""
