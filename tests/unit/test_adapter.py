@@ -68,7 +68,7 @@ def test_when_every_checkpoint_has_collapsed_the_base_is_the_last_good_state():
         choose({0: BASE, 1: [[U, U]] * 4, 2: [[C, U], [C, T], [U, U], [U, U]]}, min_parseable=0.5)
 
 
-TRAINING = TrainingConfig(rank=4, sequences=16, checkpoints=2)
+TRAINING = TrainingConfig(rank=4, sequences=16, warmup_steps=0, checkpoints=2)
 
 
 @pytest.fixture
@@ -125,7 +125,8 @@ def test_checkpoints_are_unpacked_beside_the_result_and_never_in_tmp(
 
 def test_a_sweeps_adapter_is_served_by_the_line_on_its_card(command):
     card = (command("ours+tau=0.6", "--what", "trained so") / "README.md").read_text()
-    assert "(alpha 64.0) on q_proj, k_proj, v_proj, o_proj, trained so." in card
+    assert "(alpha 64) on q_proj, k_proj, v_proj, o_proj, trained so." in card
+    assert card.startswith("---\nbase_model: ") and "\npipeline_tag: text-generation\n" in card
     (line,) = re.findall(r"vllm serve .*\n.*", card)
     # vLLM reads name=folder up to the first =, and takes none but certain ranks.
     name, _, folder = line.split("--lora-modules ")[1].partition("=")

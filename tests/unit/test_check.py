@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import re
 import shutil
 
 import pytest
@@ -204,6 +205,33 @@ def test_an_exported_adapter_loads_and_its_card_says_what_it_is(trained, model, 
     assert "--max-lora-rank 32" in card
     assert "at its high-entropy decision points, the others anchored to the base" in card
     assert '"share": 0.05' in card
+
+
+def test_adapters_of_every_kind_are_exported_with_the_recipe_that_made_them(trained, tmp_path):
+    written, results, adapter = trained
+    arms = {
+        "rl": {"kind": "grpo"},
+        "rl-lora": {"kind": "grpo", "grpo": {"rank": 8}},
+        "kl": {"kind": "distilled", "teacher": "rl", "distillation": {"rank": 8}},
+    }
+    run = changed(written, arms=arms, grpo={"max_tokens": 64})
+    flags = ["--configfile", run, "--results", results, "--licence", "apache-2.0"]
+    recipes = {"rl-lora": ["grpo"], "kl": ["distillation"]}
+    for arm, sections in recipes.items():
+        shutil.copytree(adapter, adapter.parent / arm)
+        command(export, *flags, "--arm", arm, "--out", tmp_path / arm)
+        card = (tmp_path / arm / "README.md").read_text()
+        _, front, text = card.split("---\n", 2)
+        head = yaml.safe_load(front)
+        assert (head["license"], head["pipeline_tag"]) == ("apache-2.0", "text-generation")
+        assert re.findall(r"^- (\w+): `{\"(?!path|register)", text, re.M) == sections
+        assert "--max-lora-rank 8 " in text
+        assert ("trained by GRPO" in text, "distilled from the arm rl" in text) == (
+            arm == "rl-lora",
+            arm == "kl",
+        )
+    with pytest.raises(UserError, match=r"a whole model as it is: .*adapters/rl"):
+        command(export, *flags, "--arm", "rl", "--out", tmp_path / "rl")
 
 
 @pytest.mark.parametrize("by", ["export", "merge"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -139,6 +140,25 @@ def test_the_record_says_how_small_the_adapter_is(tmp_path, models, rollouts):
     assert record["share"] == pytest.approx(own / sum(t.numel() for t in weights.values()))
     settings = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert (settings["r"], settings["lora_alpha"], settings["target_modules"]) == (1, 2, ["o_proj"])
+
+
+def test_a_distilled_adapter_has_a_card_that_says_whose_it_is(tmp_path, models, rollouts):
+    base, teacher = models
+    told = {
+        **{"rollouts": rollouts, "teacher": teacher.as_json(), "model-config": base.as_json()},
+        **{"config": DistillationConfig(**QUICK, epochs=1).as_json(), "batch-tokens": 64},
+        **{"out": tmp_path / "kl", "record": tmp_path / "kl/distillation.json"},
+        **{"out-log": tmp_path / "log.parquet", "scratch": tmp_path / "scratch"},
+        **{"arm": "kl", "what": "distilled from the arm rl"},
+    }
+    parser = argparse.ArgumentParser()
+    distillation.add_arguments(parser)
+    given = [text for key, value in told.items() for text in (f"--{key}", str(value))]
+    distillation.main(parser.parse_args(given))
+    card = (tmp_path / "kl/README.md").read_text()
+    assert "LoRA of rank 4 (alpha 8) on q_proj, k_proj, v_proj, o_proj, distilled from the" in card
+    assert "learnt from 8 rollouts of the teacher" in card
+    assert f"base_model: {base.path}" in card
 
 
 def test_the_schedule_is_the_papers():

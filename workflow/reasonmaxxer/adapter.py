@@ -8,13 +8,12 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 
 from . import tables
-from .card import usage
+from .card import card
 from .config import ModelConfig, PromptConfig, TrainingConfig, ValidationConfig, VerdictsConfig
 from .engine import open_engine
 from .errors import UserError
@@ -119,8 +118,8 @@ def main(args: argparse.Namespace) -> None:
     collapsed = figures[chosen]["collapsed"]
     record = {"chosen": chosen, "collapsed": collapsed, "checkpoints": figures}
     _pack(args.out, args.checkpoints[chosen - 1], model, training, args.whole)
-    card = _card(args.arm, args.what, model, training, record, args.whole)
-    tables.write_text(args.out / "README.md", card)
+    text = card(args.arm, args.what, model, training, args.whole, _choice(record))
+    tables.write_text(args.out / "README.md", text)
     tables.write_text(args.choice, json.dumps(record, indent=1))
 
 
@@ -195,52 +194,19 @@ def pack_model(folder: Path, checkpoint: Path, model: ModelConfig) -> None:
         )
 
 
-_CARD = Template("""\
----
-base_model: $base
-library_name: $library
-tags: [reasonmaxxer]
----
-# $arm: $kind made from $base
-
-$shape, $what.
-
-Chosen on the validation problems: checkpoint $chosen of $count (step $step).
-
-| step | validation pass@1 | 95% interval | parseable |
-|---|---|---|---|
-$rows
-
-Use it:
-
-$usage""")
-
-
-def _card(
-    arm: str,
-    what: str,
-    model: ModelConfig,
-    training: TrainingConfig,
-    record: dict[str, Any],
-    whole: bool,
-) -> str:
+def _choice(record: dict[str, Any]) -> str:
+    """The figures of every checkpoint, as Markdown."""
     rows = record["checkpoints"]
     lines = [
         f"| {row['step'] or 'base'} | {row['pass_rate']:.3f} | {row['low']:.3f} to "
         f"{row['high']:.3f} | {row['parseable']:.3f} |"
         for row in rows
     ]
-    lora = f"LoRA of rank {training.rank} (alpha {training.alpha}) on {', '.join(training.targets)}"
-    return _CARD.substitute(
-        arm=arm,
-        what=what,
-        base=model.path,
-        library="transformers" if whole else "peft",
-        kind="a model" if whole else "an adapter",
-        shape="All parameters" if whole else lora,
-        usage=usage(model, None if whole else training.rank, arm),
-        chosen=record["chosen"],
-        count=len(rows) - 1,
-        step=rows[record["chosen"]]["step"],
-        rows="\n".join(lines),
-    )
+    chosen = record["chosen"]
+    head = [
+        f"Chosen on the validation problems: checkpoint {chosen} of {len(rows) - 1} "
+        f"(step {rows[chosen]['step']}).\n",
+        "| step | validation pass@1 | 95% interval | parseable |",
+        "|---|---|---|---|",
+    ]
+    return "\n".join([*head, *lines])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .config import Config, ModelConfig
+import yaml
+
+from .config import Config, ModelConfig, TrainingConfig
 from .readers import served_rank
 
 ROLLOUTS = {
@@ -35,6 +37,32 @@ def how(config: Config, arm: str) -> str:
         f"trained offline by the objective of arXiv 2605.06241 on {ROLLOUTS[selection.advantages]} "
         f"at {POSITIONS[selection.gate]}{'' if selection.gate == 'all' else anchor}"
     )
+
+
+def front(model: ModelConfig, whole: bool, licence: str | None = None) -> str:
+    """The card's front matter, in the hub's terms."""
+    head = {"base_model": model.path, "library_name": "transformers" if whole else "peft"}
+    head |= {"pipeline_tag": "text-generation"} | ({"license": licence} if licence else {})
+    return f"---\n{yaml.safe_dump({**head, 'tags': ['reasonmaxxer']}, sort_keys=False)}---\n"
+
+
+def card(
+    arm: str, what: str, model: ModelConfig, training: TrainingConfig, whole: bool, body: str
+) -> str:
+    """A whole card: what an arm's folder is, `body`, and how to use it."""
+    made = "A model" if whole else "An adapter"
+    modules = ", ".join(training.targets)
+    shape = f"LoRA of rank {training.rank} (alpha {training.alpha:g}) on {modules}"
+    return f"""{front(model, whole)}
+# {arm}
+
+{made} made from {model.path}: {"all parameters" if whole else shape}, {what}.
+
+{body}
+
+Use it:
+
+{usage(model, None if whole else training.rank, arm)}"""
 
 
 def usage(model: ModelConfig, rank: int | None, name: str, folder: str = "<this folder>") -> str:

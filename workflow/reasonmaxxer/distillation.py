@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import tables
+from .card import card
 from .config import DistillationConfig, ModelConfig
 from .curriculum import training_steps
 from .errors import UserError
@@ -35,7 +36,7 @@ from .model import (
 )
 from .objective import Losses, Rollout, Rows, prediction_rows
 from .provenance import provenance
-from .readers import check_adapter
+from .readers import check_adapter, read_json
 from .schedule import of_distillation
 from .trainer import Trainer
 from .training_job import add_training_arguments, saved_checkpoint
@@ -51,23 +52,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--adapter", type=Path, help="folder of the teacher's adapter")
     add_training_arguments(parser, "distillation")
     parser.add_argument("--out", required=True, type=Path, help="folder of the adapter")
+    parser.add_argument("--arm", required=True, help="the arm's name, for the model card")
+    parser.add_argument("--what", required=True, help="how it was made, for the model card")
     parser.add_argument("--record", required=True, type=Path, help="JSON of its size to write")
 
 
 def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
+    model, config = (
+        ModelConfig.from_json(args.model_config),
+        DistillationConfig.from_json(args.config),
+    )
     run(
         rollouts=args.rollouts,
         teacher=ModelConfig.from_json(args.teacher),
         adapter=args.adapter,
-        model=ModelConfig.from_json(args.model_config),
-        config=DistillationConfig.from_json(args.config),
+        model=model,
+        config=config,
         out=args.out,
         out_log=args.out_log,
         record=args.record,
         scratch=args.scratch,
         batch_tokens=args.batch_tokens,
     )
+    size = read_json(args.record, "parameters", "share", "rollouts")
+    body = (
+        f"{size['parameters']:,} parameters, {size['share']:.2%} of the base's, learnt from "
+        f"{size['rollouts']} rollouts of the teacher."
+    )
+    training = of_distillation(config, size["rollouts"])
+    text = card(args.arm, args.what, model, training, whole=False, body=body)
+    tables.write_text(args.out / "README.md", text)
 
 
 def run(

@@ -10,30 +10,33 @@ from pathlib import Path
 from typing import Any
 
 from . import config, tables
-from .card import how, usage
+from .card import front, how, usage
 from .config import Config
+from .config.arms import OVERLAYS
 from .errors import UserError
 from .readers import check_adapter
 
 HELP = "pack a run's adapter, or merge it into its base, with a model card"
-LICENCE = "see the base model's"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--configfile", nargs="+", required=True, help="config files of the run")
-    parser.add_argument("--arm", default="reasonmaxxer", help="the trained arm to export")
+    parser.add_argument("--arm", default="reasonmaxxer", help="the arm whose adapter it is")
     parser.add_argument("--results", default="results", type=Path, help="folder of all runs")
     parser.add_argument("--out", required=True, type=Path, help="folder to write; must not exist")
     parser.add_argument("--merge", action="store_true", help="a whole model, not an adapter")
-    parser.add_argument("--licence", default=LICENCE, help="licence of the base, for the card")
+    parser.add_argument("--licence", help="licence of the base, for the card: apache-2.0, ...")
 
 
 def main(args: argparse.Namespace) -> None:
     run = config.load(args.configfile)
-    if args.arm not in run.trained_arms:
-        raise UserError(f"--arm {args.arm}: the run trains {', '.join(run.trained_arms)}")
     folder = args.results / run.run
     adapter = folder / "adapters" / args.arm
+    made = run.of_kind(*OVERLAYS)
+    if args.arm not in made:
+        raise UserError(f"--arm {args.arm}: the run trains {', '.join(made)}")
+    if run.is_whole(args.arm):
+        raise UserError(f"--arm {args.arm}: is no adapter, but a whole model as it is: {adapter}")
     if not (adapter / "adapter_model.safetensors").is_file():
         raise UserError(
             f"{adapter}: no adapter there yet; make it: snakemake --cores all adapter "
@@ -61,29 +64,25 @@ def main(args: argparse.Namespace) -> None:
     print(f"wrote {args.out}")
 
 
-def card(run: Config, arm: str, folder: Path, name: str, merged: bool, licence: str) -> str:
+def card(run: Config, arm: str, folder: Path, name: str, merged: bool, licence: str | None) -> str:
     """The model card: what it is, how it was made, what was measured, how to use it."""
     base = run.model.path + (f" at {run.model.revision}" if run.model.revision else "")
-    head = {"base_model": run.model.path, "library_name": "transformers" if merged else "peft"}
-    front = "\n".join(f"{key}: {value}" for key, value in head.items())
     sections = {
         key: run.section_of(arm, key).model_dump(mode="json", exclude_none=True)
-        for key in ("rollouts", "selection", "training")
+        for key in OVERLAYS[run.arms[arm].kind]
     }
+    rank = None if merged else run.section_of(arm, [*sections][-1]).rank
     recipe = "\n".join(f"- {key}: `{json.dumps(value)}`" for key, value in sections.items())
     what = "A whole model" if merged else "A LoRA adapter"
-    return f"""---
-{front}
----
-
+    return f"""{front(run.model, merged, licence)}
 # {name}
 
 {what} made from {base}, {how(run, arm)} (arm `{arm}` of run `{run.run}`).
-Licence of the base: {licence}.
+Licence of the base: {licence or "see there"}.
 
 ## Use
 
-{usage(run.model, None if merged else run.section_of(arm, "training").rank, name, name)}
+{usage(run.model, rank, name, name)}
 The prompt it was trained with: `{run.prompt.template}`{_instruction(run)}.
 
 ## Data

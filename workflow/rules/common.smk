@@ -15,6 +15,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from reasonmaxxer import gpus, machine
 from reasonmaxxer.__main__ import COMMANDS
+from reasonmaxxer.card import how
 from reasonmaxxer.codehash import code_hash
 from reasonmaxxer.config import read_file, validate
 from reasonmaxxer.errors import UserError

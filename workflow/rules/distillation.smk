@@ -63,6 +63,7 @@ rule distil_teacher:
     output:
         adapter=f"{RUN}/adapters/{{arm}}/adapter_model.safetensors",
         config=f"{RUN}/adapters/{{arm}}/adapter_config.json",
+        card=f"{RUN}/adapters/{{arm}}/README.md",
         log=f"{RUN}/training/{{arm}}/log.parquet",
         record=f"{RUN}/adapters/{{arm}}/distillation.json",
     log:
@@ -81,6 +82,7 @@ rule distil_teacher:
         teacher=lambda wildcards: files.model_of(
             CONFIG, CONFIG.arms[wildcards.arm].teacher
         ).as_json(),
+        what=lambda wildcards: how(CONFIG, wildcards.arm),
         teacher_adapter=lambda wildcards: adapter_of(CONFIG.arms[wildcards.arm].teacher),
         model=section("model"),
         config=lambda wildcards: CONFIG.section_of(
@@ -92,6 +94,7 @@ rule distil_teacher:
         "python -m reasonmaxxer gpus {resources.gpu}"
         " python -m reasonmaxxer distillation --rollouts {input.rollouts}"
         " --teacher {params.teacher:q} {params.teacher_adapter}"
+        " --arm {wildcards.arm} --what {params.what:q}"
         " --model-config {params.model:q} --config {params.config:q} --scratch {params.scratch}"
         " --batch-tokens {resources.batch_tokens} --threads {threads} --out-log {output.log}"
         " --out $(dirname {output.config:q}) --record {output.record} > {log} 2>&1"
