@@ -1,12 +1,17 @@
 """What a config asks of the machine reaches the engines and the scheduler."""
 
+import argparse
+import importlib
 import re
+import shlex
 import shutil
 
 import pytest
 import yaml
 from conftest import Project
 from safetensors.numpy import load_file
+
+from reasonmaxxer.__main__ import COMMANDS
 
 FOUR_GPUS = {
     "resources": {
@@ -54,6 +59,19 @@ def test_every_job_asks_for_memory_and_time(planned):
     blocks = [b for b in planned.split("\n\n") if "\nShell command: python" in b]
     assert len(blocks) > 30
     assert all("runtime=" in block and "mem_mb=" in block for block in blocks)
+
+
+def test_every_jobs_command_is_one_that_its_stage_takes(planned):
+    """As the shell splits it: names, JSON and the words of a model card are quoted."""
+    seen = set()
+    command = r"^Shell command: python -m reasonmaxxer (?:gpus \d+ .*?reasonmaxxer )?(.*?) > "
+    for line in re.findall(command, planned, re.M):
+        stage, *words = shlex.split(re.sub(r"\$\(dirname (\S+)\)", r"\1", line))
+        parser = argparse.ArgumentParser()
+        importlib.import_module(f"reasonmaxxer.{COMMANDS[stage]}").add_arguments(parser)
+        parser.parse_args(words)
+        seen.add(stage)
+    assert {"rollouts", "adapter", "distillation", "training", "grpo", "metrics"} <= seen
 
 
 def test_torchrun_trains_what_one_process_does(project, tmp_path):
