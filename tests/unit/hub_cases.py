@@ -13,6 +13,7 @@ from reasonmaxxer.model import load_base
 from reasonmaxxer.preflight import check_model
 from reasonmaxxer.problems import load_problems
 from reasonmaxxer.prompts import load_tokenizer
+from reasonmaxxer.shape import Shape
 
 
 def outcome(case):
@@ -22,6 +23,9 @@ def outcome(case):
             return load_base(model.path, model).model.num_parameters()
         if "check" in case:
             return check_model(ModelConfig.model_validate(case["check"]), [], "vllm").model_type
+        if "shape" in case:
+            shape = Shape.of_model(**case["shape"])
+            return shape and shape.parameters
         if "model" in case:
             return len(load_tokenizer(ModelConfig.model_validate(case["model"])))
         if "register" in case:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,9 @@ CASES = {
         for name in ("gated", "busy", "breaking", "short", "garbled", "missing")
     },
     "revision-weights": {"weights": {"path": "team/model", "revision": "f" * 40}},
+    "shape": {"shape": {"path": "team/model", "revision": COMMIT}},
+    "missing-shape": {"shape": {"path": "team/no-such-model"}},
+    "gated-shape": {"shape": {"path": "team/gated-model"}},
     "check-gated": {"check": {"path": "team/gated-model"}},
     "check-missing": {"check": {"path": "team/no-such-model"}},
     "check-revision": {"check": {"path": "team/model", "revision": "f" * 40}},
@@ -117,9 +121,8 @@ def outcomes(tmp_path_factory):
         home = {"HF_ENDPOINT": hub.url, "HF_HOME": str(folder / "home")}
         online = run(cases, **home)
         requests = {name: list(r.requests) for name, r in hub.repositories.items()}
-        known = {
-            name: cases[name] for name in ("good", "model", "weights", "missing", "missing-weights")
-        }
+        wanted = ("good", "model", "weights", "shape", "missing", "missing-weights")
+        known = {name: cases[name] for name in wanted}
         offline = run(known, **home, HF_HUB_OFFLINE="1")
         assert {n: list(r.requests) for n, r in hub.repositories.items()} == requests
     return online, offline, requests
@@ -185,7 +188,20 @@ def test_a_model_is_read_from_the_hub(outcomes):
 
 
 def test_offline_what_was_read_before_is_read_without_asking(outcomes):
-    assert [outcomes[1][name] for name in ("good", "model", "weights")] == [5, 3, PARAMETERS]
+    names = ("good", "model", "weights", "shape")
+    assert [outcomes[1][name] for name in names] == [5, 3, PARAMETERS, PARAMETERS]
+
+
+def test_a_models_shape_is_read_from_the_hub_and_unknown_where_it_is_not_to_be_had(outcomes):
+    names = ("shape", "missing-shape", "gated-shape")
+    assert [outcomes[0][name] for name in names] == [PARAMETERS, None, None]
+
+
+def test_a_hub_that_never_answers_does_not_hold_up_a_run(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hub = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        cases = {"shape": {"shape": {"path": "team/model", "revision": COMMIT}}}
+        assert run(cases, HF_ENDPOINT=hub, HF_HOME=str(tmp_path)) == {"shape": None}
 
 
 @pytest.mark.parametrize("case", ["missing", "missing-weights"])

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+HUB_SECONDS = 3  # for the hub's first answer
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -46,10 +48,14 @@ class Shape:
         )
 
     @classmethod
-    def in_folder(cls, path: str) -> Shape | None:
-        """From the config.json of a model's folder; None where there is none of this family."""
+    def of_model(cls, path: str, revision: str | None = None) -> Shape | None:
+        """From the config.json of a model's folder, or of its repository on the hub.
+
+        None where it cannot be had (which `preflight` explains), or is not of this family.
+        """
         try:
-            settings = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
+            file = Path(path) / "config.json" if Path(path).is_dir() else _fetch(path, revision)
+            settings = json.loads(file.read_text(encoding="utf-8"))
             return cls.of(SimpleNamespace(**{"tie_word_embeddings": False, **settings}))
         except (OSError, ValueError, TypeError):
             return None
@@ -72,3 +78,27 @@ class Shape:
         """Parameters of a LoRA on q, k, v and o."""
         query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
         return self.layers * rank * (4 * self.hidden + 2 * query + 2 * key)
+
+
+def _fetch(path: str, revision: str | None) -> Path:
+    """A hub model's config.json, out of the cache where it is. `OSError` where it is not to be had.
+
+    A hub that is out of reach is given up after seconds: the download itself would try again for
+    minutes.
+    """
+    from huggingface_hub import (
+        get_hf_file_metadata,
+        hf_hub_download,
+        hf_hub_url,
+        try_to_load_from_cache,
+    )
+
+    cached = try_to_load_from_cache(path, "config.json", revision=revision)
+    if isinstance(cached, str):
+        return Path(cached)
+    try:
+        url = hf_hub_url(path, "config.json", revision=revision)
+        get_hf_file_metadata(url, timeout=HUB_SECONDS)
+        return Path(hf_hub_download(path, "config.json", revision=revision))
+    except Exception as error:  # the line's, the hub's or the library's own
+        raise OSError(f"{path}: no config.json to be had") from error

@@ -140,7 +140,8 @@ def check_machine():
     ):
         return
     try:
-        scarce = machine.check(CONFIG, Shape.in_folder(CONFIG.model.path))
+        model = CONFIG.model
+        scarce = machine.check(CONFIG, Shape.of_model(model.path, model.revision))
     except UserError as error:
         raise WorkflowError(str(error))
     for line in scarce:
