@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from reasonmaxxer import config
 from reasonmaxxer.estimate import estimate
@@ -70,3 +71,23 @@ def test_the_estimate_grows_with_samples_and_completions():
     more = run.model_copy(update={"rollouts": run.rollouts.model_copy(update={"samples": 40})})
     assert estimate(more, shape).tokens - estimate(run, shape).tokens == 150 * 20 * 1000
     assert estimate(more, shape).dollars > estimate(run, shape).dollars
+
+
+def with_grpo(**section):
+    arm = {"kind": "grpo", "grpo": {"steps": 10, "prompts_per_step": 4, **section}}
+    run = yaml.safe_load((ROOT / "config" / "qwen2.5-1.5b.yaml").read_text())
+    return config.validate(config.overlay(run, {"arms": {"rl": arm}}))
+
+
+def test_an_arm_of_rl_costs_its_own_rollouts_and_checkpoint_choice():
+    run, shape = config.load([ROOT / "config" / "qwen2.5-1.5b.yaml"]), SHAPES["qwen2.5-1.5b"][0]
+    few, many = (estimate(with_grpo(num_generations=n), shape) for n in (2, 8))
+    assert many.tokens - few.tokens == 10 * 4 * (8 - 2) * 1000
+    assert few.tokens > estimate(run, shape).tokens
+    assert many.hours > few.hours > estimate(run, shape).hours
+
+
+def test_rl_of_all_parameters_holds_them_in_float32_with_their_optimiser():
+    shape, parameters = SHAPES["qwen2.5-1.5b"]
+    whole, lora = (estimate(with_grpo(rank=rank), shape).training_gb for rank in (None, 32))
+    assert whole > 16 * parameters / 1e9 > lora

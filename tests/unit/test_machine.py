@@ -3,13 +3,14 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from test_estimate import SHAPES
 
 from reasonmaxxer import config, machine
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.estimate import estimate
+from reasonmaxxer.estimate import disk_gb, estimate
 
 ROOT = Path(__file__).parents[2]
 PRESET = "qwen2.5-1.5b"
@@ -81,6 +82,27 @@ def test_gpus_that_the_run_may_not_use_do_not_count(run, tmp_path, monkeypatch):
 def test_a_gpu_whose_memory_the_driver_does_not_know_is_taken(run, tmp_path, monkeypatch):
     driver(tmp_path, monkeypatch, "[N/A]", "[Not Supported]")
     assert machine.check(run, SHAPES[PRESET][0]) == []
+
+
+def test_every_model_of_the_hub_needs_its_place_in_the_cache(run, tmp_path, monkeypatch):
+    shape = SHAPES[PRESET][0]
+    driver(tmp_path, monkeypatch, 80)
+    models = {run.model.path, *(arm.model.path for arm in run.arms.values() if arm.model)}
+    assert len(models) > 1
+    needed = 2 * len(models) * shape.parameters / 1e9 + disk_gb(run, shape)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    free = int(0.9 * needed * 1e9)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.chdir(tmp_path)
+    assert [line.split(",")[0] for line in machine.check(run, shape)] == [
+        f"disk: {free / 1e9:.1f} GB here"
+    ]
+    # A model that is there already needs no more place.
+    blobs = tmp_path / f"models--{run.model.path.replace('/', '--')}" / "blobs"
+    blobs.mkdir(parents=True)
+    with (blobs / "weights").open("wb") as file:
+        file.truncate(2 * shape.parameters)  # takes no place itself
+    assert machine.check(run, shape) == []
 
 
 def test_a_machine_without_a_gpu_cannot_run_the_preset(run, monkeypatch):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import sources
 from .config import Config, Source
 from .plan.jobs import checkpoint_training
 from .plan.sampling import protocol
 from .plan.shards import rollout_shards
+from .schedule import rollouts_per_step
 from .shape import Shape
 
 GENERATION_FLOPS = 1.0e14  # a second, decoding in large batches: bound by memory traffic
@@ -51,10 +53,14 @@ class Estimate:
 
 def estimate(config: Config, shape: Shape) -> Estimate:
     """Memory, tokens, hours and dollars of a whole run of `config` on a model of this shape."""
-    rollouts, arms = _rollouts(config), len(config.trained_arms)
+    rollouts, arms = _rollouts(config), len(config.of_kind("trained", "grpo"))
     tokens = rollouts * _length(config.rollouts.max_tokens) + _checked_tokens(config)
     sequence = PROMPT + _length(config.rollouts.max_tokens)
-    trained = arms * config.training.sequences * sequence
+    trained = len(config.trained_arms) * config.training.sequences * sequence
+    for section in _grpo_sections(config):
+        sampled = section.steps * rollouts_per_step(section)
+        tokens += sampled * _length(section.max_tokens)
+        trained += sampled * (PROMPT + _length(section.max_tokens))
     # A token costs 2 operations a parameter forward; training adds the frozen base's own forward
     # pass, the backward pass through it and one recomputation of the activations.
     scored = rollouts * sequence
@@ -81,7 +87,7 @@ def weights_gb(config: Config, shape: Shape) -> float:
 
 
 def disk_gb(config: Config, shape: Shape) -> float:
-    """Space of a run's files, and of the model where it comes from the hub."""
+    """Space of a run's files."""
     scored = _rollouts(config) * (PROMPT + _length(config.rollouts.max_tokens))
     states = shape.hidden * TYPE_BYTES[config.model.dtype] * config.entropies.keep_states
     size = scored * (SCORED_BYTES + states) + _checked_tokens(config) * SAMPLED_BYTES
@@ -89,8 +95,22 @@ def disk_gb(config: Config, shape: Shape) -> float:
         training = checkpoint_training(config, arm)
         weights = shape.parameters if config.is_whole(arm) else shape.adapter(training.rank)
         size += 4 * weights * (training.checkpoints + 1)
-    size += 0 if Path(config.model.path).is_dir() else 2 * shape.parameters
     return size / 1e9
+
+
+def hub_models(config: Config) -> set[str]:
+    """Ids of the models that the run fetches from the hub."""
+    models = [config.model, *(arm.model for arm in config.arms.values() if arm.model)]
+    return {m.path for m in models if m.gguf is None and not Path(m.path).is_dir()}
+
+
+def download_gb(shape: Shape) -> float:
+    """A model's weights in the type that the hub has them in, mostly."""
+    return 2 * shape.parameters / 1e9
+
+
+def _grpo_sections(config: Config) -> list[Any]:
+    return [config.section_of(arm, "grpo") for arm in config.of_kind("grpo")]
 
 
 def _rollouts(config: Config) -> int:
@@ -100,7 +120,8 @@ def _rollouts(config: Config) -> int:
 def _checked_tokens(config: Config) -> int:
     """Tokens of all completions that checkpoints are chosen by and arms are compared by."""
     checks = _problems(config.problems.validation) * config.validation.samples
-    checks *= 1 + len(config.trained_arms) * config.training.checkpoints
+    checkpoints = len(config.trained_arms) * config.training.checkpoints
+    checks *= 1 + checkpoints + sum(section.checkpoints for section in _grpo_sections(config))
     tokens = checks * _length(config.validation.max_tokens)
     for name, benchmark in config.benchmarks.items():
         sampling, samples = protocol(config, name)
@@ -121,7 +142,10 @@ def _training_gb(config: Config, shape: Shape) -> float:
     batch = max(config.resources.training.batch_tokens, PROMPT + config.rollouts.max_tokens)
     inside = 8 * shape.hidden + 4 * shape.intermediate
     activations = 2 * batch * (shape.layers * shape.hidden + 2 * inside)
+    # In float32 with its gradient and the optimiser's two: the adapter, or all parameters.
     adapter = 16 * shape.adapter(config.training.rank)
+    if any(config.is_whole(arm) for arm in config.of_kind("grpo")):
+        adapter = 16 * shape.parameters
     return (2 * shape.parameters + adapter + activations + 4e9) / 1e9
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from . import gpus
 from .config import Config
 from .errors import UserError
-from .estimate import disk_gb, estimate, weights_gb
+from .estimate import disk_gb, download_gb, estimate, hub_models, weights_gb
 from .shape import Shape
 
 WRONG_BY = 2
@@ -97,9 +97,7 @@ def _weights(config: Config, shape: Shape) -> Iterator[str]:
 
 def _estimates(config: Config, shape: Shape) -> Iterator[tuple[str, float, float, str]]:
     """(what, GB that are here, GB that the estimate says, remedy)"""
-    free = shutil.disk_usage(".").free / 1e9
-    remedy = "free some, or set entropies.keep_states: false, or fewer rollouts.samples"
-    yield "disk", free, disk_gb(config, shape), remedy
+    yield from _disks(config, shape)
     found = estimate(config, shape)
     smallest = min(gpus.memory_gb(), default=None)
     wanted = {"generation": found.generation_gb, "training": found.training_gb}
@@ -109,3 +107,27 @@ def _estimates(config: Config, shape: Shape) -> Iterator[tuple[str, float, float
             # The trainer's processes hold a whole model each.
             here = smallest * (count if stage == "generation" else 1)
             yield f"resources.{stage}: GPU memory", here, gb, "take more or larger GPUs"
+
+
+def _disks(config: Config, shape: Shape) -> Iterator[tuple[str, float, float, str]]:
+    """The same of the disk of the run and of that of the hub's cache, which may be one."""
+    here, wants = Path(), disk_gb(config, shape)
+    remedy = "free some, or set entropies.keep_states: false, or fewer rollouts.samples"
+    if models := hub_models(config):
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        cache = Path(HF_HUB_CACHE)
+        missing = sum(max(0, download_gb(shape) - _cached_gb(cache, path)) for path in models)
+        disk = next(folder for folder in (cache, *cache.parents) if folder.exists())
+        if disk.stat().st_dev == here.stat().st_dev:
+            wants += missing
+        else:
+            free = shutil.disk_usage(disk).free / 1e9
+            yield f"disk of {cache}", free, missing, "free some, or set HF_HOME to a larger one"
+    yield "disk", shutil.disk_usage(here).free / 1e9, wants, remedy
+
+
+def _cached_gb(cache: Path, model: str) -> float:
+    """What is there already of a model of the hub."""
+    blobs = cache / f"models--{model.replace('/', '--')}" / "blobs"
+    return sum(file.stat().st_size for file in blobs.glob("*")) / 1e9
