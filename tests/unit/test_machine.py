@@ -105,6 +105,15 @@ def test_every_model_of_the_hub_needs_its_place_in_the_cache(run, tmp_path, monk
     assert machine.check(run, shape) == []
 
 
+def test_bfloat16_on_a_gpu_before_ampere_is_an_error(run, tmp_path, monkeypatch):
+    driver(tmp_path, monkeypatch, 80, 80, compute_cap=["8.9", "7.5"])
+    message = r"^model\.dtype: bfloat16 needs .* capability 8\.0 .* 7\.5; set it to float16"
+    with pytest.raises(UserError, match=message):
+        machine.check(run, None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert machine.check(run, None) == []
+
+
 def test_a_machine_without_a_gpu_cannot_run_the_preset(run, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(UserError, match=r"resources\.generation\.gpu: 1 GPUs are asked for"):

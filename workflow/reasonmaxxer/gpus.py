@@ -96,6 +96,11 @@ def memory_gb() -> list[float]:
     return [mib * 2**20 / 1e9 for mib in _numbers("memory.total")]
 
 
+def capabilities() -> list[float]:
+    """CUDA compute capability of the pool's GPUs, such as 8.0 of an A100."""
+    return _numbers("compute_cap")
+
+
 def _numbers(field: str) -> list[float]:
     """What the driver says of the pool's GPUs, without `[N/A]` and the like."""
     pool = ",".join(dict.fromkeys(slots()))

@@ -19,6 +19,7 @@ from .estimate import disk_gb, download_gb, estimate, hub_models, weights_gb
 from .shape import Shape
 
 WRONG_BY = 2
+BFLOAT16_FROM = 8.0  # compute capability (Ampere), below which vLLM refuses the type
 # Limit of a container or a batch job on the memory of all its processes (control groups, v2).
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
@@ -29,7 +30,7 @@ def check(config: Config, shape: Shape | None) -> list[str]:
     Raises:
         UserError: a line for each thing that this machine does not have.
     """
-    missing = [*_gpus(config), *_engine(config), *_memory(config)]
+    missing = [*_gpus(config), *_engine(config), *_types(config), *_memory(config)]
     scarce: list[str] = []
     if shape is not None:
         missing += _weights(config, shape)
@@ -71,6 +72,23 @@ def _engine(config: Config) -> Iterator[str]:
             "resources.generation.gpu: 0, but the vLLM of this environment runs on a GPU only; set "
             "it to 1, or make the environment for CPUs: make env LOCK=envs/cpu.txt"
         )
+
+
+def _types(config: Config) -> Iterator[str]:
+    oldest = min(gpus.capabilities(), default=BFLOAT16_FROM) if config.resources.gpus else None
+    if oldest is None or oldest >= BFLOAT16_FROM:
+        return
+    # A checkpoint arm runs in the run's type, unless its own is given.
+    given = {"model": config.model}
+    for name, arm in config.arms.items():
+        if arm.model is not None and "dtype" in arm.model.model_fields_set:
+            given[f"arms.{name}.model"] = arm.model
+    for place, model in given.items():
+        if model.dtype == "bfloat16":
+            yield (
+                f"{place}.dtype: bfloat16 needs a GPU of compute capability {BFLOAT16_FROM} "
+                f"(Ampere) or newer, one here has {oldest}; set it to float16"
+            )
 
 
 def _memory(config: Config) -> Iterator[str]:
