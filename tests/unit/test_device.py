@@ -51,6 +51,15 @@ def test_a_command_lets_pytorch_ask_for_gpus_without_cuda_before_it_imports_pyto
     assert printed(WATCH)[0] == "when torch is imported: 1"
 
 
+def test_whether_there_is_a_gpu_is_asked_in_one_place():
+    asking = [
+        path.name
+        for path in (WORKFLOW / "reasonmaxxer").rglob("*.py")
+        if "cuda.is_available" in path.read_text()
+    ]
+    assert asking == ["device.py"]
+
+
 def test_a_cuda_build_asked_from_a_command_can_still_fork():
     assert printed(CUDA_BUILD)[-2:] == ["CUDA was asked", "there is a GPU: True"]
     assert printed(WATCH + CUDA_BUILD)[-1] == "there is a GPU: True"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .config import ModelConfig, PromptConfig
+from .device import on_gpu
 from .prompts import eos_token_ids, load_tokenizer, stop_ids, trim_stop
 from .readers import ADAPTER_WEIGHTS, check_adapter, is_whole, served_rank
 
@@ -93,7 +94,7 @@ class VllmEngine:
     def __init__(
         self, model: ModelConfig, hardware: Hardware, max_lora_rank: int | None = None
     ) -> None:
-        self._on_gpu = _has_gpu()
+        self._on_gpu = on_gpu()
         self._model = model
         self._tokenizer = load_tokenizer(model)
         self._eos = eos_token_ids(model, self._tokenizer)
@@ -209,7 +210,7 @@ class TransformersEngine:
         self._model_config = model
         self._tokenizer = load_tokenizer(model)
         self._eos = eos_token_ids(model, self._tokenizer)
-        self._device = "cuda" if _has_gpu() else "cpu"
+        self._device = "cuda" if on_gpu() else "cpu"
         self._model = AutoModelForCausalLM.from_pretrained(
             model.path, revision=model.revision, dtype=getattr(torch, model.dtype)
         ).to(self._device)
@@ -336,9 +337,3 @@ def _cpu_options(hardware: Hardware, model: ModelConfig) -> dict[str, Any]:
         "max_num_batched_tokens": max(4096, model.max_length),
         "max_num_seqs": 256,
     }
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()

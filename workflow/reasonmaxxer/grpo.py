@@ -22,6 +22,7 @@ import torch
 
 from . import flops, tables
 from .config import GrpoConfig, ModelConfig, PromptConfig, VerdictsConfig
+from .device import on_gpu
 from .errors import UserError
 from .model import (
     CHECKPOINTING_PARAMETERS,
@@ -166,9 +167,9 @@ def make_trainer(
     from transformers import AutoModelForCausalLM
     from trl import GRPOTrainer
 
-    on_gpu = torch.cuda.is_available()
+    gpu = on_gpu()
     whole = config.rank is None
-    half = on_gpu and model.dtype != "float32"
+    half = gpu and model.dtype != "float32"
     torch.manual_seed(config.seed)
     # All parameters are trained in float32, whatever the model is run in.
     loaded = AutoModelForCausalLM.from_pretrained(
@@ -188,10 +189,10 @@ def make_trainer(
             config,
             output_dir=str(folder),
             per_device_train_batch_size=batch,
-            use_cpu=not on_gpu,
+            use_cpu=not gpu,
             bf16=half and model.dtype == "bfloat16",
             fp16=half and model.dtype == "float16",
-            gradient_checkpointing=on_gpu and loaded.num_parameters() > CHECKPOINTING_PARAMETERS,
+            gradient_checkpointing=gpu and loaded.num_parameters() > CHECKPOINTING_PARAMETERS,
         ),
         train_dataset=Dataset.from_list([rows[index] for index in order]),
         processing_class=tokenizer,

@@ -17,6 +17,7 @@ from torch import Tensor
 from . import tables
 from .batching import plan_batches
 from .config import ModelConfig, TrainingConfig
+from .device import on_gpu
 from .errors import UserError, hub_error
 from .head import Head
 from .products import freeze
@@ -171,17 +172,13 @@ def load_base(path: str, config: ModelConfig) -> Base:
     except SafetensorError as error:
         where = "" if Path(path).is_dir() else "; remove its folder from HF_HOME and run again"
         raise UserError(f"model.path: {path}: damaged weights: {error}{where}") from error
-    device = torch.device("cuda", torch.cuda.current_device()) if _gpu() else torch.device("cpu")
+    device = torch.device("cuda", torch.cuda.current_device()) if on_gpu() else torch.device("cpu")
     model.to(device).eval()
     freeze(model)
     output = model.get_output_embeddings()
     base = Base(model, Head(output.weight, getattr(output, "bias", None)), device)
     _check_split(base, path)
     return base
-
-
-def _gpu() -> bool:
-    return torch.cuda.is_available()
 
 
 @torch.no_grad()

@@ -29,6 +29,7 @@ from . import tables
 from .base_states import BaseStates, LiveStates
 from .config import TrainingConfig
 from .curriculum import learning_rate
+from .device import on_gpu
 from .errors import UserError
 from .lora import Adapter
 from .model import CHECKPOINTING_PARAMETERS, Base
@@ -243,9 +244,9 @@ class Processes:
 
     def __enter__(self) -> Processes:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            if torch.cuda.is_available():
+            if on_gpu():
                 torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-            torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            torch.distributed.init_process_group("nccl" if on_gpu() else "gloo")
             self.rank = torch.distributed.get_rank()
             self.count = torch.distributed.get_world_size()
         return self

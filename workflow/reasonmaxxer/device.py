@@ -1,0 +1,10 @@
+"""Where a stage computes."""
+
+from __future__ import annotations
+
+
+def on_gpu() -> bool:
+    """Whether this process has a GPU: the question is asked here alone."""
+    import torch
+
+    return torch.cuda.is_available()
