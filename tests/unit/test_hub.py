@@ -40,6 +40,8 @@ def repositories(folder):
     # Larger than a chunk of a download, so that something is there to resume from.
     long = jsonl([{**row, "note": "x" * 5 * MEGABYTE} for row in GOOD])
     model = tiny_model(folder)
+    pickled = {name: content for name, content in model.items() if "safetensors" not in name}
+    pickled["pytorch_model.bin"] = b"a pickle"
     return {
         "team/good": Repository({"test.jsonl": jsonl(GOOD)}),
         "team/files": Repository({"some/where.jsonl": jsonl(GOOD), "other.jsonl": b"{"}),
@@ -49,6 +51,7 @@ def repositories(folder):
         },
         "team/breaking": Repository({"test.jsonl": long}, mood="breaking"),
         "team/model": Repository(model, kind="models"),
+        "team/pickle-model": Repository(pickled, kind="models"),
         **{
             f"team/{mood}-model": Repository(model, kind="models", mood=mood)
             for mood in ("gated", "busy", "breaking", "short", "garbled")
@@ -89,6 +92,9 @@ CASES = {
     "shape": {"shape": {"path": "team/model", "revision": COMMIT}},
     "missing-shape": {"shape": {"path": "team/no-such-model"}},
     "gated-shape": {"shape": {"path": "team/gated-model"}},
+    "pickle-weights": {"weights": {"path": "team/pickle-model", "revision": COMMIT}},
+    "check": {"check": {"path": "team/model", "revision": COMMIT, "max_length": 512}},
+    "check-pickle": {"check": {"path": "team/pickle-model", "max_length": 512}},
     "check-gated": {"check": {"path": "team/gated-model"}},
     "check-missing": {"check": {"path": "team/no-such-model"}},
     "check-revision": {"check": {"path": "team/model", "revision": "f" * 40}},
@@ -174,6 +180,8 @@ def test_a_busy_hub_is_asked_again(outcomes, repository):
         ("short-weights", "the download came out too short or too long; run it again"),
         ("garbled-weights", "damaged weights: Error while deserializing header"),
         ("garbled-weights", "remove its folder from HF_HOME"),
+        ("pickle-weights", "does not appear to have a file named model.safetensors"),
+        ("check-pickle", "model.path: team/pickle-model: no *.safetensors file on the hub"),
         ("check-gated", "model.path: team/gated-model: no readable model: gated: accept its terms"),
         ("check-missing", "not on the hub, or private: check the id"),
         ("check-revision", "model.path: team/model: no readable model: the hub knows no such"),
@@ -181,6 +189,11 @@ def test_a_busy_hub_is_asked_again(outcomes, repository):
 )
 def test_what_is_wrong_is_said(outcomes, case, message):
     assert message in outcomes[0][case]
+
+
+def test_a_models_pickle_is_never_fetched(outcomes):
+    assert outcomes[0]["check"] == "llama"
+    assert not any(".bin" in path for _, path, _ in outcomes[2]["team/pickle-model"])
 
 
 def test_a_model_is_read_from_the_hub(outcomes):

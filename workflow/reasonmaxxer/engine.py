@@ -106,6 +106,7 @@ class VllmEngine:
             "tokenizer_revision": model.revision,
             "dtype": model.dtype,
             "max_model_len": model.max_length,
+            "load_format": "safetensors",  # never a pickle
             "seed": 0,
             "disable_log_stats": True,
             "enable_prefix_caching": True,  # K samples of a problem share its prompt
@@ -212,7 +213,10 @@ class TransformersEngine:
         self._eos = eos_token_ids(model, self._tokenizer)
         self._device = "cuda" if on_gpu() else "cpu"
         self._model = AutoModelForCausalLM.from_pretrained(
-            model.path, revision=model.revision, dtype=getattr(torch, model.dtype)
+            model.path,
+            revision=model.revision,
+            dtype=getattr(torch, model.dtype),
+            use_safetensors=True,
         ).to(self._device)
 
     def use(self, adapter: Path | None) -> None:
@@ -289,6 +293,7 @@ def merged_weights(model: ModelConfig, adapter: Path | None) -> Iterator[tuple[s
         str(adapter) if whole else model.path,
         revision=None if whole else model.revision,
         dtype=torch.float32,
+        use_safetensors=True,
     )
     if adapter is not None and not whole:
         merged = PeftModel.from_pretrained(merged, str(adapter)).merge_and_unload()

@@ -176,6 +176,7 @@ def make_trainer(
         model.path,
         revision=model.revision,
         dtype=getattr(torch, model.dtype) if half and not whole else torch.float32,
+        use_safetensors=True,
     )
     ends, _ = stop_ids(prompt, tokenizer)
     loaded.generation_config.eos_token_id = sorted({*eos_token_ids(model, tokenizer), *ends})

@@ -39,7 +39,7 @@ def merge(model: ModelConfig, adapter: Path, out: Path) -> None:
 
     check_adapter(adapter)
     base: Any = AutoModelForCausalLM.from_pretrained(
-        model.path, revision=model.revision, dtype=torch.float32
+        model.path, revision=model.revision, dtype=torch.float32, use_safetensors=True
     )
     merged: Any = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
     merged.to(getattr(torch, model.dtype)).save_pretrained(out, max_shard_size="1TB")

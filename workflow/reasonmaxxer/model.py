@@ -165,6 +165,7 @@ def load_base(path: str, config: ModelConfig) -> Base:
             config=settings,
             revision=config.revision,
             dtype=getattr(torch, config.dtype),
+            use_safetensors=True,
             attn_implementation="sdpa",
         )
     except (OSError, ValueError) as error:

@@ -96,6 +96,8 @@ def check_model(model: ModelConfig, targets: list[str], engine: str) -> Any:
         )
     if Path(model.path).is_dir():
         _check_weights(Path(model.path))
+    else:
+        _check_hub_weights(model)
     return settings
 
 
@@ -134,6 +136,21 @@ def _check_weights(folder: Path) -> None:
                 tensors.keys()
         except (SafetensorError, OSError) as error:
             raise UserError(f"{file}: not a readable safetensors file: {error}") from error
+
+
+def _check_hub_weights(model: ModelConfig) -> None:
+    from huggingface_hub import file_exists
+
+    try:
+        names = ("model.safetensors", "model.safetensors.index.json")
+        found = any(file_exists(model.path, name, revision=model.revision) for name in names)
+    except Exception:  # the hub does not answer: the weights are in the cache, or loading says it
+        return
+    if not found:
+        raise UserError(
+            f"model.path: {model.path}: no *.safetensors file on the hub; other formats are never "
+            "read: convert it, or take a revision that has one"
+        )
 
 
 def check_prompts(
