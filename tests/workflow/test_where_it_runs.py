@@ -111,10 +111,17 @@ def test_kubernetes_is_told_whose_gpus_and_where_the_shared_volume_is(checkout):
     assert settings["directory"].startswith(volume.partition(":")[2])
 
 
+def test_a_rule_that_asks_for_what_training_has_asks_for_more_when_tried_again(checkout):
+    rules = (checkout.folder / "workflow/rules").glob("*.smk")
+    text = "\n".join(path.read_text() for path in rules if path.name != "common.smk")
+    assert not re.findall(r"(?:mem_mb|runtime)=CONFIG.*", text)
+    assert "retries: 2" in (checkout.folder / "workflow/rules/merge.smk").read_text()
+
+
 def test_every_rule_that_may_use_a_gpu_takes_it_from_the_pool_and_from_the_gpu_partition(checkout):
     text = "\n".join(p.read_text() for p in (checkout.folder / "workflow/rules").glob("*.smk"))
     rules = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S))
-    on_gpu = {n for n, r in rules.items() if re.search(r'asked\("(gen|entr|train)', r)}
+    on_gpu = {n for n, r in rules.items() if re.search(r'\*\*asked\("(gen|entr|train)', r)}
     assert {"sample_rollouts", "train_adapter"} <= on_gpu
     for name in on_gpu:
         assert '"python -m reasonmaxxer gpus {resources.gpu}"' in rules[name], name

@@ -17,12 +17,14 @@ rule merge_adapter:
         f"{RUN}/logs/merge_adapter/{{arm}}.log",
     benchmark:
         f"{RUN}/benchmarks/merge_adapter/{{arm}}.tsv"
+    # The base in float32 may need more than training does: more is asked for each time.
+    retries: 2
     conda:
         ENVIRONMENT
     threads: CONFIG.resources.training.threads
     resources:
-        mem_mb=CONFIG.resources.of("training")["mem_mb"],
-        runtime=CONFIG.resources.of("training")["runtime"],
+        mem_mb=asked("training")["mem_mb"],
+        runtime=asked("training")["runtime"],
     params:
         model=section("model"),
         code=code("merge"),
