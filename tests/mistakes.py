@@ -279,7 +279,7 @@ CASES = {
     ),
     # --- the machine
     "GPUs that are not there": (
-        {"resources": {"training": {"gpu": 64}}},
+        {"resources": {"training": {"gpu": 64, "processes": 64}}},
         ["resources.training.gpu: 64 GPUs are asked for, this machine has", "0 to run on the CPU"],
     ),
     "parallel sizes that do not fit": (

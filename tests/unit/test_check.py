@@ -145,7 +145,7 @@ def test_check_tells_all_that_is_wrong_at_once(written):
         written,
         model={"max_length": 2048},
         benchmarks={"exam": {"source": {"limit": 7}}},
-        resources={"training": {"gpu": 64}},
+        resources={"training": {"gpu": 64, "processes": 64}},
     )
     with pytest.raises(UserError, match="3 found") as error:
         command(check, "--configfile", wrong)

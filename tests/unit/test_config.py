@@ -106,6 +106,13 @@ def test_the_minimal_config_is_valid():
             {"resources": {"training": {"gpu": 4, "processes": 2}}},
             "resources.training: gpu: 4, but processes = 2",
         ),
+        (
+            {"resources": {"generation": {"gpu": 4}}},
+            "resources: generation.gpu: 4, but its jobs use 1: raise tensor_parallel",
+        ),
+        ({"resources": {"entropies": {"gpu": 2}}}, "entropies.gpu: 2, but its jobs use 1"),
+        ({"resources": {"training": {"gpu": 4}}}, "training.gpu: 4, but its jobs use 1: raise pro"),
+        ({"resources": {"verdicts": {"gpu": 1}}}, "verdicts.gpu: 1, but its jobs use 0: so set"),
         ({"sweeps": [{"arm": "ours", "grid": {"report.title": ["x"]}}]}, "sweeps"),
         ({"report": {"price_per_hour": -1}}, "report.price_per_hour"),
     ],

@@ -149,6 +149,24 @@ class ResourcesConfig(Section):
         Resources(mem_mb=2000, runtime=20), description="Problems, selection, metrics, report."
     )
 
+    @model_validator(mode="after")
+    def _uses_its_gpus(self) -> Self:
+        parallel = self.generation.tensor_parallel * self.generation.pipeline_parallel
+        used = {
+            "generation": (parallel, "raise tensor_parallel or pipeline_parallel, or"),
+            "verdicts": (0, "so"),
+            "entropies": (1, "so"),
+            "training": (self.training.processes, "raise processes, or"),
+            "light": (0, "so"),
+        }
+        for stage, (most, remedy) in used.items():
+            asked = getattr(self, stage).gpu
+            if asked > most:
+                raise ValueError(
+                    f"{stage}.gpu: {asked}, but its jobs use {most}: {remedy} set gpu to {most}"
+                )
+        return self
+
     @property
     def gpus(self) -> int:
         """Most GPUs that a job asks for."""
