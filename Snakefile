@@ -28,6 +28,7 @@ include: "workflow/rules/pretrain.smk"
 
 onstart:
     check_machine()
+    look_when_a_job_ends()
 
 
 rule all:

@@ -15,6 +15,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.printed = ""  # by the run that is in it
 
     def snakemake(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
@@ -54,5 +55,5 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     In a folder whose name has a space in it, as a user's may have.
     """
     made = Project(copy_of_the_project(tmp_path_factory.mktemp("the project")))
-    made.snakemake("--configfile", "config/test.yaml")
+    made.printed = made.snakemake("--verbose", "--configfile", "config/test.yaml")
     return made

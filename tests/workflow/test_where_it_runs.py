@@ -36,6 +36,13 @@ def job(planned: str, rule: str) -> str:
     return next(block for block in planned.split("\n\n") if f"rule {rule}:" in block)
 
 
+def test_the_scheduler_looks_for_work_when_a_job_ends_and_not_all_the_time(project):
+    ended = project.printed.count("Finished jobid:")
+    looks = project.printed.count("Ready jobs:")
+    assert ended > 20
+    assert looks <= ended + 1
+
+
 @pytest.mark.parametrize("rule", ["sample_rollouts", "evaluate_arm", "choose_checkpoint"])
 def test_parallel_sizes_are_handed_to_the_engine(planned, rule):
     assert "reasonmaxxer gpus 4 python -m reasonmaxxer" in job(planned, rule)
