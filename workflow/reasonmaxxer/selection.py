@@ -101,7 +101,9 @@ def select(
     mixed = [p for p, rate in rates.items() if _is_mixed(rate, config.window)]
     if len(mixed) < config.min_problems:
         raise UserError(_too_few(mixed, rates, config))
-    kept = sorted(mixed, key=lambda problem: _from_half(rewards[problem]))[: config.problems]
+    nearest = sorted(mixed, key=lambda problem: _from_half(rewards[problem]))[: config.problems]
+    # The order of the draws has no ties to break, and the published figures rest on this one.
+    kept = sorted(nearest, key=lambda problem: abs(rates[problem] - 0.5))
 
     groups: dict[str, list[Scored]] = {problem: [] for problem in kept}
     for rollout in pool:
