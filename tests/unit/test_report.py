@@ -101,6 +101,36 @@ def test_the_first_screen_has_verdict_table_and_intervals(run: dict[str, Any]) -
     assert text.index("a gain of") < text.index("Wilson's for an arm") < text.index("Chance that")
 
 
+def test_an_arm_that_some_benchmarks_alone_saw_stands_among_the_ablations(tmp_path: Path) -> None:
+    manifest = synthetic.make_run(tmp_path, arms={"base": 0.3, "reasonmaxxer": 0.5, "first": 0.4})
+    manifest["arms"]["first"]["title"] = "First positions"
+    for benchmark in list(manifest["benchmarks"])[1:]:
+        del manifest["arms"]["first"]["evaluation"][benchmark]
+    metrics, suite = compute(manifest)
+    page = page_of(tmp_path, metrics, figures(manifest, suite))
+    table, _, rest = page.partition("</table>")
+    assert "reasonmaxxer" in table
+    assert "First positions" not in table
+    assert "First positions" in rest
+    assert "1 more that some benchmarks alone saw" in rest
+
+
+def test_a_sweep_is_drawn_with_the_value_that_it_starts_from(tmp_path: Path) -> None:
+    arms = {
+        "base": 0.3,
+        "reasonmaxxer": 0.5,
+        "reasonmaxxer+rank=1": 0.4,
+        "reasonmaxxer+rank=4": 0.4,
+    }
+    manifest = synthetic.make_run(tmp_path, arms=arms)
+    own = {"reasonmaxxer": {"kind": "trained", "training": {"rank": 32}}}
+    manifest["config"] = {"training": {"rank": 8}, "arms": own}
+    metrics, suite = compute(manifest)
+    charts = report.all_charts(view.Run(metrics, figures(manifest, suite)), [])
+    points = charts["sweep-rank"]["data"]["values"]
+    assert sorted(point["setting"] for point in points) == [1, 4, 32]
+
+
 def test_no_difference_is_not_a_gain(tmp_path: Path) -> None:
     found, drawn = run_of(tmp_path, arms={"base": 0.5, "reasonmaxxer": 0.5}, training=False)
     assert "no difference shown" in view.verdict(view.Run(found, drawn))

@@ -278,6 +278,7 @@ def _sweep_chart(key: str, data: list[dict[str, Any]], place: str) -> Spec:
     x: Spec = {"field": "setting", "title": key, "type": "quantitative" if numeric else "nominal"}
     settings = sorted({row["setting"] for row in data}, key=str)
     x["axis"] = {"labelAngle": 0, "values": settings, "grid": False}
+    x["axis"] |= {"format": "~g"} if numeric else {}
     x |= {"scale": {"zero": False, "padding": 16}} if numeric else {}
     y = {"type": "quantitative", "axis": {**PERCENT, "title": f"{place} accuracy"}}
     y["scale"] = {"zero": False}

@@ -130,8 +130,7 @@ def all_charts(run: Run, stages: list[dict[str, Any]]) -> dict[str, Any]:
         "cost": charts.cost(stages),
         **footprint.all_charts(run.metrics.get("footprint"), run.titles),
     }
-    own = view.swept_values(figures["gates"])
-    sweeps = charts.sweep(rows, list(run.arms), own)
+    sweeps = charts.sweep(rows, list(run.arms), view.own_values(figures["config"] or {}))
     return found | {f"sweep-{key}": spec for key, spec in sweeps}
 
 

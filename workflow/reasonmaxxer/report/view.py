@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..arms import SEED, changes, is_rl, lines, seeds_name, without
+from ..config.arms import OVERLAYS
 from . import timings
 
 MEAN = "mean"
@@ -48,17 +49,23 @@ class Run:
 
     @property
     def shown(self) -> list[str]:
-        """Arms of the main table: lines over seeds for their members, no points of sweeps.
+        """Arms of the main table: lines over seeds for their members, no sweeps, no ablations.
 
         Those outside the comparison come last.
         """
         found = []
         for name in sorted(self.arms, key=lambda name: bool(self.arms[name].get("own_prompt"))):
             stem = without(name, SEED)
-            if changes(stem):
+            if changes(stem) or self.is_ablation(name):
                 continue
             found.append(seeds_name(stem) if stem in self.seeds else name)
         return list(dict.fromkeys(found))
+
+    def is_ablation(self, arm: str) -> bool:
+        """Whether an arm stands among the ablations alone: made here, for some benchmarks only."""
+        everywhere = all(self.row(arm, benchmark) for benchmark in self.benchmarks)
+        of_main = without(arm, SEED) == self.figures["main"]
+        return self.arms[arm]["kind"] in OVERLAYS and not everywhere and not of_main
 
     @property
     def main(self) -> str | None:
@@ -258,6 +265,9 @@ def remarks(run: Run) -> list[str]:
             "Lines over several seeds have Student's interval over the seeds; the choice of "
             "problems is not in it."
         )
+    apart = sum(not changes(arm) and run.is_ablation(arm) for arm in run.arms)
+    if apart:
+        lines_.append(f"{apart} more that some benchmarks alone saw: among the ablations, below.")
     return lines_
 
 
@@ -382,13 +392,16 @@ def _paper_cost(row: Row) -> str | None:
     return f"{'≈ ' if row.get('cost_estimated') else ''}${row['cost_usd']:,}"
 
 
-def swept_values(gates: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """The values of an arm's own selection that sweeps may vary, by arm."""
-    keys = ("tau", "share", "window", "gate")
+def own_values(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What an arm that no sweep made has of the keys that sweeps may vary, by arm."""
     return {
-        row["arm"]: {key: row[key] for key in keys if row.get(key) is not None}
-        for row in gates
-        if not changes(row["arm"])
+        name: {
+            key: value
+            for section in OVERLAYS.get(arm["kind"], ())
+            for key, value in {**config.get(section, {}), **arm.get(section, {})}.items()
+        }
+        for name, arm in config.get("arms", {}).items()
+        if not changes(name)
     }
 
 
