@@ -116,9 +116,12 @@ def row_of(key: str) -> str:
     return max(found, key=len)
 
 
-# Nothing depends on the resources, so those of all stages are edited at once.
+# Nothing depends on the resources, so those of all stages are edited at once. Where no job may take
+# a GPU, there is no other value.
 EDITS: dict[str, list[str]] = {}
 for name in KEYS:
+    if name in ("resources.verdicts.gpu", "resources.light.gpu"):
+        continue
     section, _, leaf = name.partition(".")
     EDITS.setdefault(
         f"resources.*.{leaf.split('.')[1]}" if section == "resources" else name, []
@@ -149,7 +152,7 @@ def test_an_upgrade_is_said_and_runs_nothing_again(every_stage):
     said = every_stage.ask(every_stage.config)
     assert jobs_in(said) == {}
     assert "rollouts, entropies, training, adapter, evaluation with torch 1.0 (now " in said
-    assert "snakemake -R rollouts" in said
+    assert "snakemake --cores all -R rollouts" in said
 
 
 def test_the_order_of_keys_runs_nothing_again(every_stage):
