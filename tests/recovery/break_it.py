@@ -45,7 +45,7 @@ TRIES = 6
 CUTS = 4  # of the whole run
 WORKERS_LOST = 3
 AT_ONCE = 2
-SUMMARIES = ("compute_metrics", "render_report")
+SUMMARIES = ("compute_metrics", "render_report", "publish_report")
 TORCH = ("sample_rollouts", "score_rollouts", "train_adapter", "choose_checkpoint", "evaluate_arm")
 
 
@@ -83,8 +83,9 @@ def attempt(trial: Trial, reference: Path, rng: random.Random, folder: Path) -> 
         reference = made_here(job, folder)
     for _ in range(TRIES):
         job.clear(folder)
-        if trial.fault(job, folder, rng):
-            break
+        broken = trial.fault(job, folder, rng)
+        if broken and not all((folder / output).exists() for output in job.outputs):
+            break  # else it had ended, but for its exit
     else:
         return "it could not be broken: the job ended before every moment"
     half = [f for f in job.outputs if (folder / f).exists()]
