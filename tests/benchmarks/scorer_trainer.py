@@ -182,7 +182,7 @@ def _worker(args: argparse.Namespace) -> dict:
     model_config = ModelConfig(path=args.model, dtype=args.dtype)
     rollouts = _rollouts(args)
     config = TrainingConfig(
-        sequences=args.sequences, warmup_steps=2, checkpoints=1, learning_rate=1e-4
+        sequences=args.sequences, warmup_steps=1, checkpoints=1, learning_rate=1e-4
     )
     steps = curriculum.training_steps(rollouts, config)
     if "train" in args.worker:
