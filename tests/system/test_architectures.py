@@ -15,19 +15,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import families
 import numpy as np
 import pytest
 import torch
 import yaml
+from hub_server import COMMIT, Hub, Repository
+
+from reasonmaxxer import tables
+from reasonmaxxer.config import PromptConfig
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "unit"))
-
-import families  # noqa: E402
-from hub_server import COMMIT, Hub, Repository  # noqa: E402
-
-from reasonmaxxer import tables  # noqa: E402
-from reasonmaxxer.config import PromptConfig  # noqa: E402
 
 ENVIRONMENT = {
     **os.environ,

@@ -17,17 +17,14 @@ import time
 from pathlib import Path
 
 import pytest
+from hostile import hostile_completions
+from judge_workers import workers_of
 
 from reasonmaxxer.config import VerdictsConfig
 from reasonmaxxer.verifier.judge import judge_pairs
 from reasonmaxxer.verifier.pool import WALL_FACTOR
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
-sys.path.append(str(Path(__file__).resolve().parents[1] / "unit"))
-
-from hostile import hostile_completions
-from test_judge import PACKAGE, workers_of
-
+WORKFLOW = str(Path(__file__).parents[2] / "workflow")
 GOLDS = ["7", "x^2+1", r"\{1,2\}", r"\frac{1}{2}", r"\sum_{k=1}^{n} k"]
 GIB = 1 << 20  # in kB
 OPTIONS = VerdictsConfig(timeout_seconds=1, retry_seconds=2)
@@ -114,7 +111,7 @@ def test_output_is_identical_for_any_number_of_workers_and_hash_seed(tmp_path: P
                 [sys.executable, "-m", "reasonmaxxer", "judge", *flags],
                 check=True,
                 capture_output=True,
-                env={**os.environ, "PYTHONPATH": PACKAGE, "PYTHONHASHSEED": seed},
+                env={**os.environ, "PYTHONPATH": WORKFLOW, "PYTHONHASHSEED": seed},
             )
             digests.add(hashlib.sha256(out.read_bytes()).hexdigest())
     assert len(digests) == 1

@@ -5,19 +5,16 @@ Minutes and some 4 GB of memory: the reference runs SmolLM2-135M in float64.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import reference
+from agreement import assert_gradients_agree, assert_scores_agree
+
+from reasonmaxxer.convert import convert
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "unit"))
-
-import reference  # noqa: E402
-from agreement import assert_gradients_agree, assert_scores_agree  # noqa: E402
-
-from reasonmaxxer.convert import convert  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=["lab", "smollm2"])

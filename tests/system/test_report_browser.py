@@ -18,15 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import synthetic
+from copied import ROOT, copy_of_the_project
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import synthetic
-from copied import ROOT, copy_of_the_project
 
 from reasonmaxxer import __main__
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import synthetic
 import torch
 from reference import save_tiny
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import synthetic
 
 from reasonmaxxer import __main__, tables
 from reasonmaxxer.config import ContaminationConfig, ModelConfig

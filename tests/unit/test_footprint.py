@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import reference
+import synthetic
 import torch
 from scipy import stats
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import synthetic
 
 from reasonmaxxer import __main__, tables
 from reasonmaxxer.config import ModelConfig, PromptConfig

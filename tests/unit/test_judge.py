@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from hostile import GENERATORS, hostile_completions
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judge_workers import workers_of
 
 from reasonmaxxer.__main__ import main
 from reasonmaxxer.config import VerdictsConfig
@@ -23,34 +25,10 @@ from reasonmaxxer.verifier.judge import Verdict, check_references, judge_pairs
 from reasonmaxxer.verifier.leaves import quick_leaf
 from reasonmaxxer.verifier.limits import beyond_limits
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
-
-from hostile import GENERATORS, hostile_completions
-
 QUICK = VerdictsConfig(timeout_seconds=0.5, retry_seconds=0.7)
 ALGEBRA = ("x > 2", r"So \boxed{-x < -2}.")  # decided by a worker
 ENDLESS = ("7", r"\boxed{\int_0^1 \frac{\sin(x^{45})e^{x^x}}{\ln(x+\tan x)} dx}")
-PACKAGE = str(Path(sys.modules["reasonmaxxer"].__path__[0]).parent)
-
-
-def workers_of(parent: int) -> list[int]:
-    """Process ids of the judge's workers below `parent`."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            status = (entry / "stat").read_text().rpartition(")")[2].split()
-            command = (entry / "cmdline").read_text()
-        except OSError:
-            continue
-        if (
-            int(status[1]) == parent
-            and status[0] != "Z"
-            and "reasonmaxxer.verifier.worker" in command
-        ):
-            found.append(int(entry.name))
-    return found
+WORKFLOW = str(Path(__file__).parents[2] / "workflow")
 
 
 def gone(pid: int, seconds: float = 10) -> bool:
@@ -162,7 +140,7 @@ def test_workers_end_with_a_killed_parent() -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": PACKAGE},
+        env={**os.environ, "PYTHONPATH": WORKFLOW},
     )
     assert parent.stdout is not None
     assert parent.stdout.readline() == b"correct\n"  # the worker now computes without end
@@ -194,7 +172,7 @@ def test_the_verdicts_do_not_depend_on_workers_or_hash_seed(tmp_path: Path) -> N
         [*command, "--output", str(out), "--workers", "2"],
         check=True,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": PACKAGE, "PYTHONHASHSEED": "12345"},
+        env={**os.environ, "PYTHONPATH": WORKFLOW, "PYTHONHASHSEED": "12345"},
     )
     assert out.read_bytes() == alone
     written = [json.loads(line) for line in alone.splitlines()]

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import synthetic
+from scipy import stats
 
 from reasonmaxxer import __main__, tables
 from reasonmaxxer.claims import CLAIMS, Condition, arm_figures

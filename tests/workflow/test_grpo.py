@@ -7,16 +7,12 @@ writes 3 and 7 equally often, and 7 is right.
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 
 import pytest
+import synthetic
 import torch
 from safetensors.torch import load_file
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import synthetic
 
 from reasonmaxxer import grpo, tables
 from reasonmaxxer.adapter import pack_model

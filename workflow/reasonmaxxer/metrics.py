@@ -19,6 +19,7 @@ from scipy import stats
 from . import tables
 from .arms import SEED, base_of, changes, lines, main_of, seeds_name, seeds_of, without
 from .claims import claims, rl_arm
+from .config.arms import OVERLAYS
 from .cost import cost_ratio, cost_rows
 from .errors import UserError
 from .footprint.figures import analysis, metric_rows
@@ -46,7 +47,6 @@ HELP = "compute a run's figures with intervals, and collect what the report draw
 MEAN = "mean"  # the pseudo-benchmark: the plain mean over all benchmarks
 ALPHA = 0.05
 UNBOUNDED = ("length",)
-MADE = ("trained", "grpo", "distilled")
 MEMORISED = "completed-verbatim"
 
 Row = dict[str, Any]
@@ -286,7 +286,7 @@ def ablations(manifest: Mapping[str, Any], metrics: Metrics) -> list[Row]:
     corrected by Holm over these rows.
     """
     arms, main = manifest["arms"], main_of(manifest["arms"])
-    made = [arm for arm, entry in arms.items() if entry["kind"] in MADE]
+    made = [arm for arm, entry in arms.items() if entry["kind"] in OVERLAYS]
     others = [arm for arm in made if main is not None and without(arm, SEED) != main]
     found = []
     for stem in dict.fromkeys(without(arm, SEED) for arm in others):
