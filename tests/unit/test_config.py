@@ -71,8 +71,8 @@ def test_the_minimal_config_is_valid():
             "grpo: warmup_steps: 61 is more than the 60 steps",
         ),
         (
-            {"training": {"warmup_steps": 9, "decay_steps": 9}},
-            "training: decay_steps: 9 is not beyond warmup_steps (9)",
+            {"training": {"sequences": 80, "warmup_steps": 5, "decay_steps": 9}},
+            "training: decay_steps: 9 ends before the 10 steps do",
         ),
         ({"selection": {"tau": 1.0, "window": [0.6, 0.4]}}, "window: the first value"),
         ({"arms": {"other": {"kind": "base"}}}, "exactly one arm of kind base is needed, found 2"),
@@ -135,7 +135,7 @@ OUT_OF_RANGE = {
         "gate": ("none",),
         "tau": (-1,),
         "share": (0, 1),
-        "seed": (-1,),
+        "seed": (-1, 2**32),
     },
     "training": {
         "rank": (0, 513),  # beyond what the engine serves
@@ -154,7 +154,7 @@ OUT_OF_RANGE = {
         "advantage_clip": (0,),
         "probability_floor": (0, 1),
         "checkpoints": (0, 21),
-        "seed": (-1,),
+        "seed": (-1, 2**32),
     },
     "validation": {"min_parseable": (-0.1, 1.1), "samples": (0,)},
 }

@@ -161,9 +161,29 @@ def test_truncated_rollouts_are_treated_as_configured(tmp_path, truncated, rollo
 
 def test_trimming_drops_the_longest_before_advantages():
     pool = [_scored("a", i, int(i < 5), [2.0] * (10 + i)) for i in range(10)]
-    rows, _ = select(pool, _config(trim_longest=0.2))
+    rows, figures = select(pool, _config(trim_longest=0.2))
     assert [row["sample"] for row in rows] == list(range(8))
     assert rows[0]["advantage"] == pytest.approx(advantages([1] * 5 + [0] * 3)[0])
+    assert figures["rollouts_trimmed"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"tau": 9.0},
+            r"selection\.tau: no position .* above 9 nats \(the largest of all is 2\.5\)",
+        ),
+        ({"tau": None, "share": 0.1, "gate": "entropy-quantile"}, r"selection\.share: no position"),
+        ({"trim_longest": 0.5}, r"selection\.trim_longest: without the longest 50%"),
+    ],
+    ids=["threshold-too-high", "tied-entropies", "trimmed-to-one-verdict"],
+)
+def test_a_selection_that_would_teach_nothing_is_an_error(changes, message):
+    tied = [2.5] * 3 if "share" in changes else [2.0, 2.5, 0.1]
+    pool = [_scored("a", 0, 0, tied)] * 5 + [_scored("a", 5, 1, tied * 2)] * 5
+    with pytest.raises(UserError, match=message):
+        select(pool, _config(**changes))
 
 
 @pytest.mark.parametrize("minimum", [1, 5])
@@ -242,6 +262,23 @@ def test_a_scorer_that_disagrees_with_the_engine_is_reported(tmp_path, gap, warn
     assert audit["mean"] == pytest.approx(gap, abs=1e-6)
     assert audit["p95"] == pytest.approx(gap, abs=1e-6)
     assert len(audit["warnings"]) == warned
+
+
+def test_log_probs_that_are_no_numbers_are_reported(tmp_path):
+    files = _files(tmp_path, [1, 0], gap=float("-inf"))
+    selection.run(*files, _config(), tmp_path / "s.parquet", tmp_path / "s.json")
+    audit = json.loads((tmp_path / "s.json").read_text())["audit"]
+    assert audit["warnings"] == ["the engine gave no finite log-prob at 8 positions"]
+
+
+@pytest.mark.parametrize("column", ["entropy", "logprob"])
+def test_scores_that_are_no_numbers_are_an_error(tmp_path, column):
+    files = _files(tmp_path, [1, 0])
+    scores = tables.read(files[2][0], "entropies").to_pylist()
+    scores[5][column] = math.nan
+    tables.write(files[2][0], "entropies", scores)
+    with pytest.raises(UserError, match=r"sample 1: .* not all finite: .*model\.dtype"):
+        selection.run(*files, _config(), tmp_path / "s.parquet", tmp_path / "s.json")
 
 
 def test_files_of_different_runs_are_an_error(tmp_path):

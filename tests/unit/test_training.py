@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import reference
 import torch
+from agreement import trainer_of
 from safetensors.torch import load_file
 from tqdm import tqdm
 
@@ -168,6 +169,18 @@ def test_a_checkpoint_loads_in_peft_and_gives_the_trained_model(tmp_path, model)
     assert not torch.allclose(found, reference.logits(reference.load(model), ids), atol=1e-2)
 
 
+def test_a_resumed_run_keeps_to_the_states_that_it_stored(tmp_path, model, monkeypatch):
+    rollouts = read_rollouts(_selection(tmp_path / "s.parquet"))
+    base = load_base(str(model), ModelConfig(path=str(model), dtype="float32"))
+    trainer = training.Trainer(base, rollouts, TrainingConfig(**QUICK))
+    steps = [range(12), range(12)]
+    found = []
+    for fits in (True, False):  # the states themselves have taken the space
+        monkeypatch.setattr(training, "fits_on_disk", lambda *_, fits=fits: fits)
+        found.append(training.base_states(trainer, steps, [], tmp_path, 4096))
+    assert [type(states) for states in found] == [base_states.StoredStates] * 2
+
+
 def test_stored_base_states_train_the_same_adapter(tmp_path, model, monkeypatch):
     selection = _selection(tmp_path / "s.parquet")
     stored, _ = _train(tmp_path / "stored", model, selection)
@@ -249,6 +262,56 @@ def test_gradients_do_not_depend_on_the_micro_batches(tmp_path, model):
         assert (found[0] - other).norm() < 1e-5 * found[0].norm()
 
 
+def test_recomputed_activations_give_the_same_gradients(tmp_path, model):
+    rollouts = read_rollouts(_selection(tmp_path / "s.parquet"))
+    found = []
+    for recomputed in (False, True):
+        base = load_base(str(model), ModelConfig(path=str(model), dtype="float32"))
+        trainer = training.Trainer(base, rollouts, TrainingConfig(**QUICK))
+        if recomputed:
+            trainer.recompute_activations()
+        trainer.accumulate(range(12), 4096)
+        found.append(torch.cat([p.grad.flatten() for p in trainer.parameters.values()]))
+    assert found[0].any() and torch.equal(*found)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"gradient_clip": 0.01}, {"weight_decay": 0.3}, {"advantage_clip": 0.5}],
+    ids=["plain", "clipped-gradient", "weight-decay", "clipped-advantage"],
+)
+def test_a_step_is_adamw_on_the_clipped_gradient_of_the_reference(model, config):
+    sequences = [
+        reference.Sequence([3, 1, 4], [1, 5, 9, 2, 6], 1.3, [0, 2]),
+        reference.Sequence([5, 3], [5, 8, 9, 7, 9, 3], -0.8, [1, 5]),
+    ]
+    trainer = trainer_of(model, sequences, learning_rate=0.01, warmup_steps=0, **config)
+    adapter = reference.Adapter.from_peft(trainer.adapter.tensors(), scale=2.0)
+    total, *_ = reference.loss(
+        reference.load(model), adapter, sequences, 0.2, clip=trainer.config.advantage_clip
+    )
+    total.backward()
+    gradients = adapter.gradients()
+    norm = torch.stack([g.norm() for g in gradients.values()]).norm()
+    before = {name: p.detach().double() for name, p in trainer.parameters.items()}
+    row = trainer.step([0, 1], 1, 1, 4096)
+    assert row["gradient_norm"] == pytest.approx(norm.item(), rel=1e-4)
+    clip, decay = trainer.config.gradient_clip, trainer.config.weight_decay
+    for name, parameter in trainer.parameters.items():
+        gradient, state = (
+            gradients[name] * min(1.0, clip / norm),
+            trainer.optimiser.state[parameter],
+        )
+        moments = state["exp_avg"].double(), state["exp_avg_sq"].double()
+        assert (moments[0] - 0.1 * gradient).norm() < 1e-4 * 0.1 * gradient.norm() + 1e-9
+        assert (moments[1] - 0.001 * gradient**2).norm() < 1e-3 * (
+            0.001 * gradient**2
+        ).norm() + 1e-12
+        step = (moments[0] / 0.1) / ((moments[1] / 0.001).sqrt() + 1e-8)
+        expected = before[name] - 0.01 * (step + decay * before[name])
+        assert torch.allclose(parameter.double(), expected, atol=1e-6), name
+
+
 @pytest.mark.parametrize("kind", ["Llama", "Qwen2"])
 def test_bfloat16_models_train(tmp_path, kind):
     folder = reference.save_tiny(tmp_path / "model", kind)
@@ -310,10 +373,17 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, model, monkeypatch):
     assert not any((tmp_path / "broken" / "scratch").iterdir())
 
 
-def test_two_processes_train_what_one_does(tmp_path, model):
+def test_two_processes_share_the_work_and_train_what_one_does(tmp_path, model, monkeypatch):
     selection = _selection(tmp_path / "s.parquet", count=10)
     arguments = {"model": model, "selection": selection, "sequences": 16}
     _train(tmp_path / "one", **arguments)
+    loss = training.Trainer.loss
+
+    def witnessed(self, indices):
+        (tmp_path / f"rank-{self.processes.rank}").touch()
+        return loss(self, indices)
+
+    monkeypatch.setattr(training.Trainer, "loss", witnessed)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -325,6 +395,7 @@ def test_two_processes_train_what_one_does(tmp_path, model):
     for process in processes:
         process.join(120)
         assert process.exitcode == 0
+    assert (tmp_path / "rank-0").exists() and (tmp_path / "rank-1").exists()
     for name in ("checkpoint-1.safetensors", "checkpoint-2.safetensors"):
         one, two = load_file(tmp_path / "one" / name), load_file(tmp_path / "two" / name)
         assert all(torch.allclose(one[key], two[key], atol=1e-4) for key in one)

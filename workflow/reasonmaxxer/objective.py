@@ -85,16 +85,16 @@ def contrastive_loss(
     bounded = _floored(logprobs, advantages, config.probability_floor)
     decision = -(rows.decision_weights * advantages * bounded).sum()
 
-    if config.anchor_weight:
-        divergence = kl_divergence(head, hidden[rows.anchors], base_hidden[rows.anchors])
-        anchor = (rows.anchor_weights * divergence).sum()
-    else:
-        anchor = torch.zeros_like(decision)
+    anchored = hidden[rows.anchors]
+    if not config.anchor_weight:
+        anchored = anchored.detach()  # the drift is logged all the same
+    divergence = kl_divergence(head, anchored, base_hidden[rows.anchors])
+    anchor = (rows.anchor_weights * divergence).sum()
 
     with torch.no_grad():
         base_logprobs = sampled_logprobs(head, base_hidden[rows.decisions], rows.targets)
     return Losses(
-        total=decision + config.anchor_weight * anchor,
+        total=decision + config.anchor_weight * anchor if config.anchor_weight else decision,
         decision=decision.detach(),
         anchor=anchor.detach(),
         logprobs=logprobs.detach(),

@@ -11,6 +11,7 @@ so that batches should come in few shapes.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -29,9 +30,13 @@ def product(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _is_ours(x: Tensor) -> bool:
-    return (
-        x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.is_available()
-    )
+    return x.device.type == "cpu" and x.dtype == torch.float32 and _has_onednn()
+
+
+@functools.cache
+def _has_onednn() -> bool:
+    """Whether this torch has it, and under the name that torch's own compiler calls it by."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 class _Frozen(torch.autograd.Function):

@@ -92,7 +92,8 @@ def select(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rows of the table `selection`, and the summary's figures.
 
-    Raises `UserError`, with the histogram of pass rates, when too few problems are mixed.
+    Raises `UserError`, with the histogram of pass rates, when too few problems are mixed, and
+    when no rollout has both an advantage and a decision position.
     """
     truncated = sum(rollout.truncated for rollout in scored)
     pool = [r for r in scored if not (config.truncated == "drop" and r.truncated)]
@@ -109,12 +110,18 @@ def select(
     for rollout in pool:
         if rollout.problem in groups:
             groups[rollout.problem].append(rollout)
+    untrimmed = sum(map(len, groups.values()))
     groups = _trimmed(groups, config.trim_longest)
+    trimmed = untrimmed - sum(map(len, groups.values()))
     rng = np.random.default_rng(config.seed)
     chosen = [r for group in groups.values() for r in _with_advantages(group, config, rng)]
     threshold = gate_threshold(chosen, config)
     rows = [_row(r, gate(r.entropies, threshold, config, rng), rates[r.problem]) for r in chosen]
-    return rows, _figures(rows, chosen, rates, mixed, threshold, truncated, len(scored))
+    if not any(row["advantage"] and row["positions"] for row in rows):
+        raise UserError(_nothing_to_learn(chosen, threshold, config))
+    figures = _figures(rows, chosen, rates, mixed, threshold)
+    counts = {"rollouts": len(scored), "truncated": truncated, "rollouts_trimmed": trimmed}
+    return rows, figures | counts
 
 
 # --- problems ---------------------------------------------------------------------------------
@@ -158,6 +165,22 @@ def _too_few(mixed: Sequence[str], rates: dict[str, float], config: SelectionCon
         "(rollouts.samples), another rollouts.temperature, or a wider selection.window."
     )
     return "\n".join(lines)
+
+
+def _nothing_to_learn(chosen: Sequence[Scored], threshold: float, config: SelectionConfig) -> str:
+    """Why no rollout has both an advantage and a decision position."""
+    if not any(rollout.advantage for rollout in chosen):
+        return (
+            f"selection.trim_longest: without the longest {config.trim_longest:.0%} of the "
+            "rollouts no problem has both a right and a wrong one left; lower it"
+        )
+    key = "tau" if config.tau is not None else "share"
+    most = max((float(r.entropies.max()) for r in chosen if len(r.entropies)), default=0.0)
+    return (
+        f"selection.{key}: no position of a rollout with an advantage has an entropy above "
+        f"{threshold:.4g} nats (the largest of all is {most:.4g}), so nothing would be learnt; "
+        f"{'lower tau' if key == 'tau' else 'take another share'}"
+    )
 
 
 def _trimmed(groups: dict[str, list[Scored]], share: float) -> dict[str, list[Scored]]:
@@ -254,8 +277,6 @@ def _figures(
     rates: dict[str, float],
     mixed: Sequence[str],
     threshold: float,
-    truncated: int,
-    rollouts: int,
 ) -> dict[str, Any]:
     entropies = np.concatenate([r.entropies for r in chosen] or [_NOTHING])
     positions, gated = len(entropies), sum(len(row["positions"]) for row in rows)
@@ -265,12 +286,10 @@ def _figures(
         "problems": len(rates),
         "problems_mixed": len(mixed),
         "problems_kept": len({row["problem_id"] for row in rows}),
-        "rollouts": rollouts,
         "rollouts_kept": len(rows),
         "rollouts_correct": sum(row["reward"] > 0 for row in rows),
         "rollouts_without_advantage": sum(row["advantage"] == 0 for row in rows),
         "rollouts_without_decision": sum(not row["positions"] for row in rows),
-        "truncated": truncated,
         "positions": positions,
         "positions_gated": gated,
         "share_gated": gated / max(positions, 1),
@@ -309,6 +328,11 @@ def read_scored(
                         f"{where}: {len(row['token_ids'])} tokens but {len(values)} {name}; "
                         "are the files from one run?"
                     )
+            if not (np.isfinite(entropy).all() and np.isfinite(logprob).all()):
+                raise UserError(
+                    f"{where}: the scorer's entropies or log-probs are not all finite: the model "
+                    f"overflows in its type; set model.dtype to bfloat16 or float32"
+                )
             gaps.append(np.asarray(row["logprobs"], dtype=np.float32) - logprob)
             found.append(_scored(row, outcomes[key], entropy, config))
     return found, audit(np.concatenate(gaps or [_NOTHING]))
@@ -374,12 +398,14 @@ def _joined(pieces: Iterable[np.ndarray]) -> np.ndarray:
 
 def audit(gaps: np.ndarray) -> dict[str, Any]:
     """Engine log-prob minus scorer log-prob of the sampled tokens, in nats, and warnings."""
+    positions, warnings = len(gaps), []
     gaps = gaps[np.isfinite(gaps)].astype(np.float64)
+    if len(gaps) < positions:
+        warnings.append(f"the engine gave no finite log-prob at {positions - len(gaps)} positions")
     if not len(gaps):
-        return {"positions": 0, "mean": None, "p95": None, "max": None, "warnings": []}
+        return {"positions": 0, "mean": None, "p95": None, "max": None, "warnings": warnings}
     mean, size = float(gaps.mean()), np.abs(gaps)
     p95 = float(np.quantile(size, 0.95))
-    warnings = []
     if abs(mean) > AUDIT_MEAN:
         warnings.append(f"engine and scorer log-probs differ by {mean:.4f} nats in the mean")
     if p95 > AUDIT_P95:

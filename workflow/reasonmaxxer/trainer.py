@@ -70,7 +70,11 @@ class Trainer:
         self.base_states = LiveStates(base, self.adapter)
         base.model.train()
         if base.device.type == "cuda" and base.model.num_parameters() > CHECKPOINTING_PARAMETERS:
-            base.model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.recompute_activations()
+
+    def recompute_activations(self) -> None:
+        """Compute activations again in backward instead of keeping them."""
+        self.base.model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def fit(
         self, steps: Sequence[Sequence[int]], folder: Path, batch_tokens: int
@@ -129,6 +133,8 @@ class Trainer:
             parameter.grad = torch.zeros_like(parameter)
         totals = _Totals(torch.zeros(7, dtype=torch.float64, device=self.base.device))
         lengths = [len(self.rollouts[i].ids) for i in indices]
+        if self.processes.count > 1:  # or one would take all and the others idle
+            batch_tokens = min(batch_tokens, -(-sum(lengths) // self.processes.count))
         batches = self.base.batches(lengths, batch_tokens, MIN_BATCH_TOKENS)
         for batch in batches[self.processes.rank :: self.processes.count]:
             losses, rows = self.loss([indices[i] for i in batch])

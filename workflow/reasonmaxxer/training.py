@@ -104,8 +104,9 @@ def base_states(
         return StoredStates(base, rollouts, kept)
     repeats = sum(map(len, steps)) > len(rollouts)
     exact = base.dtype == torch.float32 and trainer.processes.count == 1
-    if repeats and exact and fits_on_disk(base, rollouts, folder):
-        path = folder / "base-states.safetensors"
+    path = folder / "base-states.safetensors"
+    # A resumed run goes on with the states that it began with, to the same bits.
+    if path.exists() or (repeats and exact and fits_on_disk(base, rollouts, folder)):
         if not path.exists():
             store_states(base, trainer.adapter, rollouts, path, batch_tokens)
         return StoredStates(base, rollouts, [path])

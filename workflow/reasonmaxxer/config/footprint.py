@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .section import Count, Name, Section
+from .section import Count, Name, Section, Seed
 
 
 class PivotalityConfig(Section):
@@ -28,7 +28,7 @@ class PivotalityConfig(Section):
         description="A position is pivotal if its best and its worst alternative differ by this "
         "much in the share of right completions.",
     )
-    seed: int = Field(46, ge=0, description="Seed of positions and sampling.")
+    seed: Seed = Field(46, description="Seed of positions and sampling.")
 
 
 class CapabilityConfig(Section):
@@ -36,7 +36,7 @@ class CapabilityConfig(Section):
 
     problems: Count = Field(100, description="The first problems of the benchmark.")
     samples: Annotated[int, Field(ge=2)] = Field(128, description="Completions a problem and arm.")
-    seed: int = Field(47, ge=0, description="Seed of sampling.")
+    seed: Seed = Field(47, description="Seed of sampling.")
 
 
 class FootprintConfig(Section):
@@ -54,7 +54,7 @@ class FootprintConfig(Section):
     top_tokens: Annotated[int, Field(ge=2)] = Field(
         20, description="The random-token control draws among so many of the base's likeliest."
     )
-    seed: int = Field(45, ge=0, description="Seed of random positions and tokens.")
+    seed: Seed = Field(45, description="Seed of random positions and tokens.")
     pivotality: PivotalityConfig | None = Field(
         PivotalityConfig(), description="null leaves it out."
     )

@@ -99,6 +99,7 @@ class Config(Section):
                 raise ValueError(
                     f"arms.{name}.teacher: no arm '{arm.teacher}' that is not distilled itself"
                 )
+        self._gradients_are_representable()
         self._protocol_is_whole()
         keys = ["rollouts", "validation", "evaluation"]
         keys += ["grpo"] if self.of_kind("grpo") else []
@@ -111,6 +112,15 @@ class Config(Section):
         if self.footprint is not None:
             self._check_footprint(self.footprint)
         return self
+
+    def _gradients_are_representable(self) -> None:
+        """Of a long rollout's anchor, float16 has no gradient left: one over its length squared."""
+        trained = self.of_kind("trained", "distilled")
+        if trained and self.model.dtype == "float16":
+            raise ValueError(
+                f"model.dtype: float16: arm '{trained[0]}' cannot be trained in it, small "
+                "gradients would vanish; take bfloat16, or float32 on GPUs without it"
+            )
 
     def _protocol_is_whole(self) -> None:
         """Under a named protocol nothing that it sets may be set otherwise."""

@@ -13,6 +13,7 @@ from ..errors import UserError
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+=-]*$", max_length=64)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as numpy and TRL take it
 
 
 class Section(BaseModel):

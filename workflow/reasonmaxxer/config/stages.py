@@ -6,14 +6,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .section import Count, Section, Share
+from .section import Count, Section, Seed, Share
 
 
 class SamplingConfig(Section):
     temperature: Annotated[float, Field(ge=0, le=2)] = Field(0.6, description="Of sampling.")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(0.95, description="Nucleus of sampling.")
     max_tokens: Count = Field(4096, description="Most tokens of a completion.")
-    seed: int = Field(42, ge=0, description="Seed of sampling.")
+    seed: Seed = Field(42, description="Seed of sampling.")
 
 
 class RolloutsConfig(SamplingConfig):
@@ -91,7 +91,7 @@ class SelectionConfig(Section):
     share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="Instead of tau: the share of all positions, by entropy."
     )
-    seed: int = Field(42, ge=0, description="Seed of random gates and shuffled advantages.")
+    seed: Seed = Field(42, description="Seed of random gates and shuffled advantages.")
 
     @model_validator(mode="after")
     def _threshold(self) -> Self:
@@ -143,18 +143,16 @@ class TrainingConfig(Section):
     checkpoints: Annotated[int, Field(ge=1, le=20)] = Field(
         4, description="Evenly spaced checkpoints; the best on validation is the adapter."
     )
-    seed: int = Field(42, ge=0, description="Seed of adapter initialisation and order.")
+    seed: Seed = Field(42, description="Seed of adapter initialisation and order.")
 
     @model_validator(mode="after")
     def _long_enough(self) -> Self:
-        _check_steps(self, -(-self.sequences // self.sequences_per_step))
-        return self
-
-    @model_validator(mode="after")
-    def _decay_follows_warmup(self) -> Self:
-        if self.decay_steps is not None and self.decay_steps <= self.warmup_steps:
+        steps = -(-self.sequences // self.sequences_per_step)
+        _check_steps(self, steps)
+        if self.decay_steps is not None and self.decay_steps < steps:
             raise ValueError(
-                f"decay_steps: {self.decay_steps} is not beyond warmup_steps ({self.warmup_steps})"
+                f"decay_steps: {self.decay_steps} ends before the {steps} steps do: the rest would "
+                "train at rate 0"
             )
         return self
 
@@ -164,7 +162,7 @@ class GrpoConfig(SamplingConfig):
 
     temperature: Annotated[float, Field(gt=0, le=2)] = Field(1.0, description="Of sampling.")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Nucleus of sampling.")
-    seed: int = Field(42, ge=0, description="Seed of sampling, order and adapter.")
+    seed: Seed = Field(42, description="Seed of sampling, order and adapter.")
     steps: Count = Field(60, description="Optimiser steps, each on rollouts of its own.")
     prompts_per_step: Count = Field(16, description="Problems of a step.")
     num_generations: Annotated[int, Field(ge=2)] = Field(
@@ -230,14 +228,14 @@ class DistillationConfig(Section):
     learning_rate: Annotated[float, Field(gt=0)] = Field(1e-4, description="Peak of AdamW's rate.")
     warmup_share: Share = Field(0.1, description="Share of the steps with linear warm-up.")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW's.")
-    seed: int = Field(42, ge=0, description="Seed of adapter initialisation and order.")
+    seed: Seed = Field(42, description="Seed of adapter initialisation and order.")
 
 
 class ValidationConfig(SamplingConfig):
     """The checkpoint with the best pass@1 on the validation problems is the arm's adapter."""
 
     samples: Count = Field(4, description="Completions a validation problem and checkpoint.")
-    seed: int = Field(43, ge=0, description="Seed of sampling.")
+    seed: Seed = Field(43, description="Seed of sampling.")
     min_parseable: Share = Field(
         0.5,
         description="A checkpoint whose share of parseable answers falls below this share of "
@@ -259,7 +257,7 @@ class EvaluationConfig(SamplingConfig):
         description="Completions a problem, unless the benchmark says more; null: so many more, "
         "the fewer problems the benchmark is known to have, that about 500 are drawn (1 to 16).",
     )
-    seed: int = Field(44, ge=0, description="Seed of sampling.")
+    seed: Seed = Field(44, description="Seed of sampling.")
     samples_per_shard: Count = Field(
         64, description="Samples a job. Raising samples by whole shards keeps what was drawn."
     )

@@ -148,7 +148,8 @@ def gate_figures(manifest: Manifest) -> list[dict[str, Any]]:
     """Each trained arm's selection in figures, from its summary."""
     keys = (
         *("problems", "problems_mixed", "problems_kept", "rollouts", "rollouts_kept"),
-        *("rollouts_correct", "truncated", "positions", "positions_gated", "share_gated"),
+        *("rollouts_correct", "rollouts_without_advantage", "rollouts_without_decision"),
+        *("truncated", "rollouts_trimmed", "positions", "positions_gated", "share_gated"),
         *("threshold", "near_threshold", "entropy_total", "entropy_selected", "audit"),
     )
     found = []
@@ -243,8 +244,7 @@ def token_counts(manifest: Manifest, suite: Suite) -> dict[str, Any]:
 def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) -> list[str]:
     """What a reader should know before believing the table."""
     found = left_out(manifest)
-    for row in gates:
-        found += [f"{row['arm']}: {text}" for text in (row["audit"] or {}).get("warnings", [])]
+    found += audit_warnings(gates)
     found += collapses(manifest)
     found += [
         f"{benchmark}: the base completes {len(entry['completed'])} of {entry['problems']} "
@@ -267,6 +267,18 @@ def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) 
             if not scores.parsed.any():
                 found.append(f"{arm} on {benchmark}: no completion has an answer that can be read")
     return list(dict.fromkeys(found))
+
+
+def audit_warnings(gates: Sequence[dict[str, Any]]) -> list[str]:
+    """What the scorer's audit found, once for all arms that share the rollouts."""
+    arms: dict[str, list[str]] = {}
+    for row in gates:
+        for text in (row["audit"] or {}).get("warnings", []):
+            arms.setdefault(text, []).append(row["arm"])
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {text}"
+        for text, names in arms.items()
+    ]
 
 
 def collapses(manifest: Manifest) -> list[str]:
