@@ -53,7 +53,7 @@ lint: env ## format, lint, types
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 
-lock: ## resolve envs/*.txt again (needs uv)
+lock: ## resolve envs/*.txt again
 	bash envs/lock.sh
 
 clean: ## remove what runs have made

