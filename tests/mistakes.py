@@ -267,7 +267,7 @@ CASES = {
     ),
     "a prompt that leaves no room": (
         {"model": {"max_length": 150}},
-        ["its prompt has", "more than model.max_length = 150", "lower max_tokens"],
+        ["its prompt has", "of model.max_length = 150, less than half", "lower max_tokens"],
     ),
     "a checkpoint that is not there": (
         {"arms": {"rl": {"kind": "checkpoint", "model": {"path": "./gone", "max_length": 256}}}},

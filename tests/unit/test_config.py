@@ -71,6 +71,10 @@ def test_the_minimal_config_is_valid():
             "grpo: warmup_steps: 61 is more than the 60 steps",
         ),
         (
+            {"model": {"path": "m", "dtype": "float16"}},
+            "model.dtype: float16: arm 'ours' cannot be trained in it",
+        ),
+        (
             {"training": {"sequences": 80, "warmup_steps": 5, "decay_steps": 9}},
             "training: decay_steps: 9 ends before the 10 steps do",
         ),

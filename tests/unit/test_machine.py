@@ -107,7 +107,7 @@ def test_every_model_of_the_hub_needs_its_place_in_the_cache(run, tmp_path, monk
 
 def test_bfloat16_on_a_gpu_before_ampere_is_an_error(run, tmp_path, monkeypatch):
     driver(tmp_path, monkeypatch, 80, 80, compute_cap=["8.9", "7.5"])
-    message = r"^model\.dtype: bfloat16 needs .* capability 8\.0 .* 7\.5; set it to float16"
+    message = r"^model\.dtype: bfloat16 needs .* capability 8\.0 .* 7\.5; set it to float32"
     with pytest.raises(UserError, match=message):
         machine.check(run, None)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")

@@ -134,10 +134,10 @@ def test_a_public_checkpoint_runs_as_its_base_does_unless_told_otherwise():
         "rl": {"kind": "checkpoint", "model": {"path": "a/b", "revision": "c"}},
         "other": {"kind": "checkpoint", "model": {"path": "a/b", "max_length": 9999}},
     }
-    config = config_with(arms=arms, model={"dtype": "float16", "max_length": 4096})
+    config = config_with(arms=arms, model={"dtype": "float32", "max_length": 4096})
     rl, other = model_of(config, "rl"), model_of(config, "other")
-    assert (rl.path, rl.revision, rl.dtype, rl.max_length) == ("a/b", "c", "float16", 4096)
-    assert (other.dtype, other.max_length) == ("float16", 9999)
+    assert (rl.path, rl.revision, rl.dtype, rl.max_length) == ("a/b", "c", "float32", 4096)
+    assert (other.dtype, other.max_length) == ("float32", 9999)
     assert [asked["model"]["max_length"] for asked in models(config)] == [4096, 4096, 9999]
 
 

@@ -66,6 +66,7 @@ def test_jsonl_csv_and_parquet_of_the_same_rows_give_the_same_problems(tmp_path)
         ("plain", r"\boxed{7}", r"\boxed{7}"),
         ("boxed", r"First \boxed{1}, so \boxed{\frac{3}{4}}.", r"\frac{3}{4}"),
         ("boxed", r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        ("boxed", r"our answer is $\boxed 2$.", "2"),  # so in two rows of MATH's training split
         ("hashes", "She has 3 + 4 = <<3+4=7>>7.\n#### 1,007", "1,007"),
         ("first", ["$5$", "6"], "$5$"),
         ("first", '["5", "6"]', "5"),
@@ -185,10 +186,11 @@ def test_the_lab_gives_as_many_problems_as_asked_for():
         problems.load_problems([Source.model_validate({"lab": {}})], "train")
 
 
-def test_a_local_file_stands_in_for_a_registered_dataset(tmp_path):
+def test_a_local_file_stands_in_for_a_registered_dataset(tmp_path, capsys):
     path = jsonl(tmp_path / "x.jsonl", [{"question": "1 + 1?", "answer": "so\n#### 2"}])
     (row,) = problems.load_problems([Source(register="gsm8k", path=path)], "gsm8k")
     assert (row["problem_id"], row["answer"]) == ("gsm8k/0", "2")
+    assert f"note: {path}: 1 problems, the register expects 1319" in capsys.readouterr().err
 
 
 def test_an_unknown_name_is_answered_with_near_ones():
@@ -199,7 +201,8 @@ def test_an_unknown_name_is_answered_with_near_ones():
 def test_the_register_pins_every_dataset_and_says_how_many_problems_must_come_out():
     entries = sources.read_register()
     benchmarks = {"math500": 500, "gsm8k": 1319, "amc23": 40, "aime24": 30, "minerva-math": 272}
-    benchmarks |= {"olympiadbench": 581, "olympiadbench-all": 674, "aime25": 30, "math-test": 5000}
+    benchmarks |= {"olympiadbench": [581, 580], "olympiadbench-all": 674}
+    benchmarks |= {"aime25": 30, "aime26": 30, "math-test": 5000}
     pools = {"math-train": 7500, "gsm8k-train": 7473}
     pinned = {
         name: entry.rows

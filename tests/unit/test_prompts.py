@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
+from reasonmaxxer import tables
 from reasonmaxxer.config import ModelConfig, PromptConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.prompts import (
@@ -20,6 +21,7 @@ from reasonmaxxer.prompts import (
     template_text,
     trim_stop,
 )
+from reasonmaxxer.rollouts import GenerationJob, load_prompts
 
 SPECIAL = ["<bos>", "<eos>", "<|im_end|>"]
 CHAT = (
@@ -71,6 +73,23 @@ def test_the_problem_stands_in_the_template_literally(template, tokenizer):
 
 def test_only_the_last_newline_of_a_template_is_dropped(template):
     assert template_text(template("{problem}\n\n").template) == "{problem}\n"
+
+
+def test_prompt_and_completion_together_have_the_models_length(tmp_path, template, tokenizer):
+    tokenizer.save_pretrained(tmp_path / "model")
+    columns = ("problem_id", "problem", "answer", "source", "level")
+    rows = [dict.fromkeys(columns, "x") | {"problem": text} for text in ("short", "x" * 40)]
+    tables.write(tmp_path / "problems.parquet", "problems", rows)
+    model = ModelConfig(path=str(tmp_path / "model"), max_length=50)
+    given = (
+        tmp_path / "problems.parquet",
+        model,
+        template("{problem}"),
+        GenerationJob(max_tokens=20),
+    )
+    short, long = load_prompts(*given)
+    assert short.max_tokens == 20
+    assert len(long.token_ids) + long.max_tokens == 50 and long.max_tokens < 20
 
 
 @pytest.mark.parametrize(("text", "times"), [("no place", 0), ("{problem} {problem}", 2)])

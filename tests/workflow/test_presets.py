@@ -22,6 +22,14 @@ def test_there_is_a_preset_for_every_base_model_of_the_papers_table():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
+def test_the_command_in_its_header_gives_its_jobs_their_gpus(preset):
+    path = ROOT / f"config/{preset}.yaml"
+    command = re.search(rf"^#   (snakemake .*config/{preset}.yaml.*)$", path.read_text(), re.M)[1]
+    given = re.search(r"--resources gpu=(\d+)", command)
+    assert int(given[1] if given else 1) == config.load([path]).resources.gpus
+
+
+@pytest.mark.parametrize("preset", PRESETS)
 def test_its_graph_builds_and_its_plan_counts_every_arm_on_every_benchmark(checkout, preset):
     run = config.load([ROOT / f"config/{preset}.yaml"])
     plan = checkout.snakemake(

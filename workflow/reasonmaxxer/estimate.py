@@ -159,5 +159,6 @@ def _problems(given: list[Source]) -> int:
 
 def _rows(source: Source) -> int:
     if source.register_ and not source.path:
-        return sources.entry_of(source.register_).rows or UNKNOWN_ROWS
+        rows = sources.entry_of(source.register_).rows or UNKNOWN_ROWS
+        return rows if isinstance(rows, int) else max(rows)
     return UNKNOWN_ROWS

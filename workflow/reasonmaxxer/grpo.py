@@ -25,7 +25,6 @@ from .config import GrpoConfig, ModelConfig, PromptConfig, VerdictsConfig
 from .device import on_gpu
 from .errors import UserError
 from .model import (
-    CHECKPOINTING_PARAMETERS,
     check_targets,
     lora_config,
     model_settings,
@@ -193,7 +192,7 @@ def make_trainer(
             use_cpu=not gpu,
             bf16=half and model.dtype == "bfloat16",
             fp16=half and model.dtype == "float16",
-            gradient_checkpointing=gpu and loaded.num_parameters() > CHECKPOINTING_PARAMETERS,
+            gradient_checkpointing=gpu,
         ),
         train_dataset=Dataset.from_list([rows[index] for index in order]),
         processing_class=tokenizer,

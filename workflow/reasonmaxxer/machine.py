@@ -87,7 +87,7 @@ def _types(config: Config) -> Iterator[str]:
         if model.dtype == "bfloat16":
             yield (
                 f"{place}.dtype: bfloat16 needs a GPU of compute capability {BFLOAT16_FROM} "
-                f"(Ampere) or newer, one here has {oldest}; set it to float16"
+                f"(Ampere) or newer, one here has {oldest}; set it to float32"
             )
 
 

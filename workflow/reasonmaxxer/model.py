@@ -28,8 +28,6 @@ PADDING_ID = 0
 WIDTH_STEP = 4
 # Larger batches outgrow a CPU's caches: the lab model is scored a quarter slower by 16384 tokens.
 CPU_BATCH_TOKENS = 2048
-# From this size on, a GPU recomputes activations in backward instead of keeping them.
-CHECKPOINTING_PARAMETERS = 1_000_000_000
 
 
 @dataclass

@@ -162,16 +162,17 @@ def check_prompts(
 ) -> int:
     """The longest prompt's tokens; `problems` maps ids to texts.
 
-    Raises `UserError` for a prompt that leaves no room for `max_tokens` in the model's
+    Raises `UserError` for a prompt that leaves no room for half of `max_tokens` in the model's
     `max_length`, or that the model has no embeddings for.
     """
     encoded = encode(prompt, list(problems.values()), load_tokenizer(model))
     for problem_id, ids in zip(problems, encoded, strict=True):
-        if len(ids) + max_tokens > model.max_length:
+        room = model.max_length - len(ids)
+        if 2 * room < max_tokens:
             raise UserError(
-                f"problem {problem_id}: its prompt has {len(ids)} tokens; with max_tokens = "
-                f"{max_tokens} that is more than model.max_length = {model.max_length}; raise "
-                f"model.max_length, or lower max_tokens"
+                f"problem {problem_id}: its prompt has {len(ids)} tokens, which leaves its "
+                f"completion {max(room, 0)} of model.max_length = {model.max_length}, less than "
+                f"half of max_tokens = {max_tokens}; raise model.max_length, or lower max_tokens"
             )
         check_ids(np.array(ids), vocabulary, f"model.path: {model.path}: its tokenizer")
     return max(map(len, encoded), default=0)

@@ -48,11 +48,18 @@ class GenerationJob(SamplingConfig):
 def load_prompts(
     problems: str | Path, model: ModelConfig, prompt: PromptConfig, job: GenerationJob
 ) -> list[Prompt]:
-    """The job's block of problems, each as the token ids that the model is shown."""
+    """The job's block of problems, each as the token ids that the model is shown.
+
+    Prompt and completion together have `model.max_length` tokens: a long prompt leaves its
+    completion fewer than `max_tokens`.
+    """
     last = None if job.problems is None else job.first_problem + job.problems
     rows = list(islice(tables.rows(problems, "problems"), job.first_problem, last))
     encoded = encode(prompt, [row["problem"] for row in rows], load_tokenizer(model))
-    return [Prompt(row["problem_id"], ids) for row, ids in zip(rows, encoded, strict=True)]
+    return [
+        Prompt(row["problem_id"], ids, min(job.max_tokens, model.max_length - len(ids)))
+        for row, ids in zip(rows, encoded, strict=True)
+    ]
 
 
 def completions(

@@ -44,7 +44,7 @@ class RegisterEntry(Section):
     level: str | None = None
     extract: Literal["plain", "boxed", "hashes", "first"] = "plain"
     where: dict[str, str | bool | int] = Field(default_factory=dict)
-    rows: int | None = None
+    rows: int | list[int] | None = None  # several where copies differ
     sha256: str | None = None
     licence: str
 

@@ -110,6 +110,7 @@ def continued(
     prompt: PromptConfig,
     ends: set[int],
     tokenizer: Any,
+    max_length: int,
 ) -> Iterator[list[dict[str, Any]]]:
     """Rows of the table `continuations` in handfuls.
 
@@ -117,7 +118,8 @@ def continued(
     counted once.
     """
     stops = list(prompt.stop)
-    over = [b for b in found if b.text_ids[-1] in ends or len(b.text_ids) >= job.max_tokens]
+    rooms = [min(job.max_tokens, max_length - len(b.prompt_ids)) - len(b.text_ids) for b in found]
+    over = [b for b, room in zip(found, rooms, strict=True) if b.text_ids[-1] in ends or room <= 0]
     yield [
         {
             **branch.row,
@@ -129,8 +131,7 @@ def continued(
     complete = {id(branch) for branch in over}
     open_ = {str(n): b for n, b in enumerate(found) if id(b) not in complete}
     prompts = [
-        Prompt(name, b.prompt_ids + b.text_ids, job.max_tokens - len(b.text_ids))
-        for name, b in open_.items()
+        Prompt(name, b.prompt_ids + b.text_ids, rooms[int(name)]) for name, b in open_.items()
     ]
     sampling = job.model_copy(update={"samples": job.continuations}).sampling(prompt)
     for handful in completions(engine, prompts, sampling):
@@ -181,7 +182,7 @@ def main(args: argparse.Namespace) -> None:
     ends = {*eos_token_ids(model, tokenizer), *stop_ids(prompt, tokenizer)[0]}
     engine = open_engine(job.engine, model, hardware(args))
     with tables.open_writer(args.out, "continuations", made_by) as writer:
-        for rows in continued(engine, found, job, prompt, ends, tokenizer):
+        for rows in continued(engine, found, job, prompt, ends, tokenizer, model.max_length):
             writer.write(rows)
 
 

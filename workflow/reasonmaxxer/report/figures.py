@@ -243,7 +243,7 @@ def token_counts(manifest: Manifest, suite: Suite) -> dict[str, Any]:
 
 def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) -> list[str]:
     """What a reader should know before believing the table."""
-    found = left_out(manifest)
+    found = [*converted(manifest), *left_out(manifest)]
     found += audit_warnings(gates)
     found += collapses(manifest)
     found += [
@@ -267,6 +267,17 @@ def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) 
             if not scores.parsed.any():
                 found.append(f"{arm} on {benchmark}: no completion has an answer that can be read")
     return list(dict.fromkeys(found))
+
+
+def converted(manifest: Manifest) -> list[str]:
+    """That the base is what a GGUF file holds, which is rounded."""
+    gguf = manifest.get("config", {}).get("model", {}).get("gguf")
+    if not gguf:
+        return []
+    return [
+        f"the base was converted from {gguf}: its weights are those that the file was rounded to, "
+        "so its figures are not the published checkpoint's"
+    ]
 
 
 def audit_warnings(gates: Sequence[dict[str, Any]]) -> list[str]:
