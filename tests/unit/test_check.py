@@ -11,7 +11,14 @@ import torch
 import yaml
 from peft import PeftModel, get_peft_model
 from test_prompts import CHAT, byte_tokenizer
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 from reasonmaxxer import check, config, export, init, merge, preview, tables
 from reasonmaxxer.__main__ import COMMANDS
@@ -108,14 +115,50 @@ def test_a_config_for_a_clusters_gpus_is_written_and_checked_on_a_node_without(
         command(check, "--configfile", out)
 
 
-def test_init_takes_a_models_own_chat_template(model, files, tmp_path):
-    chatty = tmp_path / "chatty"
-    shutil.copytree(model, chatty)
-    byte_tokenizer(chat=CHAT).save_pretrained(chatty)
+def chat_model(model, folder, closing, ends):
+    """The tiny model with a chat template whose turns end in `closing`, and its end tokens' ids."""
+    shutil.copytree(model, folder)
+    turn = "{{ m.content }}{% if m.role == 'assistant' %}" + closing + "\n{% endif %}"
+    byte_tokenizer(chat=CHAT.replace("{{ m.content }}", turn)).save_pretrained(folder)
+    GenerationConfig(eos_token_id=ends).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("closing", "ends"), [("<eos>", 1), ("<|im_end|>", [1, 2])])
+def test_init_takes_a_models_own_chat_template(model, files, tmp_path, closing, ends, capsys):
+    chatty = chat_model(model, tmp_path / "chatty", closing, ends)
     out = files / "chat.yaml"
     names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
     command(init, "--model", chatty, *names, "--train", 9, "--validation", 9, "--out", out)
     assert config.load([out]).prompt.template == "chat"
+    assert "warning" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("closing", "why"),
+    [
+        ("<|im_end|>", "<|im_end|> closes the assistant's turn in it, and a text ends at <eos>"),
+        ("", "no token closes the assistant's turn in it"),
+    ],
+)
+def test_a_base_model_with_a_chat_template_is_not_asked_in_turns(
+    model, files, tmp_path, closing, why, capsys
+):
+    base = chat_model(model, tmp_path / "base", closing, 1)
+    out = files / "base.yaml"
+    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
+    command(init, "--model", base, *names, "--train", 9, "--validation", 9, "--out", out)
+    assert config.load([out]).prompt.template == "config/prompts/qwen_boxed.txt"
+    assert why in out.read_text()
+    assert "warning" not in capsys.readouterr().out
+    command(check, "--configfile", changed(out, prompt={"template": "chat"}))
+    said = capsys.readouterr().out
+    assert f"warning: prompt.template: chat: {why}" in said
+    assert "nothing wrong found" in said
+    if closing:
+        ended = {"template": "chat", "stop": [closing]}
+        command(check, "--configfile", changed(out, prompt=ended))
+        assert "warning" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", [Qwen2Config, Qwen3Config, MistralConfig])

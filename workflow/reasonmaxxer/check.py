@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import config, machine
-from .config import Config, ModelConfig
+from .config import Config, ModelConfig, PromptConfig
 from .convert import locate
 from .errors import UserError
 from .estimate import estimate
@@ -20,7 +20,9 @@ from .plan.jobs import models
 from .plan.sampling import sources_of
 from .preflight import look
 from .problems import check_references, load_problems
+from .prompts import load_tokenizer
 from .shape import Shape
+from .turns import not_closed
 
 HELP = "check a config, its model, its problems and this machine, without running anything"
 
@@ -103,7 +105,9 @@ class Checks:
         settings, longest = look(asked, texts, self.base)
         self.base = self.base or settings
         tokens = max(longest.values(), default=0)
-        return f"{model.path}, {settings.model_type}; the longest prompt has {tokens} tokens"
+        seen = f"{model.path}, {settings.model_type}; the longest prompt has {tokens} tokens"
+        prompts = [PromptConfig.model_validate(one["prompt"]) for one in asked["prompts"].values()]
+        return "\n".join([seen, *_run_on(model, prompts)])
 
     def _machine(self) -> str:
         import torch
@@ -127,3 +131,15 @@ class Checks:
         if not self.run.resources.gpus:
             return "for GPUs only"
         return " ".join(estimate(self.run, shape).lines()) if shape else "not for this model"
+
+
+def _run_on(model: ModelConfig, prompts: list[PromptConfig]) -> list[str]:
+    """A warning if completions of a chat prompt would run on to their limit."""
+    chats = [prompt for prompt in prompts if prompt.template == "chat"]
+    tokenizer = load_tokenizer(model) if chats else None
+    reasons = {not_closed(model, prompt, tokenizer) for prompt in chats} - {None}
+    return [
+        f"warning: prompt.template: chat: {reason} (a base model?), so completions would run on; "
+        "take a file of config/prompts/, or name what closes a turn in prompt.stop"
+        for reason in reasons
+    ]

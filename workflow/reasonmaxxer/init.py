@@ -10,11 +10,12 @@ from typing import Any
 
 from . import config, tables
 from .check import report
-from .config import ModelConfig
+from .config import ModelConfig, PromptConfig
 from .errors import UserError
 from .model import model_settings
 from .prompts import load_tokenizer
 from .sources import read_file, read_register, suggest
+from .turns import not_closed
 
 HELP = "write a commented config for a model and problems of yours, and check it"
 PROBLEM_COLUMNS = ("problem", "question", "prompt", "query", "input")
@@ -67,7 +68,7 @@ def text(args: argparse.Namespace) -> str:
         dtype="bfloat16" if gpu else "float32",
         length=length,
         positions=positions,
-        prompt=_prompt(bool(tokenizer.chat_template)),
+        prompt=_prompt(model, tokenizer),
         train=_flow({**pool, "limit": args.train, "shuffle": 1}),
         validation=_flow({**pool, "limit": args.validation, "shuffle": 2}),
         benchmarks="\n".join(
@@ -111,17 +112,15 @@ def _column(row: Any, names: tuple[str, ...], file: str) -> str:
     return found
 
 
-def _prompt(chat: bool) -> str:
-    if chat:
-        return (
-            "# The model's own chat template, one user turn.\nprompt:\n  template: chat\n"
-            "  instruction: Reason step by step, and put your final answer within \\boxed{}."
-        )
-    return (
-        "# The model has no chat template: a plain prompt, as the paper has it for base models.\n"
-        "prompt:\n  template: config/prompts/qwen_boxed.txt\n"
-        '  stop: ["Human:", "Assistant:", "Problem:"]'
-    )
+def _prompt(model: ModelConfig, tokenizer: Any) -> str:
+    """The section for a chat model, or for a base model: one whose turns, if any, do not end."""
+    why = "The model has no chat template"
+    if tokenizer.chat_template:
+        open_end = not_closed(model, PromptConfig(), tokenizer)
+        if open_end is None:
+            return CHAT_PROMPT
+        why = f"The model has a chat template, but {open_end}:\n# it is taken for a base model"
+    return f"# {why}. A plain prompt, as the paper has it for base models.\n{BASE_PROMPT}"
 
 
 def _name(given: str) -> str:
@@ -137,6 +136,17 @@ def _gpus() -> int:
 
     return int(torch.cuda.device_count())
 
+
+CHAT_PROMPT = """\
+# The model's own chat template, one user turn.
+prompt:
+  template: chat
+  instruction: Reason step by step, and put your final answer within \\boxed{}."""
+
+BASE_PROMPT = """\
+prompt:
+  template: config/prompts/qwen_boxed.txt
+  stop: ["Human:", "Assistant:", "Problem:"]"""
 
 TEXT = """\
 # Every key: config/README.md. Show a few prompts before you run: python -m reasonmaxxer prompt.
