@@ -42,6 +42,7 @@ SMOLLM2 = {
     "completion": [200, 400],
     "batch_tokens": 512,
 }
+MOST_DIFFERENCE = 1e-4
 GROWTH = (10_000, 100_000, 1_000_000)
 
 
@@ -114,8 +115,10 @@ def _compare(name: str, settings: dict, pairs: int) -> None:
     print(f"  with the scorer's states    {_memory(runs, 'train-kept', 0)}")
     print(f"  less libraries              {_memory(runs, 'train', 1)}")
     print(f"entropies differ by at most   {_difference(runs, 'score', 'standin-score'):.1e}")
-    print(f"losses differ by at most      {_difference(runs, 'train', 'standin-train'):.1e}")
-    print(flush=True)
+    differs = _difference(runs, "train", "standin-train")
+    print(f"losses differ by at most      {differs:.1e}\n", flush=True)
+    if settings["dtype"] == "float32" and differs > MOST_DIFFERENCE:
+        raise SystemExit(f"the losses differ by over {MOST_DIFFERENCE}: these are not the same work")
 
 
 def _ratio(runs: dict[str, list[dict]], ours: str, theirs: str) -> str:
