@@ -266,8 +266,9 @@ CASES = {
         ["model.max_length: 1000000 is more than the", "positions"],
     ),
     "a prompt that leaves no room": (
-        {"model": {"max_length": 150}},
-        ["its prompt has", "of model.max_length = 150, less than half", "lower max_tokens"],
+        {"model": {"max_length": 100}}
+        | {key: {"max_tokens": 99} for key in ("rollouts", "validation", "evaluation")},
+        ["its prompt has", "of model.max_length = 100, less than half", "lower max_tokens"],
     ),
     "a checkpoint that is not there": (
         {"arms": {"rl": {"kind": "checkpoint", "model": {"path": "./gone", "max_length": 256}}}},

@@ -118,7 +118,9 @@ def _compare(name: str, settings: dict, pairs: int) -> None:
     differs = _difference(runs, "train", "standin-train")
     print(f"losses differ by at most      {differs:.1e}\n", flush=True)
     if settings["dtype"] == "float32" and differs > MOST_DIFFERENCE:
-        raise SystemExit(f"the losses differ by over {MOST_DIFFERENCE}: these are not the same work")
+        raise SystemExit(
+            f"the losses differ by over {MOST_DIFFERENCE}: these are not the same work"
+        )
 
 
 def _ratio(runs: dict[str, list[dict]], ours: str, theirs: str) -> str:
