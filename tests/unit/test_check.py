@@ -178,6 +178,30 @@ def test_init_never_overwrites_a_config(written, model, files):
     assert written.read_text() == before
 
 
+def test_benchmarks_of_one_name_are_numbered(model, files):
+    given = ["a/exam.jsonl", "b/Exam.jsonl", "train.jsonl", "2024.jsonl", "_old.jsonl"]
+    for number, name in enumerate(given):
+        (files / name).parent.mkdir(exist_ok=True)
+        row = {"question": f"And {number} + 100?", "answer": str(100 + number)}
+        (files / name).write_text(json.dumps(row))
+    out = files / "2025.yaml"
+    names = ["--problems", files / "mine.jsonl", "--benchmarks", *(files / name for name in given)]
+    command(init, "--model", model, *names, "--train", 9, "--validation", 9, "--out", out)
+    run = config.load([out])
+    assert run.run == "2025"
+    found = {name: benchmark.source.path for name, benchmark in run.benchmarks.items()}
+    names = ["exam", "exam-2", "train-2", "2024", "old"]
+    assert found == dict(zip(names, (str(files / name) for name in given), strict=True))
+
+
+def test_what_is_no_config_is_not_written(model, files):
+    out = files / "other.yaml"
+    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
+    with pytest.raises(UserError, match="limit: Input should be greater than or equal to 1"):
+        command(init, "--model", model, *names, "--train", 0, "--out", out)
+    assert not [path for path in files.iterdir() if "other" in path.name]
+
+
 @pytest.mark.parametrize("overlays", [["lab-seeds"], ["lab-sweep"], ["lab-seeds", "lab-full"]])
 def test_the_labs_analyses_pass_the_check(overlays):
     command(check, "--configfile", *[f"config/{name}.yaml" for name in ("config", *overlays)])

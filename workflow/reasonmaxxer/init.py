@@ -13,6 +13,7 @@ from .check import report
 from .config import ModelConfig, PromptConfig
 from .errors import UserError
 from .model import model_settings
+from .plan.checks import TAKEN_BENCHMARKS, check
 from .prompts import load_tokenizer
 from .sources import read_file, read_register, suggest
 from .turns import not_closed
@@ -45,10 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     if args.out.exists():
-        raise UserError(f"--out {args.out}: is there already; name a new file")
-    tables.write_text(args.out, text(args))
+        raise UserError(f"--out {args.out}: is there already; edit it, or name a new file")
+    with tables.replacing(args.out) as draft:  # what is no config leaves no file in the way
+        draft.write_text(text(args), encoding="utf-8")
+        run = config.validate(config.read_file(draft), str(args.out))
+        check(run)
     print(f"wrote {args.out}; checking it")
-    report(config.load([args.out]), elsewhere=args.gpus is not None)
+    report(run, elsewhere=args.gpus is not None)
     print(f"run it: snakemake --cores all --configfile {args.out} results/report.html")
 
 
@@ -62,7 +66,7 @@ def text(args: argparse.Namespace) -> str:
     pool = _source(args.problems)
     gpu = (_gpus() if args.gpus is None else args.gpus) > 0
     return TEXT.format(
-        run=args.run or re.sub(r"[^a-z0-9._+=-]+", "-", args.out.stem.lower()).strip("-.") or "run",
+        run=json.dumps(args.run or _name(args.out) or "run"),
         model=json.dumps(args.model),
         revision=json.dumps(args.revision),
         dtype="bfloat16" if gpu else "float32",
@@ -72,7 +76,8 @@ def text(args: argparse.Namespace) -> str:
         train=_flow({**pool, "limit": args.train, "shuffle": 1}),
         validation=_flow({**pool, "limit": args.validation, "shuffle": 2}),
         benchmarks="\n".join(
-            f"  {_name(given)}: {{source: {_flow(_source(given))}}}" for given in args.benchmarks
+            f"  {json.dumps(name)}: {{source: {_flow(_source(given))}}}"
+            for name, given in _named(args.benchmarks).items()
         ),
         tokens=tokens,
         resources="{gpu: 1, threads: 4, mem_mb: 15000, runtime: 480}" if gpu else "{gpu: 0}",
@@ -123,8 +128,22 @@ def _prompt(model: ModelConfig, tokenizer: Any) -> str:
     return f"# {why}. A plain prompt, as the paper has it for base models.\n{BASE_PROMPT}"
 
 
-def _name(given: str) -> str:
-    return re.sub(r"[^a-z0-9._+=-]+", "-", Path(given).stem.lower()).strip("-.") or "benchmark"
+def _named(benchmarks: list[str]) -> dict[str, str]:
+    """Each benchmark under a name of its own: exam, exam-2, ..."""
+    named: dict[str, str] = {}
+    for given in benchmarks:
+        name = wanted = _name(Path(given)) or "benchmark"
+        number = 1
+        while name in named or name in TAKEN_BENCHMARKS:
+            number += 1
+            name = f"{wanted}-{number}"
+        named[name] = given
+    return named
+
+
+def _name(path: Path) -> str:
+    """A file's name in the letters that a config's names have; empty if none is left."""
+    return re.sub(r"[^a-z0-9._+=-]+", "-", path.stem.lower()).strip("._+=-")[:60]
 
 
 def _flow(values: dict[str, Any]) -> str:
