@@ -9,7 +9,9 @@ import argparse
 import errno
 import importlib
 import os
+import re
 import sys
+from pathlib import Path
 
 from .errors import UserError
 
@@ -55,13 +57,32 @@ TOOLS = {
 }
 COMMANDS = {**STAGES, **TOOLS}
 
-OVERVIEW = f"""\
-commands:
-  stages of the workflow, in order: {", ".join(STAGES)}
-  tools: {", ".join(TOOLS)}
 
-The workflow itself is run by Snakemake:  snakemake --cores all results/report.html
-"""
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells a default where there is one and the help does not tell it in words."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        nothing = action.required or action.default is None or action.default is False
+        if nothing or "default" in (action.help or ""):
+            return action.help
+        return super()._get_help_string(action)
+
+
+def overview() -> str:
+    """What every command does: its module's HELP, read as text, since some need seconds to load."""
+    lines = []
+    for title, commands in (
+        ("tools", TOOLS),
+        ("stages of the workflow, which Snakemake runs", STAGES),
+    ):
+        lines += ["", f"{title}:"]
+        for command, module in commands.items():
+            source = Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py")
+            said = re.search(r'^HELP = "(.)(.*?)\.?"$', source.read_text(encoding="utf-8"), re.M)
+            lines.append(f"  {command:15}{said[1].lower() + said[2] if said else ''}")
+    return "\n".join(
+        [*lines[1:], "", "The workflow itself: snakemake --cores all results/report.html"]
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -74,7 +95,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="reasonmaxxer",
         description="Reasoning gains from a base model's own decision points, without RL.",
-        epilog=OVERVIEW,
+        epilog=overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
@@ -82,8 +103,8 @@ def main(argv: list[str] | None = None) -> None:
     module = importlib.import_module(f"{__package__}.{COMMANDS[command]}")
     own = argparse.ArgumentParser(
         prog=f"reasonmaxxer {command}",
-        description=f"{module.HELP[0].upper()}{module.HELP[1:]}.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=f"{module.HELP[0].upper()}{module.HELP[1:].rstrip('.')}.",
+        formatter_class=Formatter,
     )
     module.add_arguments(own)
     try:

@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--benchmarks", nargs="+", default=["math500", "gsm8k"], help="files or registered names"
     )
     parser.add_argument("--train", type=int, default=150, help="problems to train on")
-    parser.add_argument("--validation", type=int, default=50, help="problems to choose on")
+    parser.add_argument(
+        "--validation", type=int, default=50, help="problems that the best checkpoint is chosen on"
+    )
     parser.add_argument(
         "--gpus",
         type=int,
