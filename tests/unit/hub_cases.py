@@ -1,7 +1,7 @@
 """Runs in a process of its own, since the hub's address is read when its library is imported.
 
-Prints what each case gave, as JSON: the number of problems, words or parameters, or the error a
-user would see.
+Prints what each case gave, as JSON: the number of problems, words or parameters, a licence or
+commit, or the error a user would see.
 """
 
 import json
@@ -9,6 +9,8 @@ import sys
 
 from reasonmaxxer.config import HubSource, ModelConfig, Source
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.export import base_licence
+from reasonmaxxer.init import commit_of
 from reasonmaxxer.model import load_base
 from reasonmaxxer.preflight import check_model
 from reasonmaxxer.problems import load_problems
@@ -18,6 +20,10 @@ from reasonmaxxer.shape import Shape
 
 def outcome(case):
     try:
+        if "licence" in case:
+            return base_licence(ModelConfig.model_validate(case["licence"]))
+        if "commit" in case:
+            return commit_of(case["commit"])
         if "weights" in case:
             model = ModelConfig.model_validate(case["weights"])
             return load_base(model.path, model).model.num_parameters()

@@ -274,6 +274,16 @@ def test_an_exported_adapter_loads_and_its_card_says_what_it_is(trained, model, 
     assert '"share": 0.05' in card
 
 
+@pytest.mark.parametrize(
+    ("text", "licence"),
+    [("---\nlicense: mit\n---\n# M", "mit"), ("no front matter", None), (None, None)],
+)
+def test_the_licence_of_a_base_is_what_its_card_says(tmp_path, text, licence):
+    if text is not None:
+        (tmp_path / "README.md").write_text(text)
+    assert export.base_licence(config.ModelConfig(path=str(tmp_path))) == licence
+
+
 def test_adapters_of_every_kind_are_exported_with_the_recipe_that_made_them(trained, tmp_path):
     written, results, adapter = trained
     arms = {

@@ -33,6 +33,7 @@ def tiny_model(folder):
     sizes = {"hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 2}
     settings = LlamaConfig(**sizes, num_hidden_layers=1, vocab_size=50_000)
     LlamaForCausalLM(settings).save_pretrained(folder)
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -90,6 +91,10 @@ CASES = {
     },
     "revision-weights": {"weights": {"path": "team/model", "revision": "f" * 40}},
     "shape": {"shape": {"path": "team/model", "revision": COMMIT}},
+    "commit": {"commit": "team/model"},
+    "missing-commit": {"commit": "team/no-such-model"},
+    "licence": {"licence": {"path": "team/model", "revision": COMMIT}},
+    "missing-licence": {"licence": {"path": "team/no-such-model"}},
     "missing-shape": {"shape": {"path": "team/no-such-model"}},
     "gated-shape": {"shape": {"path": "team/gated-model"}},
     "pickle-weights": {"weights": {"path": "team/pickle-model", "revision": COMMIT}},
@@ -203,6 +208,14 @@ def test_a_model_is_read_from_the_hub(outcomes):
 def test_offline_what_was_read_before_is_read_without_asking(outcomes):
     names = ("good", "model", "weights", "shape")
     assert [outcomes[1][name] for name in names] == [5, 3, PARAMETERS, PARAMETERS]
+
+
+def test_a_new_config_pins_the_commit_of_today(outcomes):
+    assert [outcomes[0][name] for name in ("commit", "missing-commit")] == [COMMIT, None]
+
+
+def test_a_bases_licence_is_read_from_its_card(outcomes):
+    assert [outcomes[0][name] for name in ("licence", "missing-licence")] == ["mit", None]
 
 
 def test_a_models_shape_is_read_from_the_hub_and_unknown_where_it_is_not_to_be_had(outcomes):

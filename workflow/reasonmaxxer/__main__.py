@@ -62,8 +62,8 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Tells a default where there is one and the help does not tell it in words."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        nothing = action.required or action.default is None or action.default is False
-        if nothing or "default" in (action.help or ""):
+        nothing = action.default is None or action.default is False or action.default == []
+        if action.required or nothing or "default" in (action.help or ""):
             return action.help
         return super()._get_help_string(action)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import config, tables
 from .card import front, how, usage
-from .config import Config
+from .config import Config, ModelConfig
 from .config.arms import OVERLAYS
 from .errors import UserError
 from .readers import check_adapter
@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", default="results", type=Path, help="folder of all runs")
     parser.add_argument("--out", required=True, type=Path, help="folder to write; must not exist")
     parser.add_argument("--merge", action="store_true", help="a whole model, not an adapter")
-    parser.add_argument("--licence", help="licence of the base, for the card: apache-2.0, ...")
+    parser.add_argument(
+        "--licence", help="licence of the base, for the card; what the base's own says by default"
+    )
 
 
 def main(args: argparse.Namespace) -> None:
@@ -55,13 +57,31 @@ def main(args: argparse.Namespace) -> None:
         else:
             for name in ("adapter_model.safetensors", "adapter_config.json"):
                 shutil.copyfile(adapter / name, scratch / name)
-        text = card(run, args.arm, folder, args.out.name, args.merge, args.licence)
+        licence = args.licence or base_licence(run.model)
+        text = card(run, args.arm, folder, args.out.name, args.merge, licence)
         tables.write_text(scratch / "README.md", text)
         scratch.chmod(0o755)
         scratch.rename(args.out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     print(f"wrote {args.out}")
+
+
+def base_licence(model: ModelConfig) -> str | None:
+    """`license` of the base's own card, in its folder or on the hub; None where there is none."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.repocard import metadata_load
+
+    try:
+        if Path(model.path).is_dir():
+            path = f"{model.path}/README.md"
+        else:
+            path = hf_hub_download(model.path, "README.md", revision=model.revision)
+        front_matter = metadata_load(path) or {}
+    except Exception:  # no card, no hub, no front matter that can be read: the export goes on
+        return None
+    licence = front_matter.get("license")
+    return licence if isinstance(licence, str) else None
 
 
 def card(run: Config, arm: str, folder: Path, name: str, merged: bool, licence: str | None) -> str:

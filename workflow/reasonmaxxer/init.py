@@ -15,6 +15,7 @@ from .errors import UserError
 from .model import model_settings
 from .plan.checks import TAKEN_BENCHMARKS, check
 from .prompts import load_tokenizer
+from .shape import HUB_SECONDS
 from .sources import read_file, read_register, suggest
 from .turns import not_closed
 
@@ -25,7 +26,7 @@ ANSWER_COLUMNS = ("answer", "final_answer", "gt_answer", "solution", "target", "
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="folder of a model, or its id on the hub")
-    parser.add_argument("--revision", help="commit of the hub repository")
+    parser.add_argument("--revision", help="commit of the hub repository; today's by default")
     parser.add_argument(
         "--problems", required=True, help="a .jsonl, .csv or .parquet file, or a registered name"
     )
@@ -60,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
 
 def text(args: argparse.Namespace) -> str:
     """The config, with what was found out about the model and the files."""
-    model = ModelConfig(path=args.model, revision=args.revision)
+    model = ModelConfig(path=args.model, revision=args.revision or commit_of(args.model))
     tokenizer = load_tokenizer(model)
     positions = getattr(model_settings(args.model, model), "max_position_embeddings", None) or 4096
     length = min(8192, positions)
@@ -70,7 +71,7 @@ def text(args: argparse.Namespace) -> str:
     return TEXT.format(
         run=json.dumps(args.run or _name(args.out) or "run"),
         model=json.dumps(args.model),
-        revision=json.dumps(args.revision),
+        revision=json.dumps(model.revision),
         dtype="bfloat16" if gpu else "float32",
         length=length,
         positions=positions,
@@ -84,6 +85,18 @@ def text(args: argparse.Namespace) -> str:
         tokens=tokens,
         resources="{gpu: 1, threads: 4, mem_mb: 15000, runtime: 480}" if gpu else "{gpu: 0}",
     )
+
+
+def commit_of(model: str) -> str | None:
+    """The commit that a model of the hub is at today; None for a folder, and without an answer."""
+    from huggingface_hub import HfApi
+
+    if Path(model).is_dir():
+        return None
+    try:
+        return HfApi().model_info(model, timeout=HUB_SECONDS).sha
+    except Exception:  # offline, or the cache has it; what is wrong with the model is said later
+        return None
 
 
 def _source(given: str) -> dict[str, Any]:
