@@ -10,7 +10,7 @@ import sys
 from reasonmaxxer.config import HubSource, ModelConfig, Source
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.export import base_licence
-from reasonmaxxer.init import commit_of
+from reasonmaxxer.init import commit_of, source_of
 from reasonmaxxer.model import load_base
 from reasonmaxxer.preflight import check_model
 from reasonmaxxer.problems import load_problems
@@ -22,6 +22,8 @@ def outcome(case):
     try:
         if "licence" in case:
             return base_licence(ModelConfig.model_validate(case["licence"]))
+        if "init" in case:
+            return source_of(*case["init"])
         if "commit" in case:
             return commit_of(case["commit"])
         if "weights" in case:

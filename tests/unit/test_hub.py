@@ -37,6 +37,15 @@ def tiny_model(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+SPLITS = {f"{split}.jsonl": jsonl(GOOD) for split in ("test", "train")}
+CONFIGURATIONS = """---
+configs:
+- {config_name: easy, data_files: [{split: train, path: train.jsonl}]}
+- {config_name: hard, data_files: [{split: test, path: test.jsonl}]}
+---
+"""
+
+
 def repositories(folder):
     # Larger than a chunk of a download, so that something is there to resume from.
     long = jsonl([{**row, "note": "x" * 5 * MEGABYTE} for row in GOOD])
@@ -45,6 +54,8 @@ def repositories(folder):
     pickled["pytorch_model.bin"] = b"a pickle"
     return {
         "team/good": Repository({"test.jsonl": jsonl(GOOD)}),
+        "team/splits": Repository(SPLITS),
+        "team/configurations": Repository(SPLITS | {"README.md": CONFIGURATIONS.encode()}),
         "team/files": Repository({"some/where.jsonl": jsonl(GOOD), "other.jsonl": b"{"}),
         **{
             f"team/{mood}": Repository({"test.jsonl": jsonl(GOOD)}, mood=mood)
@@ -91,6 +102,21 @@ CASES = {
     },
     "revision-weights": {"weights": {"path": "team/model", "revision": "f" * 40}},
     "shape": {"shape": {"path": "team/model", "revision": COMMIT}},
+    **{
+        given: {"init": [given, split]}
+        for given, split in (
+            ("team/splits", "train"),
+            ("team/good", "train"),
+            ("team/splits:default:test", "train"),
+            ("team/splits::test", "train"),
+            ("team/configurations", "train"),
+            ("team/configurations:hard", "train"),
+            ("team/configurations:middle", "train"),
+            ("team/splits::other", "test"),
+            ("team/gated", "test"),
+            ("team/no-such-data", "test"),
+        )
+    },
     "commit": {"commit": "team/model"},
     "missing-commit": {"commit": "team/no-such-model"},
     "licence": {"licence": {"path": "team/model", "revision": COMMIT}},
@@ -177,6 +203,11 @@ def test_a_busy_hub_is_asked_again(outcomes, repository):
         ("fewer", "5 problems, the register expects 6"),
         ("other", f"the register expects {'0' * 64}"),
         ("column", "no column 'problems'; did you mean 'problem'?"),
+        ("team/configurations", "give one of its configurations, as team/configurations:easy; it"),
+        ("team/configurations:middle", "it has easy, hard"),
+        ("team/splits::other", "team/splits::other: no split 'other'; it has "),
+        ("team/gated", "team/gated: gated: accept its terms"),
+        ("team/no-such-data", "not on the hub, or private: check the id"),
         ("gated-model", "gated: accept its terms"),
         ("missing-model", "not on the hub, or private: check the id"),
         ("gated-weights", "gated: accept its terms"),
@@ -212,6 +243,22 @@ def test_offline_what_was_read_before_is_read_without_asking(outcomes):
 
 def test_a_new_config_pins_the_commit_of_today(outcomes):
     assert [outcomes[0][name] for name in ("commit", "missing-commit")] == [COMMIT, None]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("team/splits", {"split": "train"}),
+        ("team/splits:default:test", {}),
+        ("team/splits::test", {}),
+        ("team/good", {}),
+        ("team/configurations:hard", {"name": "hard"}),
+    ],
+)
+def test_a_new_config_takes_a_dataset_of_the_hub_as_it_is_today(outcomes, given, found):
+    columns = {"problem": "problem", "answer": "answer", "extract": "plain"}
+    hub = {"dataset": given.partition(":")[0], "revision": COMMIT, **found}
+    assert outcomes[0][given] == {"hub": hub, **columns}
 
 
 def test_a_bases_licence_is_read_from_its_card(outcomes):

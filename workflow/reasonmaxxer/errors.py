@@ -14,13 +14,14 @@ class UserError(Exception):
 
 
 # Names of the hub libraries' exceptions, or parts of their messages: what they mean to a user.
+# The first that fits counts: a repository that is not found may be gated too, its message says.
 HUB_ERRORS = {
+    "RepositoryNotFound": "not on the hub, or private: check the id, log in or set HF_TOKEN",
     "gated": "gated: accept its terms on the hub, then log in or set HF_TOKEN",
     "GatedRepo": "gated: accept its terms on the hub, then log in or set HF_TOKEN",
     "OfflineModeIsEnabled": "not in the cache, and HF_HUB_OFFLINE is set; unset it or give a path",
     "RevisionNotFound": "the hub knows no such revision; check `revision`",
     "doesn't exist on the Hub": "not on the hub, or private: check the id, log in or set HF_TOKEN",
-    "RepositoryNotFound": "not on the hub, or private: check the id, log in or set HF_TOKEN",
     "401 Unauthorized": "not on the hub, or private: check the id, log in or set HF_TOKEN",
     "find them in the cached files": "not in the cache, and the hub is out of reach or "
     "HF_HUB_OFFLINE is set; give a path where there is no line",

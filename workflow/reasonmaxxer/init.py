@@ -10,13 +10,13 @@ from typing import Any
 
 from . import config, tables
 from .check import report
-from .config import ModelConfig, PromptConfig
-from .errors import UserError
+from .config import HubSource, ModelConfig, PromptConfig
+from .errors import UserError, hub_error
 from .model import model_settings
 from .plan.checks import TAKEN_BENCHMARKS, check
 from .prompts import load_tokenizer
 from .shape import HUB_SECONDS
-from .sources import read_file, read_register, suggest
+from .sources import read_file, read_hub, read_register, suggest
 from .turns import not_closed
 
 HELP = "write a commented config for a model and problems of yours, and check it"
@@ -28,10 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="folder of a model, or its id on the hub")
     parser.add_argument("--revision", help="commit of the hub repository; today's by default")
     parser.add_argument(
-        "--problems", required=True, help="a .jsonl, .csv or .parquet file, or a registered name"
+        "--problems",
+        required=True,
+        help="a .jsonl, .csv or .parquet file, a registered name, or a dataset of the hub as "
+        "OWNER/NAME[:CONFIGURATION[:SPLIT]]",
     )
     parser.add_argument(
-        "--benchmarks", nargs="+", default=["math500", "gsm8k"], help="files or registered names"
+        "--benchmarks",
+        nargs="+",
+        default=["math500", "gsm8k"],
+        help="the same; by default math500 and gsm8k",
     )
     parser.add_argument("--train", type=int, default=150, help="problems to train on")
     parser.add_argument(
@@ -66,7 +72,7 @@ def text(args: argparse.Namespace) -> str:
     positions = getattr(model_settings(args.model, model), "max_position_embeddings", None) or 4096
     length = min(8192, positions)
     tokens = min(4096, length * 3 // 4)
-    pool = _source(args.problems)
+    pool = source_of(args.problems, "train")
     gpu = (_gpus() if args.gpus is None else args.gpus) > 0
     return TEXT.format(
         run=json.dumps(args.run or _name(args.out) or "run"),
@@ -79,7 +85,7 @@ def text(args: argparse.Namespace) -> str:
         train=_flow({**pool, "limit": args.train, "shuffle": 1}),
         validation=_flow({**pool, "limit": args.validation, "shuffle": 2}),
         benchmarks="\n".join(
-            f"  {json.dumps(name)}: {{source: {_flow(_source(given))}}}"
+            f"  {json.dumps(name)}: {{source: {_flow(source_of(given, 'test'))}}}"
             for name, given in _named(args.benchmarks).items()
         ),
         tokens=tokens,
@@ -99,16 +105,25 @@ def commit_of(model: str) -> str | None:
         return None
 
 
-def _source(given: str) -> dict[str, Any]:
-    """A source for a file, its columns and marks guessed from the first row, or for a name."""
-    if Path(given).suffix not in (".jsonl", ".csv", ".parquet"):
-        known = read_register()
-        if given not in known:
-            raise UserError(
-                f"{given}: neither a file nor a registered name; {suggest(given, known)}"
-            )
+def source_of(given: str, split: str) -> dict[str, Any]:
+    """A source for a name, or for a file or a dataset of the hub: its columns and marks guessed.
+
+    `split` is what is read of a dataset that has it and is given without.
+    """
+    if given in (known := read_register()):
         return {"register": given}
-    rows = read_file(given)
+    if Path(given).suffix in (".jsonl", ".csv", ".parquet"):
+        place: dict[str, Any] = {"path": given}
+        rows = read_file(given)
+    elif "/" in given and not Path(given).exists():
+        hub = _hub_source(given, split)
+        place = {"hub": hub.model_dump(exclude_defaults=True)}
+        rows = read_hub(hub)
+    else:
+        raise UserError(
+            f"{given}: no .jsonl, .csv or .parquet file, no dataset of the hub (OWNER/NAME) and "
+            f"no registered name; {suggest(given, known)}"
+        )
     if not rows:
         raise UserError(f"{given}: no problem in it")
     first = rows[0].values
@@ -119,7 +134,37 @@ def _source(given: str) -> dict[str, Any]:
         extract = "hashes"
     elif "\\boxed{" in str(cell):
         extract = "boxed"
-    return {"path": given, "problem": problem, "answer": answer, "extract": extract}
+    return {**place, "problem": problem, "answer": answer, "extract": extract}
+
+
+def _hub_source(given: str, split: str) -> HubSource:
+    """What OWNER/NAME[:CONFIGURATION[:SPLIT]] is today."""
+    import datasets
+    from huggingface_hub import HfApi
+
+    dataset, name, asked, *_ = [*given.split(":"), "", ""]
+    try:
+        revision = HfApi().dataset_info(dataset, timeout=HUB_SECONDS).sha
+        names = datasets.get_dataset_config_names(dataset, revision=revision)
+        name = name or (names[0] if len(names) == 1 else "default")
+        splits = []
+        if name in names:
+            splits = datasets.get_dataset_split_names(dataset, name, revision=revision)
+    except Exception as error:
+        raise UserError(f"{dataset}: {hub_error(error)}") from error
+    if name not in names:
+        raise UserError(
+            f"{given}: give one of its configurations, as {dataset}:{names[0]}; it has "
+            + ", ".join(names)
+        )
+    if asked and asked not in splits:
+        raise UserError(f"{given}: no split '{asked}'; it has {', '.join(splits)}")
+    return HubSource(
+        dataset=dataset,
+        revision=str(revision),
+        name=None if name == "default" else name,
+        split=asked or (split if split in splits else splits[0]),
+    )
 
 
 def _column(row: Any, names: tuple[str, ...], file: str) -> str:
