@@ -21,8 +21,7 @@ from torch import Tensor
 
 from .products import product
 
-# Below 32 MiB the allocator reuses a tile's memory; above, each tile's pages are mapped anew,
-# which costs more than the arithmetic on them. GPUs want more rows for a product.
+# 24 MB, of which three are the most that are held at a time. GPUs want more rows for a product.
 CPU_TILE_ELEMENTS = 6 << 20
 GPU_TILE_ELEMENTS = 64 << 20
 MAX_TILE_ROWS = 1024
@@ -115,7 +114,7 @@ def score(head: Head, hidden: Tensor, targets: Tensor, top_k: int) -> Scores:
         powers = logits.exp()
         mass = powers.sum(-1, keepdim=True)
         # H = log Z - sum_v p(v) z(v), with the peak taken off Z and z alike.
-        mean = torch.linalg.vecdot(powers, logits)
+        mean = logits.mul_(powers).sum(-1)
         log_mass = mass.log()
         scores.entropy[rows] = (log_mass.squeeze(-1) - mean / mass.squeeze(-1)).clamp_(min=0)
         scores.logprob[rows] = (chosen - peak - log_mass).squeeze(-1)
@@ -147,7 +146,7 @@ def _top(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def sampled_logprobs(head: Head, hidden: Tensor, targets: Tensor) -> Tensor:
     """log p(target) [N] of `hidden` [N, H]; differentiable with respect to `hidden`."""
-    return _SampledLogProb.apply(hidden, targets, head)
+    return _SampledLogProb.apply(hidden, head, targets)
 
 
 def kl_divergence(head: Head, hidden: Tensor, base_hidden: Tensor) -> Tensor:
@@ -155,7 +154,7 @@ def kl_divergence(head: Head, hidden: Tensor, base_hidden: Tensor) -> Tensor:
 
     Differentiable with respect to `hidden`; the base is constant.
     """
-    return _Divergence.apply(hidden, base_hidden, head)
+    return _Divergence.apply(hidden, head, base_hidden)
 
 
 def top_divergence(head: Head, hidden: Tensor, ids: Tensor, logprobs: Tensor) -> Tensor:
@@ -164,87 +163,86 @@ def top_divergence(head: Head, hidden: Tensor, ids: Tensor, logprobs: Tensor) ->
     `ids` [N, k] are the tokens, `logprobs` [N, k] their log q, whose masses sum to 1.
     Differentiable with respect to `hidden`.
     """
-    return _TopDivergence.apply(hidden, (ids, logprobs), head)
+    return _TopDivergence.apply(hidden, head, ids, logprobs)
 
 
 class _RowFunction(torch.autograd.Function):
     """A number a row, whose gradient with respect to its hidden state is kept from forward."""
 
+    @classmethod
+    def forward(cls, ctx: Any, hidden: Tensor, head: Head, *given: Tensor) -> Tensor:
+        result = torch.empty(len(hidden), device=hidden.device)
+        jacobian = None
+        if ctx.needs_input_grad[0]:
+            jacobian = torch.empty(hidden.shape, dtype=torch.float32, device=hidden.device)
+            ctx.save_for_backward(jacobian)
+            ctx.dtype, ctx.others = hidden.dtype, 1 + len(given)
+        for rows in head.tiles(len(hidden)):
+            result[rows], gradient = cls.tile(head, hidden[rows], *(g[rows] for g in given))
+            if jacobian is not None:
+                jacobian[rows] = head.pull_back(gradient)
+            del gradient  # or it would stay through the next tile
+        return result
+
+    @staticmethod
+    def tile(head: Head, hidden: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
+        """The numbers [R] of a tile's rows, their gradients with respect to the logits [R, V]."""
+        raise NotImplementedError
+
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (jacobian,) = ctx.saved_tensors
-        return (gradients[0][:, None] * jacobian).to(ctx.dtype), None, None
-
-
-def _keep(ctx: Any, hidden: Tensor) -> Tensor | None:
-    """Where forward puts the rows' gradients [N, H], if anything asks for them."""
-    if not ctx.needs_input_grad[0]:
-        return None
-    jacobian = torch.empty(hidden.shape, dtype=torch.float32, device=hidden.device)
-    ctx.save_for_backward(jacobian)
-    ctx.dtype = hidden.dtype
-    return jacobian
+        return (gradients[0][:, None] * jacobian).to(ctx.dtype), *[None] * ctx.others
 
 
 class _SampledLogProb(_RowFunction):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
-        jacobian = _keep(ctx, hidden)
-        result = torch.empty(len(hidden), device=hidden.device)
-        for rows in head.tiles(len(hidden)):
-            probs, log_mass, logits = _softmax(head.logits(hidden[rows]))
-            chosen = targets[rows, None]
-            result[rows] = logits.gather(1, chosen).squeeze(1) - log_mass
-            if jacobian is not None:
-                # d log p(x) / d z = onehot(x) - p
-                gradient = probs.neg_()
-                gradient.scatter_add_(1, chosen, torch.ones_like(gradient[:, :1]))
-                jacobian[rows] = head.pull_back(gradient)
-        return result
+    def tile(head: Head, hidden: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = given[0][:, None]
+        logits = _from_peak(head.logits(hidden))
+        logit = logits.gather(1, chosen).squeeze(1)
+        log_mass = _normalise(probs := logits.exp_())
+        # d log p(x) / d z = onehot(x) - p
+        gradient = probs.neg_().scatter_add_(1, chosen, torch.ones_like(probs[:, :1]))
+        return logit - log_mass, gradient
 
 
 class _Divergence(_RowFunction):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, base_hidden: Tensor, head: Head) -> Tensor:
-        jacobian = _keep(ctx, hidden)
-        result = torch.empty(len(hidden), device=hidden.device)
-        for rows in head.tiles(len(hidden)):
-            probs, log_mass, logits = _softmax(head.logits(hidden[rows]))
-            base_probs, base_log_mass, base_logits = _softmax(head.logits(base_hidden[rows]))
-            # sum_v p_b (log p_b - log p), with the logits measured from their peaks
-            gap = torch.linalg.vecdot(base_probs, base_logits.sub_(logits))
-            result[rows] = gap - base_log_mass + log_mass
-            if jacobian is not None:
-                # d KL / d z = p - p_b
-                jacobian[rows] = head.pull_back(probs.sub_(base_probs))
-        return result
+    def tile(head: Head, hidden: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
+        base_logits = _from_peak(head.logits(given[0]))
+        base_log_mass = _normalise(base_probs := base_logits.exp())
+        logits = _from_peak(head.logits(hidden))
+        # sum_v p_b (log p_b - log p), with the logits measured from their peaks
+        gap = base_logits.sub_(logits).mul_(base_probs).sum(-1)
+        log_mass = _normalise(probs := logits.exp_())
+        # d KL / d z = p - p_b
+        return gap - base_log_mass + log_mass, probs.sub_(base_probs)
 
 
 class _TopDivergence(_RowFunction):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, top: tuple[Tensor, Tensor], head: Head) -> Tensor:
-        jacobian = _keep(ctx, hidden)
-        result = torch.empty(len(hidden), device=hidden.device)
-        for rows in head.tiles(len(hidden)):
-            ids, logprobs = top[0][rows], top[1][rows]
-            masses = logprobs.exp()
-            probs, log_mass, logits = _softmax(head.logits(hidden[rows]))
-            gap = torch.linalg.vecdot(masses, logprobs - logits.gather(1, ids))
-            result[rows] = gap + log_mass
-            if jacobian is not None:
-                # d KL / d z = p - q
-                jacobian[rows] = head.pull_back(probs.scatter_add_(1, ids, -masses))
-        return result
+    def tile(head: Head, hidden: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
+        ids, logprobs = given
+        masses = logprobs.exp()
+        logits = _from_peak(head.logits(hidden))
+        gap = torch.linalg.vecdot(masses, logprobs - logits.gather(1, ids))
+        log_mass = _normalise(probs := logits.exp_())
+        # d KL / d z = p - q
+        return gap + log_mass, probs.scatter_add_(1, ids, -masses)
 
 
-def _softmax(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """p [R, V], log sum exp [R] and logits [R, V], the latter two measured from the row's peak.
+def _from_peak(logits: Tensor) -> Tensor:
+    """Logits [R, V] measured from their row's peak, in place.
 
-    So measured they are small, and p sums to 1. torch's log_softmax is off by 1e-5 in a vocabulary
-    of 49,000, which is a thousandth of the gradient at a token of probability 0.99.
+    So measured they are small, and the softmax sums to 1. torch's log_softmax is off by 1e-5 in a
+    vocabulary of 49,000, which is a thousandth of the gradient at a token of probability 0.99.
     """
-    logits.sub_(logits.amax(-1, keepdim=True))
-    probs = logits.exp()
-    mass = probs.sum(-1, keepdim=True)
-    probs.mul_(mass.reciprocal())
-    return probs, mass.log_().squeeze(-1), logits
+    return logits.sub_(logits.amax(-1, keepdim=True))
+
+
+def _normalise(powers: Tensor) -> Tensor:
+    """Make exp(z) [R, V] the softmax p, in place; returns log sum_v exp(z_v) [R]."""
+    mass = powers.sum(-1, keepdim=True)
+    powers.mul_(mass.reciprocal())
+    return mass.log_().squeeze(-1)
