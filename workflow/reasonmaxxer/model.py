@@ -20,6 +20,7 @@ from .config import ModelConfig, TrainingConfig
 from .device import on_gpu
 from .errors import UserError, hub_error
 from .head import Head
+from .norms import freeze_norms
 from .products import freeze
 from .sources import check_place
 
@@ -174,6 +175,7 @@ def load_base(path: str, config: ModelConfig) -> Base:
     device = torch.device("cuda", torch.cuda.current_device()) if on_gpu() else torch.device("cpu")
     model.to(device).eval()
     freeze(model)
+    freeze_norms(model)
     output = model.get_output_embeddings()
     base = Base(model, Head(output.weight, getattr(output, "bias", None)), device)
     _check_split(base, path)
