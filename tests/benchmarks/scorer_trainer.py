@@ -182,8 +182,11 @@ def _worker(args: argparse.Namespace) -> dict:
 
     from reasonmaxxer import curriculum
     from reasonmaxxer.config import ModelConfig, TrainingConfig
+    from reasonmaxxer.device import keep_freed_memory
 
     torch.set_num_threads(args.threads)
+    if not args.worker.startswith("standin"):
+        keep_freed_memory()  # as every command does
     libraries = _peak_mb()
     model_config = ModelConfig(path=args.model, dtype=args.dtype)
     rollouts = _rollouts(args)

@@ -1,4 +1,4 @@
-"""Asking for a GPU leaves a process able to fork, which is how vLLM starts its own processes.
+"""A process can fork after it has asked for a GPU, as vLLM does, and keeps the memory it frees.
 
 PyTorch's CPU build never asks CUDA, so what a CUDA build does is shown by its own deciding code
 in a process of its own, with the two questions it can put to a machine replaced.
@@ -39,11 +39,33 @@ torch.cuda._device_count_nvml = lambda: 1
 print("there is a GPU:", torch.cuda.is_available())
 """
 
+FORWARD_PASSES = """
+import resource, torch
+from reasonmaxxer.config import ModelConfig
+from reasonmaxxer.model import load_base
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+lab = "data/lab/model"
+base = load_base(lab, ModelConfig(path=lab, dtype="float32"))
+ids = base.pad([[5] * 76] * 26)
+with torch.inference_mode():
+    for _ in range(3):
+        base.hidden(ids)
+    before = faults()
+    for _ in range(10):
+        base.hidden(ids)
+print((faults() - before) * resource.getpagesize() / 2**20)
+"""
+
 
 def printed(program):
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(WORKFLOW)}
     command = [sys.executable, "-c", program]
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        command, env=environment, cwd=WORKFLOW.parent, capture_output=True, text=True, check=True
+    )
     return answer.stdout.splitlines()
 
 
@@ -64,3 +86,8 @@ def test_a_cuda_build_asked_from_a_command_can_still_fork():
     assert printed(CUDA_BUILD)[-2:] == ["CUDA was asked", "there is a GPU: True"]
     assert printed(WATCH + CUDA_BUILD)[-1] == "there is a GPU: True"
     assert "CUDA was asked" not in printed(WATCH + CUDA_BUILD)
+
+
+def test_a_command_uses_the_memory_again_that_it_has_freed():
+    megabytes = [float(printed(before + FORWARD_PASSES)[-1]) for before in ("", WATCH)]
+    assert megabytes[1] < 0.2 * megabytes[0]

@@ -13,6 +13,7 @@ import re
 import sys
 from pathlib import Path
 
+from .device import keep_freed_memory
 from .errors import UserError
 
 # Command -> module; a module offers HELP, add_arguments(parser) and main(args). Only the module
@@ -91,6 +92,7 @@ def main(argv: list[str] | None = None) -> None:
     # process that has asked CUDA cannot fork, which is how vLLM starts its own (and how these
     # keep the job's GPU locked). vLLM sets it too, but only when it is imported: after we ask.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    keep_freed_memory()
     arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="reasonmaxxer",
