@@ -275,6 +275,15 @@ def test_recomputed_activations_give_the_same_gradients(tmp_path, model):
     assert found[0].any() and torch.equal(*found)
 
 
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+def test_a_large_models_activations_are_computed_again(tmp_path, model, monkeypatch, large):
+    base = load_base(str(model), ModelConfig(path=str(model), dtype="float32"))
+    size = base.model.num_parameters()
+    monkeypatch.setattr("reasonmaxxer.trainer.RECOMPUTE_FROM", size // 2 if large else 2 * size)
+    training.Trainer(base, read_rollouts(_selection(tmp_path / "s.parquet")), TrainingConfig())
+    assert base.model.is_gradient_checkpointing == large
+
+
 @pytest.mark.parametrize(
     "config",
     [{}, {"gradient_clip": 0.01}, {"weight_decay": 0.3}, {"advantage_clip": 0.5}],

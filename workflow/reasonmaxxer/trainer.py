@@ -40,6 +40,9 @@ from .training_job import saved_checkpoint
 
 # A batch may grow past 5% of padding up to this size: smaller ones leave the processor idle.
 MIN_BATCH_TOKENS = 768
+# On a CPU, parameters of a model from which its activations would take more memory than they are
+# worth: a quarter of the time of SmolLM2 (135 million), which keeps a megabyte a token otherwise.
+RECOMPUTE_FROM = 50_000_000
 SAVE_SECONDS = 30.0
 
 
@@ -69,7 +72,7 @@ class Trainer:
         )
         self.base_states = LiveStates(base, self.adapter)
         base.model.train()
-        if base.device.type == "cuda":  # what bounds a batch there is memory
+        if base.device.type == "cuda" or base.model.num_parameters() > RECOMPUTE_FROM:
             self.recompute_activations()
 
     def recompute_activations(self) -> None:
