@@ -1,6 +1,7 @@
 """What the rules share: the checked config, where files lie, and what a stage depends on."""
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -57,6 +58,8 @@ shell.prefix(
 ENVIRONMENT = (
     f"{workflow.basedir}/envs/{'cuda' if CONFIG.resources.gpus else 'cpu'}.yaml"
 )
+# Snakemake runs a copy of the post-deploy script, which has to find its lock.
+os.environ["REASONMAXXER_ENVS"] = f"{workflow.basedir}/envs"
 
 
 wildcard_constraints:
