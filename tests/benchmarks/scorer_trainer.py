@@ -182,7 +182,7 @@ def _worker(args: argparse.Namespace) -> dict:
 
     from reasonmaxxer import curriculum
     from reasonmaxxer.config import ModelConfig, TrainingConfig
-    from reasonmaxxer.device import keep_freed_memory
+    from reasonmaxxer.memory import keep_freed_memory
 
     torch.set_num_threads(args.threads)
     if not args.worker.startswith("standin"):

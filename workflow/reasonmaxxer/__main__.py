@@ -13,8 +13,8 @@ import re
 import sys
 from pathlib import Path
 
-from .device import keep_freed_memory
 from .errors import UserError
+from .memory import keep_freed_memory
 
 # Command -> module; a module offers HELP, add_arguments(parser) and main(args). Only the module
 # of the command that is called is imported, since some need seconds to load.
