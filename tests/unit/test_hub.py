@@ -46,6 +46,10 @@ configs:
 """
 
 
+DEFAULT = CONFIGURATIONS.replace("hard,", "hard, default: true,")
+CHATS = [{"prompt": [{"role": "user", "content": row["problem"]}], "answer": "1"} for row in GOOD]
+
+
 def repositories(folder):
     # Larger than a chunk of a download, so that something is there to resume from.
     long = jsonl([{**row, "note": "x" * 5 * MEGABYTE} for row in GOOD])
@@ -56,6 +60,9 @@ def repositories(folder):
         "team/good": Repository({"test.jsonl": jsonl(GOOD)}),
         "team/splits": Repository(SPLITS),
         "team/configurations": Repository(SPLITS | {"README.md": CONFIGURATIONS.encode()}),
+        "team/default": Repository(SPLITS | {"README.md": DEFAULT.encode()}),
+        "team/aggregated": Repository({"test.jsonl": jsonl(GOOD)}, mood="busy"),
+        "team/chats": Repository({"test.jsonl": jsonl(CHATS)}),
         "team/files": Repository({"some/where.jsonl": jsonl(GOOD), "other.jsonl": b"{"}),
         **{
             f"team/{mood}": Repository({"test.jsonl": jsonl(GOOD)}, mood=mood)
@@ -115,6 +122,11 @@ CASES = {
             ("team/splits::other", "test"),
             ("team/gated", "test"),
             ("team/no-such-data", "test"),
+            ("team/default", "test"),
+            ("team/aggregated", "test"),
+            ("team/chats", "test"),
+            ("https://hub/datasets/team/good", "test"),
+            ("team/good:default:test:more", "test"),
         )
     },
     "commit": {"commit": "team/model"},
@@ -208,6 +220,10 @@ def test_a_busy_hub_is_asked_again(outcomes, repository):
         ("team/splits::other", "team/splits::other: no split 'other'; it has "),
         ("team/gated", "team/gated: gated: accept its terms"),
         ("team/no-such-data", "not on the hub, or private: check the id"),
+        ("team/aggregated", "the hub is busy, or your limit for today is reached; run it again"),
+        ("team/chats", "none of the columns problem, question, prompt, query, input has text"),
+        ("https://hub/datasets/team/good", "a dataset of the hub is OWNER/NAME[:CONFIG"),
+        ("team/good:default:test:more", "a dataset of the hub is OWNER/NAME[:CONFIG"),
         ("gated-model", "gated: accept its terms"),
         ("missing-model", "not on the hub, or private: check the id"),
         ("gated-weights", "gated: accept its terms"),
@@ -253,6 +269,7 @@ def test_a_new_config_pins_the_commit_of_today(outcomes):
         ("team/splits::test", {}),
         ("team/good", {}),
         ("team/configurations:hard", {"name": "hard"}),
+        ("team/default", {"name": "hard"}),
     ],
 )
 def test_a_new_config_takes_a_dataset_of_the_hub_as_it_is_today(outcomes, given, found):

@@ -17,7 +17,7 @@ class UserError(Exception):
 # The first that fits counts: a repository that is not found may be gated too, its message says.
 HUB_ERRORS = {
     "RepositoryNotFound": "not on the hub, or private: check the id, log in or set HF_TOKEN",
-    "gated": "gated: accept its terms on the hub, then log in or set HF_TOKEN",
+    "gated dataset": "gated: accept its terms on the hub, then log in or set HF_TOKEN",
     "GatedRepo": "gated: accept its terms on the hub, then log in or set HF_TOKEN",
     "OfflineModeIsEnabled": "not in the cache, and HF_HUB_OFFLINE is set; unset it or give a path",
     "RevisionNotFound": "the hub knows no such revision; check `revision`",
@@ -27,6 +27,8 @@ HUB_ERRORS = {
     "HF_HUB_OFFLINE is set; give a path where there is no line",
     "ConnectError": "cannot be reached; check the line or HF_ENDPOINT, or give a path",
     "Couldn't reach": "cannot be reached; check the line or HF_ENDPOINT, or give a path",
+    "429 ": "the hub is busy, or your limit for today is reached; run it again later",
+    "Timeout": "gave no answer in time; run it again",
     "trust_remote_code": "needs code of its own (remote code), which is never run here",
     "Consistency check failed": "the download came out too short or too long; run it again",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from .model import model_settings
 from .plan.checks import TAKEN_BENCHMARKS, check
 from .prompts import load_tokenizer
 from .shape import HUB_SECONDS
-from .sources import read_file, read_hub, read_register, suggest
+from .sources import HUB_ID, read_file, read_hub, read_register, suggest
 from .turns import not_closed
 
 HELP = "write a commented config for a model and problems of yours, and check it"
@@ -115,7 +116,7 @@ def source_of(given: str, split: str) -> dict[str, Any]:
     if Path(given).suffix in (".jsonl", ".csv", ".parquet"):
         place: dict[str, Any] = {"path": given}
         rows = read_file(given)
-    elif "/" in given and not Path(given).exists():
+    elif "/" in given and not Path(given.partition(":")[0]).exists():
         hub = _hub_source(given, split)
         place = {"hub": hub.model_dump(exclude_defaults=True)}
         rows = read_hub(hub)
@@ -127,7 +128,8 @@ def source_of(given: str, split: str) -> dict[str, Any]:
     if not rows:
         raise UserError(f"{given}: no problem in it")
     first = rows[0].values
-    problem, answer = _column(first, PROBLEM_COLUMNS, given), _column(first, ANSWER_COLUMNS, given)
+    problem = _column(first, PROBLEM_COLUMNS, given, str)
+    answer = _column(first, ANSWER_COLUMNS, given, object)
     cell = first[answer]
     extract = "first" if isinstance(cell, list) else "plain"
     if "####" in str(cell):
@@ -142,11 +144,14 @@ def _hub_source(given: str, split: str) -> HubSource:
     import datasets
     from huggingface_hub import HfApi
 
-    dataset, name, asked, *_ = [*given.split(":"), "", ""]
+    dataset, name, asked, *more = [*given.split(":"), "", ""]
+    if any(more) or "/" not in dataset or not HUB_ID.fullmatch(dataset):
+        raise UserError(f"{given}: a dataset of the hub is OWNER/NAME[:CONFIGURATION[:SPLIT]]")
+    datasets.disable_progress_bars()
     try:
         revision = HfApi().dataset_info(dataset, timeout=HUB_SECONDS).sha
         names = datasets.get_dataset_config_names(dataset, revision=revision)
-        name = name or (names[0] if len(names) == 1 else "default")
+        name = name or datasets.get_dataset_default_config_name(dataset, revision=revision) or ""
         splits = []
         if name in names:
             splits = datasets.get_dataset_split_names(dataset, name, revision=revision)
@@ -167,11 +172,12 @@ def _hub_source(given: str, split: str) -> HubSource:
     )
 
 
-def _column(row: Any, names: tuple[str, ...], file: str) -> str:
-    found = next((name for name in names if name in row), None)
+def _column(row: Mapping[str, Any], names: tuple[str, ...], file: str, kind: type) -> str:
+    found = next((name for name in names if name in row and isinstance(row[name], kind)), None)
     if found is None:
         raise UserError(
-            f"{file}: none of the columns {', '.join(names)}; it has {', '.join(map(str, row))}. "
+            f"{file}: none of the columns {', '.join(names)}{' has text' if kind is str else ''}; "
+            f"it has {', '.join(map(str, row))}. "
             "Write the config by hand, with `problem:` and `answer:`, or rename a column"
         )
     return found
