@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .products import product
 
@@ -190,6 +191,7 @@ class _RowFunction(torch.autograd.Function):
         raise NotImplementedError
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (jacobian,) = ctx.saved_tensors
         return (gradients[0][:, None] * jacobian).to(ctx.dtype), *[None] * ctx.others
