@@ -27,7 +27,7 @@ report: env ## the default run, ends at results/report.html
 	snakemake --cores $(CORES) results/report.html
 
 plan: env ## what a run would do, and why (another run: make plan CONFIG=config/smollm2.yaml)
-	snakemake --cores $(CORES) --dry-run --logger reasons results/report.html \
+	snakemake results/report.html --cores $(CORES) --dry-run --logger reasons \
 	  $(if $(CONFIG),--configfile $(CONFIG))
 
 test: env lint ## every test that needs neither root nor other software

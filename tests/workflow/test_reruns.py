@@ -4,10 +4,13 @@ Which stages each key of the config runs again: test_rerun_table.py.
 """
 
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 from conftest import Project
+from copied import ROOT
 from dry_runs import DryRuns, jobs_in
 
 from reasonmaxxer import tables
@@ -138,7 +141,12 @@ def test_an_arm_of_reinforcement_learning_touches_no_other(asked):
 
 def test_the_plan_names_the_key_and_counts_what_follows(project):
     files = project.config_files({"training": {"learning_rate": 1.0e-3}})
-    said = project.snakemake("--dry-run", "--logger", "reasons", "--configfile", *files)
+    variables = [f"CONFIG={' '.join(files)}", "CORES=2"]
+    recipe = subprocess.run(
+        ["make", "--dry-run", "plan", *variables], cwd=ROOT, capture_output=True, text=True
+    ).stdout.replace("\\\n", " ")
+    _, *arguments = shlex.split(re.findall("^snakemake .*", recipe, re.M)[-1])
+    said = project.snakemake(*arguments)
     assert re.search("^training of .*: training.learning_rate 0.0003 -> 0.001$", said, re.M)
     assert "and what follows: adapter 2, evaluation 8, reading, metrics, report 2" in said
     assert "Job stats" not in said
