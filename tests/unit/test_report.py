@@ -300,12 +300,18 @@ def test_a_run_without_timings_has_no_jobs(tmp_path: Path) -> None:
 # --- the terminal -----------------------------------------------------------------------------
 
 
-def test_show_prints_the_main_table(
-    run: dict[str, Any], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("width", ["40", "80", "300"])
+def test_show_prints_the_main_table_with_every_figure_whole(
+    run: dict[str, Any],
+    width: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", width)
     __main__.main(["show", str(run["folder"])])
     printed = capsys.readouterr().out
     for arm in ("base", "reasonmaxxer", "grpo"):
         assert arm in printed
     assert "▲ +" in printed
-    assert "a gain of" in printed
+    assert "…" not in printed
+    assert "a gain of" in " ".join(printed.split())

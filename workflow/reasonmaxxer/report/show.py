@@ -29,15 +29,33 @@ def main(args: argparse.Namespace) -> None:
     folder = args.run or latest(Path("results"))
     run = view.Run(*read_run(folder / "metrics.json", folder / "figures.json"))
     content = view.main_table(run)
-    table = Table(title=f"{run.metrics['run']}: accuracy in percent", title_justify="left")
-    table.add_column("arm")
-    for column in content["columns"]:
-        table.add_column(Text(f"{column['title']}\n{column['about']}"), justify="right")
-    for row in content["rows"]:
-        table.add_row(Text(row["title"]), *(_cell(cell) for cell in row["cells"]))
+    heads = [Text(f"{column['title']}\n{column['about']}") for column in content["columns"]]
+    grid = [[Text("arm"), *heads]]
+    grid += [[Text(row["title"]), *map(_cell, row["cells"])] for row in content["rows"]]
+    title = f"{run.metrics['run']}: accuracy in percent"
     console = Console()
-    console.print(table)
+    table = _table(title, grid)
+    if _width(table) > console.width:
+        grid[0][0] = Text("benchmark")
+        table = _table(title, [list(row) for row in zip(*grid, strict=True)])
+    # Never narrower than its figures, which would be cut: lines wrap instead.
+    Console(width=max(console.width, _width(table))).print(table)
     console.print(Text(view.verdict(run)))
+
+
+def _width(table: Table) -> int:
+    """Characters that it takes with nothing wrapped."""
+    return Console(width=10_000).measure(table).maximum
+
+
+def _table(title: str, grid: list[list[Text]]) -> Table:
+    """Rows of cells, the first of them the heads."""
+    table = Table(title=title, title_justify="left")
+    for column, head in enumerate(grid[0]):
+        table.add_column(head, justify="right" if column else "left")
+    for row in grid[1:]:
+        table.add_row(*row)
+    return table
 
 
 def _cell(cell: dict[str, Any] | None) -> Text:
