@@ -22,8 +22,10 @@ from transformers import (
 
 from reasonmaxxer import check, config, export, init, merge, preview, tables
 from reasonmaxxer.__main__ import COMMANDS
+from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.model import lora_config
+from reasonmaxxer.preflight import check_model
 
 PROBLEMS = [{"id": i, "problem": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(40)]
 TESTS = [{"question": f"And {i} + 1?", "answer": f"so\n#### {i + 1}"} for i in range(6)]
@@ -194,6 +196,22 @@ def test_benchmarks_of_one_name_are_numbered(model, files):
     assert found == dict(zip(names, (str(files / name) for name in given), strict=True))
 
 
+@pytest.mark.parametrize(
+    ("answers", "extract"),
+    [
+        (["7", "so \\boxed{8}", "\\boxed{9}"], "boxed"),
+        (["7\n#### 7", "8\n#### 8", "#### Case 1: \\boxed{9}"], "hashes"),
+        (["7", "8", "#### Case 1: 9"], "plain"),
+        ([["7"], ["8"]], "first"),
+    ],
+)
+def test_how_the_reference_is_marked_is_what_most_rows_say(tmp_path, answers, extract):
+    rows = [{"problem": f"What is {i}?", "answer": answer} for i, answer in enumerate(answers)]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert init.source_of(str(path), "train")["extract"] == extract
+
+
 def test_what_is_no_config_is_not_written(model, files):
     out = files / "other.yaml"
     names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
@@ -357,3 +375,49 @@ def test_every_command_and_every_flag_has_a_help_text(name):
     module = importlib.import_module(f"reasonmaxxer.{COMMANDS[name]}")
     assert len(module.HELP) > 20
     module.add_arguments(Described(add_help=False))
+
+
+def without_a_tokenizer(folder):
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+
+
+def quantised(folder):
+    settings = json.loads((folder / "config.json").read_text())
+    settings["quantization_config"] = {"quant_method": "awq", "bits": 4}
+    (folder / "config.json").write_text(json.dumps(settings))
+
+
+def without_a_shard(folder):
+    parts = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(parts))
+
+
+def without_positions(folder):
+    settings = json.loads((folder / "config.json").read_text())
+    settings["max_position_embeddings"] = None
+    (folder / "config.json").write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (without_a_tokenizer, "no tokenizer"),
+        (quantised, "a quantised checkpoint; take the one it was made from"),
+        (without_a_shard, "names model-00002-of-00002.safetensors, which is not there"),
+        (without_positions, "no readable model"),
+    ],
+)
+def test_a_model_that_would_fail_after_its_rollouts_is_refused_before(
+    model, tmp_path, spoil, message
+):
+    folder = shutil.copytree(model, tmp_path / "spoilt")
+    spoil(folder)
+    with pytest.raises(UserError, match=message):
+        check_model(ModelConfig(path=str(folder), max_length=512), ["q_proj"], "transformers")
+
+
+def test_a_template_of_the_project_is_found_from_any_folder(written, monkeypatch, capsys):
+    monkeypatch.chdir(written.parent)
+    command(check, "--configfile", written)
+    assert "nothing wrong found" in capsys.readouterr().out

@@ -27,6 +27,7 @@ HUB_ERRORS = {
     "HF_HUB_OFFLINE is set; give a path where there is no line",
     "ConnectError": "cannot be reached; check the line or HF_ENDPOINT, or give a path",
     "Couldn't reach": "cannot be reached; check the line or HF_ENDPOINT, or give a path",
+    "instantiate the backend tokenizer": "no tokenizer.json there, nor files it could be made from",
     "429 ": "the hub is busy, or your limit for today is reached; run it again later",
     "Timeout": "gave no answer in time; run it again",
     "trust_remote_code": "needs code of its own (remote code), which is never run here",

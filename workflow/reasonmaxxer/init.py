@@ -130,12 +130,10 @@ def source_of(given: str, split: str) -> dict[str, Any]:
     first = rows[0].values
     problem = _column(first, PROBLEM_COLUMNS, given, str)
     answer = _column(first, ANSWER_COLUMNS, given, object)
-    cell = first[answer]
-    extract = "first" if isinstance(cell, list) else "plain"
-    if "####" in str(cell):
-        extract = "hashes"
-    elif "\\boxed{" in str(cell):
-        extract = "boxed"
+    extract = "first" if isinstance(first[answer], list) else "plain"
+    for mark, way in (("####", "hashes"), ("\\boxed{", "boxed")):
+        if sum(mark in str(row.values.get(answer)) for row in rows) > len(rows) / 2:
+            extract = way
     return {**place, "problem": problem, "answer": answer, "extract": extract}
 
 

@@ -74,12 +74,13 @@ class Base:
 
 def model_settings(path: str, config: ModelConfig) -> Any:
     """The model's own config (a transformers config), read without its weights."""
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     check_place(path)
     try:
         return AutoConfig.from_pretrained(path, revision=config.revision, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, StrictDataclassError) as error:
         raise UserError(f"model.path: {path}: no readable model: {hub_error(error)}") from error
 
 

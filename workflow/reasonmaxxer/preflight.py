@@ -20,6 +20,7 @@ from .errors import UserError
 from .model import check_ids, check_targets, model_settings, skeleton
 from .prompts import encode, eos_token_ids, load_tokenizer
 from .provenance import provenance
+from .readers import read_json
 
 HELP = "check that a model can be read and that every prompt leaves room for its completion"
 
@@ -74,7 +75,18 @@ def check_model(model: ModelConfig, targets: list[str], engine: str) -> Any:
             `max_length` is beyond the model's positions; it has no module of `targets`.
     """
     settings = model_settings(model.path, model)
-    if not eos_token_ids(model, load_tokenizer(model)):
+    if getattr(settings, "quantization_config", None):
+        raise UserError(
+            f"model.path: {model.path}: a quantised checkpoint; take the one it was made from: "
+            "the adapter is trained on whole weights"
+        )
+    tokenizer = load_tokenizer(model)
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes one up
+        raise UserError(
+            f"model.path: {model.path}: no tokenizer, or one without words; copy tokenizer.json "
+            "and tokenizer_config.json of the model it was trained from"
+        )
+    if not eos_token_ids(model, tokenizer):
         raise UserError(
             f"model.path: {model.path}: neither the tokenizer nor generation_config.json names an "
             "end-of-sequence token, so no completion would end; set eos_token in one of them"
@@ -128,6 +140,11 @@ def _check_weights(folder: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
     files = sorted(folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        parts = set(read_json(index).get("weight_map", {}).values())
+        if missing := sorted(parts - {file.name for file in files}):
+            raise UserError(f"{index}: names {missing[0]}, which is not there; copy it again")
     if not files:
         raise UserError(f"model.path: {folder}: no *.safetensors file in it")
     for file in files:

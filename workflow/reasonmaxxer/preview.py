@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from . import config
 from .errors import UserError
@@ -27,6 +28,11 @@ def main(args: argparse.Namespace) -> None:
     if args.split not in splits:
         raise UserError(f"--split {args.split}: the run has {', '.join(splits)}")
     prompt = prompt_of(run, args.split)
+    if run.model.gguf is not None and not Path(run.model.path, "config.json").exists():
+        raise UserError(
+            f"model.path: {run.model.path}: not converted yet; make it, with the run's "
+            f"--configfile: snakemake --cores 1 {run.model.path}/config.json"
+        )
     tokenizer = load_tokenizer(run.model)
     shown = load_problems(sources_of(run, args.split), args.split)[: args.n]
     ids, strings = stop_ids(prompt, tokenizer)

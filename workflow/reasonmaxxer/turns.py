@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jinja2 import TemplateError
+
 from .config import ModelConfig, PromptConfig
 from .prompts import eos_token_ids
 
@@ -17,7 +19,10 @@ def not_closed(model: ModelConfig, prompt: PromptConfig, tokenizer: Any) -> str 
     Base models often carry the template of their chat siblings (Qwen2.5, Qwen3), but end a text
     with another token than a turn: asked in turns, they write until the limit.
     """
-    text = tokenizer.apply_chat_template(TURNS, tokenize=False)
+    try:
+        text = tokenizer.apply_chat_template(TURNS, tokenize=False)
+    except TemplateError as error:
+        return f"it cannot be rendered ({error})"
     closing = text.rpartition(ANSWER)[2]
     if any(stop in closing for stop in prompt.stop):
         return None

@@ -37,7 +37,7 @@ class PromptConfig(Section):
     instruction: str = Field(
         "", description="With `chat`: text behind the problem in the user's turn."
     )
-    stop: list[str] = Field(
+    stop: list[Annotated[str, Field(min_length=1)]] = Field(
         default_factory=list,
         description="Strings that end a completion, such as `Human:`; trimmed from the ids.",
     )

@@ -47,12 +47,6 @@ def _templates(config: Config) -> Iterator[str]:
     for place, prompt in _prompts(config):
         if prompt.template == "chat":
             continue
-        if not Path(prompt.template).is_file():
-            yield (
-                f"{place}.template: {prompt.template}: no such file; templates of the project lie "
-                "in config/prompts/"
-            )
-            continue
         try:
             template_text(prompt.template)
         except UserError as error:

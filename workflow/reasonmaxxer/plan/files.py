@@ -9,6 +9,7 @@ from pathlib import Path
 from ..arms import main_of
 from ..config import Config, ModelConfig
 from ..errors import UserError
+from ..prompts import PROJECT
 from .sampling import prompt_of, prompt_of_arm, sources_of
 from .shards import evaluation_shards
 
@@ -28,8 +29,10 @@ def source_files(config: Config, split: str) -> list[str]:
 
 def prompt_files(config: Config, split: str, arm: str | None = None) -> list[str]:
     prompt = prompt_of_arm(config, arm, split) if arm else prompt_of(config, split)
-    template = prompt.template
-    return [] if template == "chat" else [template]
+    if prompt.template == "chat":
+        return []
+    here = Path(prompt.template)
+    return [str(here if here.is_file() else PROJECT / here)]  # as prompts.template_text finds it
 
 
 def model_files(path: str, model: ModelConfig) -> list[str]:
