@@ -59,7 +59,7 @@ ENVIRONMENT = (
     f"{workflow.basedir}/envs/{'cuda' if CONFIG.resources.gpus else 'cpu'}.yaml"
 )
 # Snakemake runs a copy of the post-deploy script, which has to find its lock.
-os.environ["REASONMAXXER_ENVS"] = f"{workflow.basedir}/envs"
+os.environ.update(REASONMAXXER_ENVS=f"{workflow.basedir}/envs")
 
 
 wildcard_constraints:
