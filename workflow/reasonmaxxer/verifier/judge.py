@@ -19,8 +19,8 @@ from typing import Any, Literal, NamedTuple, cast
 from ..config import VerdictsConfig
 from ..errors import UserError
 from .answers import extract, reference_answer
-from .equivalence import equivalent
-from .latex import canonical, normalise
+from .equivalence import as_read, equivalent
+from .latex import canonical
 from .leaves import quick_leaf
 from .limits import beyond_limits
 from .pool import Pool, Task
@@ -123,7 +123,7 @@ def _first_look(
     if limit := beyond_limits(answer, MAX_ANSWER_CHARS):
         return Verdict("unparseable", answer[:MAX_ANSWER_CHARS], rule, f"beyond limits: {limit}")
     if limit := beyond_limits(gold, MAX_ANSWER_CHARS):
-        known = canonical(normalise(gold)) == canonical(normalise(answer))
+        known = canonical(as_read(gold)) == canonical(as_read(answer))
         return Verdict(
             "correct" if known else "incorrect", answer, rule, f"reference beyond limits: {limit}"
         )

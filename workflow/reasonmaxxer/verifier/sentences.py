@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from .choice import without_denials
+
 
 class Mark(NamedTuple):
     start: int
@@ -34,14 +36,21 @@ MATH = re.compile(
     r"|(?<!\\)\$(?P<d>(?:\\.|[^$\\\n])+)\$",
     re.DOTALL,
 )
+_LATIN = "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ"
 PROSE = re.compile(
-    r"(?<![\\A-Za-zÀ-ÿ{])[A-Za-zÀ-ÿ]{3,}"
-    r"|[\u0400-\u04ff\u0590-\u074f\u0900-\u0dff\u3040-\u30ff\u4e00-\u9fff]"
+    rf"(?<![\\{_LATIN}{{])[{_LATIN}]{{3,}}"
+    r"|[\u0400-\u04ff\u0590-\u074f\u0900-\u0dff\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff"
+    r"\u1100-\u11ff\uac00-\ud7af]"
 )
 _COPULA = re.compile(
-    r"(?:\b(?:is|are|was|be|equals?|by|to|of|about|approximately|exactly|only|est|de|son|es|ist)"
-    r"|['’]s|[:=是为有共]|है|हैं|هو|هي)"
+    r"(?:\b(?:is|are|was|be|equals?|by|to|of|about|approximately|exactly|only|est|de|son|es|ist|lautet"
+    r"|beträgt|vaut|vale|jest|adalah|là|är|er|je|este|on|è|é|è di|sind|sono|são)"
+    r"|['’]s|[:=：是为為有共]|[은는이가は]|है|हैं|هو|هي|คือ)"
     r"\s*(?:equal to|about|approximately|exactly|now|then|:|\*\*|\()*\s*$"
+)
+_CIRCUMSTANCE = re.compile(
+    r"(?:\b(?:after|within|during|dans|après|nach|innerhalb von|después de|dopo)|\bd['’]ici)\s*$",
+    re.IGNORECASE,
 )
 SENTENCE_END = re.compile(
     r"[.!?。](?=\s|$|\*)|\n\s*\n|[。！？]|\n(?=\s*[-*#])| I hope it is correct"
@@ -102,26 +111,72 @@ def picked(sentence: str, *, words: bool = False, named: bool = False) -> str | 
         if not any(a.start <= match.start() < a.end for a in spans):
             spans.append(Mark(match.start(), match.end(), match[0].strip(), "number"))
     spans.sort()
+    if option := _option(sentence):
+        return option
     if spans:
         plain = tidy(sentence)
         around = sentence[: spans[0].start] + sentence[spans[-1].end :]
         if plain and not PROSE.search(around) and is_formula(plain):
             return plain
+        stated = [s for s in spans if not _CIRCUMSTANCE.search(sentence[: s.start])]
+        spans = stated or spans
         follow = [s for s in spans if s.start == 0 or _COPULA.search(sentence[: s.start])]
         if named and not follow:
             return None
         return tidy((follow or spans)[-1].answer)
+    claimed = without_denials(sentence)
     letters = [
-        m for m in _LETTER.finditer(sentence)
-        if m[1] not in "AI" or m[0] != m[1] or sentence[m.end() : m.end() + 1] in (*".,:*", "")
+        m for m in _LETTER.finditer(claimed)
+        if m[1] not in "AI" or m[0] != m[1] or claimed[m.end() : m.end() + 1] in (*".,:*", "")
     ]  # fmt: skip
-    if letters:
-        return letters[0][1]
+    if letters:  # several ones are several answers
+        return ", ".join(dict.fromkeys(letter[1] for letter in letters))
     if words:
         plain = tidy(re.split(r"[,;:]", sentence)[0])
         if plain and len(plain.split()) <= 5 and plain.lower() not in _NO_ANSWERS:
             return plain
     return None
+
+
+ANSWER_IS = re.compile(
+    r"\b(?:[Aa]nswer|ANSWER)s?(?:\s+(?:to|for|of|in)\b[^.:\n]{0,80}?)?\s*(?:\*\*)?\s*"
+    r"(?:is|are|:|=|should be|must be|would be|will be|equals)\s*:?"
+    r"|(?i:\b(?:antwort|antwoord|risposta|resposta|respuesta|réponse|svaret|svar|đáp án|đáp số"
+    r"|kết quả|odpowiedź|odpověď|odpoveď|cevap|yanıt|ответ|відповідь|отговор|одговор|jawaban(?:nya)?"
+    r"|vastaus|válasz|răspunsul|răspuns|απάντηση|ergebnis|lösung|résultat|resultado|risultato|vastus"
+    r"|atsakymas|atbilde|odgovor|sagot|jibu))(?:\s[^.:\n\d$\\]{0,40}?)?\s*(?:\*\*)?"
+    r"(?:\s*[:=：]|(?:(?<=\s)|\s)(?:ist|lautet|beträgt|is|è|é|es|est|är|er|là|jest|to|je|este|on"
+    r"|adalah|είναι|equals|vaut|vale|bedraagt|yra|ir|ay|ni)(?=[\s:$*\\]))\s*:?"
+    r"|(?:정답|답|答案|答え|答|الجواب|الإجابة|پاسخ|جواب|उत्तर|উত্তর|คำตอบ)"
+    r"[^.:。\n\d$\\]{0,12}?\s*(?:\*\*)?\s*(?:은|는|이|[:：=]|为|為|是|は|هو|هي|برابر|है|হল|হলো|คือ|\s)\s*[:：]?"
+)
+
+
+def answer_is(text: str) -> str | None:
+    """What the last sentence of the form "the answer is x" names."""
+    for match in reversed(list(ANSWER_IS.finditer(text))[-4:]):
+        if answer := picked(sentence_from(text, match.end()), words=True):
+            return answer
+    return None
+
+
+_OPTION = re.compile(
+    r"\b(?:[Oo]ption|[Cc]hoice)\s*(?:is\s*)?:?\s*\**\(?(?P<letter>[A-J])(?![A-Za-z'’])\)?[.:]?\**\s*"
+    rf"(?P<value>\(?\s*(?:{MATH.pattern}|-?[$€£¥]?{_UNIT_NUMBER}))?",
+    re.DOTALL,
+)
+
+
+def _option(sentence: str) -> str | None:
+    """The option that a sentence names, with its value if that stands beside it."""
+    sentence = without_denials(sentence)
+    options = list(_OPTION.finditer(sentence))
+    letters = list(dict.fromkeys(option["letter"] for option in options))
+    others = {m[1] for m in _LETTER.finditer(sentence) if m[1] not in "AI"} - set(letters)
+    if len(letters) != 1 or others:
+        return ", ".join([*letters, *sorted(others)]) if letters else None
+    value = tidy((options[-1]["value"] or "").strip("( "))
+    return f"({letters[0]}) {value}" if value else letters[0]
 
 
 def is_formula(text: str) -> bool:
