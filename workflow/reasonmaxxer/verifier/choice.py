@@ -56,7 +56,7 @@ def same_choice(letter: str, pred: str) -> bool | None:
     chosen, rest = match["letter"].upper(), match["rest"].strip()
     if not match["mark"] and rest[:1] and not rest[:1].isalpha() and rest[:1] not in ",;—–-($\\":
         return None if rest[:1] in "=+*/^_<>|!'" and not _several(chosen, rest) else False
-    if not match["mark"] and match["rest"][:1].isalnum():
+    if not match["mark"] and plain[match.end("letter") :][:1].isalnum():
         return None  # a word or a product: AB, A2
     if _several(chosen, rest) or _DENIED.search(rest):
         return False
@@ -76,7 +76,7 @@ def _several(chosen: str, rest: str) -> bool:
 
 def beside_letter(text: str) -> tuple[str, str] | None:
     """Letter and value of an option that is written out: (B) 12, C) 45, B: 12."""
-    plain = re.sub(r"^\\text\s*\{\s*(\(?[A-J]\s*[).:]+)\s*\}?\s*", r"\1 ", text)
+    plain = re.sub(r"^(\(?)\\text\s*\{\s*(\(?[A-J]\s*[).:]*)\s*\}?\s*", r"\1\2 ", text)
     match = _BESIDE.match(plain)
     if match is None:
         return None

@@ -116,6 +116,8 @@ def compare(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
         return gold.marks == pred.marks and _ordered(gold.parts, pred.parts, leaf)
     if kinds == {"ratio"}:
         return _compare_ratios(gold, pred, leaf)
+    if kinds == {"tuple", "list"} and any(p.kind == "inequality" for p in gold.parts + pred.parts):
+        return _compare_unions(gold, pred, leaf)
     if kinds == {"tuple", "list"}:
         gold, pred = _in_order_of_names(gold), _in_order_of_names(pred)
         return _ordered(gold.parts, pred.parts, leaf)

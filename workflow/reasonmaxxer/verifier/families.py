@@ -41,6 +41,9 @@ _COMMA = re.compile(r"\s*(?:,|\bor\b|\band\b)\s*")
 _CANDIDATE = re.compile(r"(?<![A-Za-z\\])([klmntpqjz])(?![A-Za-z(])")
 
 
+_REALS_FIRST = re.compile(r"^\s*[a-z]\s*\\in\s*\\mathbb\{R\}\s*[,;:|]\s*(?=[a-z]\s*(?:[<>]|\\))")
+
+
 class Family(NamedTuple):
     """A formula, and what its parameter (PARAMETER in it) runs over: Z, N or "" if undeclared."""
 
@@ -50,6 +53,7 @@ class Family(NamedTuple):
 
 def without_quantifiers(text: str) -> str:
     """f(x) = x, \\forall x \\in R without what says for which x."""
+    text = _REALS_FIRST.sub("", text)
     if "forall" not in text and "for " not in text and r"\in" not in text:
         return text
     plain = re.sub(r"\\text\s*\{([^{}]*)\}", r" \1 ", text)
@@ -81,6 +85,8 @@ def read_family(text: str) -> Family:
             groups = match.groupdict()
             runs = groups.get("set") or groups.get("bare") or "Z"
             names = [name.strip() for name in match["names"].split(",")]
+            if len(names) == 2 and names[0] == names[1]:  # "2 pi n, n in Z": the first is a factor
+                body, names = plain[: match.start("names") + 1], names[:1]
             return Family(_marked(body, names[0]), runs) if len(names) == 1 else Family(body, "")
     return Family(text, "")
 

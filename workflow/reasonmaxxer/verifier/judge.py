@@ -60,11 +60,13 @@ def judge_pairs(
     last_number: bool = False,
     options: VerdictsConfig | None = None,
     cache: bool = True,
+    thinking: bool = False,
 ) -> Iterator[Verdict]:
     """Judge (reference, completion) pairs, in order, in bounded memory.
 
     Worker processes are started when the first pair needs one and are gone when the iterator ends
-    or is closed. `cache` lets equal (reference, answer) pairs share one comparison.
+    or is closed. `cache` lets equal (reference, answer) pairs share one comparison. `thinking` says
+    that the prompts end inside thinking: a completion that does not close it has no answer.
     """
     options = options or VerdictsConfig()
     open_pairs: deque[Verdict | _Open] = deque()
@@ -76,7 +78,8 @@ def judge_pairs(
         memory_mb=options.memory_mb,
     ) as pool:
         for reference, completion in pairs:
-            item = _first_look(reference, completion, last_number or options.last_number, options)
+            last = last_number or options.last_number
+            item = _first_look(reference, completion, last, options, thinking)
             if isinstance(item, _Open):
                 key = item.task.gold, item.task.answer
                 if cache and key in known:
@@ -111,10 +114,12 @@ def _closed(item: Verdict | _Open) -> Verdict:
 
 
 def _first_look(
-    reference: str, completion: str, last_number: bool, options: VerdictsConfig
+    reference: str, completion: str, last_number: bool, options: VerdictsConfig, thinking: bool
 ) -> Verdict | _Open:
     """Extraction, limits and the quick comparison."""
-    answer, rule = extract(completion, last_number=last_number, max_chars=options.max_chars)
+    answer, rule = extract(
+        completion, last_number=last_number, max_chars=options.max_chars, thinking=thinking
+    )
     if answer is None:
         return Verdict("unparseable", None, rule, "no answer found")
     gold = reference_answer(reference)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from .notation import with_usual_notation
+from .notation import currency_behind, with_usual_notation
 from .typesetting import undecorated
 
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
@@ -39,7 +39,7 @@ _TABLE = str.maketrans(_UNICODE)
 
 FUNCTIONS = (
     "sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|ln|log|exp|tg|ctg|cotg|arctg"
-    "|arcctg|lg|sh|ch|th|cosec|cis|gcd|lcm|max|min"
+    "|arcctg|lg|sh|ch|th|cosec|cis|gcd|lcm"
 )
 _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
     (re.compile(pattern), replacement)
@@ -98,7 +98,8 @@ _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
             r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![a-zA-Z]))|\\degree(?![a-zA-Z])",
             "°",
         ),
-        (r"\s*(?:\\text\s*\{\s*)?(?<![A-Za-z])degrees?(?![A-Za-z])(?:\s*\})?", "°"),
+        (r"\s*\\text\s*\{\s*degrees?\s*\}|\s*(?<![A-Za-z])degrees?(?![A-Za-z])", "°"),
+        (r"\\text\s*\{\s*°", r"°\\text{"),
         (r"\\text\s*\{\s*,?\s*(and|or)\s*\}", r" \1 "),
         (r"\\text\s*\{\s*\}", ""),
         (
@@ -127,7 +128,7 @@ def normalise(text: str) -> str:
     text = text.strip()
     if text.isalnum() and text.isascii() and text not in _NAMES_OF_INFINITY:
         return text
-    text = undecorated(text)
+    text = undecorated(currency_behind(text))
     if not text.isascii():
         text = text.translate(_TABLE)
     for pattern, replacement in _SUBSTITUTIONS:

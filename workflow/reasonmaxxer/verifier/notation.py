@@ -28,7 +28,8 @@ _BASE_NAMES = {word: str(value) for value, word in enumerate(SMALL_NUMBERS[:17])
 _BASE_NAMES |= {"binary": "2", "ternary": "3", "octal": "8", "decimal": "10", "hexadecimal": "16"}
 _BASE_NUMBER = rf"(\d{{1,2}}|{'|'.join(_BASE_NAMES)})"
 _BASE_BELOW = re.compile(
-    rf"_\s*\{{\s*(?:\\text\s*\{{)?\s*\(?\s*(?:base\s*-?\s*)?(?:\\text\s*\{{)?{_BASE_NUMBER}"
+    rf"_\s*\{{\s*(?:\\text\s*\{{)?\s*\(?\s*(?:base\s*-?\s*)?\}}?\s*(?:\\text\s*\{{)?"
+    rf"{_BASE_NUMBER}"
     r"\s*\)?\s*\}?\s*\}",
     re.IGNORECASE,
 )
@@ -61,6 +62,31 @@ _CALLED = re.compile(
 _FRENCH = re.compile(
     r"(?:(?<![\w)\]}])|(?<=\\cup))([\]\[(])([^\[\]()]{1,200}?[,;][^\[\]()]{1,200}?)([\[\])])(?![\w(])"
 )
+
+
+_CURRENCIES = {"$": "dollars", "€": "euros", "£": "sterling", "¥": "yen", "₹": "rupees"}
+_CURRENCIES |= {"USD": "dollars", "EUR": "euros", "GBP": "sterling", "Rs": "rupees"}
+_CURRENCIES |= {
+    r"\pounds": "sterling",
+    r"\euro": "euros",
+    r"\$": "dollars",
+    "US$": "dollars",
+    r"US\$": "dollars",
+}
+_MONEY = re.compile(
+    r"\s*(?P<sign>-?)\s*(?P<currency>(?:US)?\\?\$|[€£¥₹]|USD|EUR|GBP|Rs\.?|\\pounds|\\euro)\s*(?P<minus>-?)"
+    r"(?P<amount>\d[\d,{}]*(?:\.\d+)?(?:\s*(?:thousand|million|billion|trillion)(?![a-z]))?)"
+    r"(?=\s*(?:$|[.,;]?\s|\\text|\\[ ,;]|~|/))"
+)
+
+
+def currency_behind(text: str) -> str:
+    """\\$9,500 per year as 9,500 dollars per year; prices in formulas stay as they are."""
+    if not (match := _MONEY.match(text)) or "$" in text[match.end() :]:
+        return text
+    name = _CURRENCIES[match["currency"].rstrip(".")]
+    value = match["sign"] + match["minus"] + match["amount"]
+    return f"{value}\\text{{ {name}}}{text[match.end() :]}"
 
 
 def with_usual_notation(text: str) -> str:

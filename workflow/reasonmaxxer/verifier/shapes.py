@@ -158,6 +158,8 @@ def _expression(text: str, depth: int) -> Shape:
         return Shape("union", text, parts)
     if complement := _COMPLEMENT.fullmatch(text):
         points = take_apart(complement["points"], depth + 1)
+        if points.kind == "list":  # \\{\\pm 1\\}
+            points = Shape("set", "", tuple(p for s in points.parts for p in s.parts or (s,)))
         if points.kind in ("leaf", "set"):
             return Shape("complement", text, points.parts or (points,))
     if match := _MATRIX.fullmatch(text.strip("()[] ")):

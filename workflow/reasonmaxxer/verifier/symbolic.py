@@ -24,6 +24,7 @@ from .fields import Field, sample_points, values_at
 from .leaves import POINTS, close_values, quick_leaf, without_units
 from .notation import with_binomials
 from .numerals import Number, parse_number
+from .words import changes_value
 
 logging.getLogger("math_verify").setLevel(logging.CRITICAL)
 DIGITS = 50
@@ -214,6 +215,8 @@ def _by_algebra(gold: str, pred: str) -> bool | None:
     """math-verify's verdict, guarded; None where it cannot read one of the sides."""
     if "..." in gold or "..." in pred or r"\forall" in gold + pred:
         return None  # it drops these silently
+    if _changing(gold) != _changing(pred):
+        return None  # and words
     left, right = _expressions(gold), _expressions(pred)
     if not left or not right:
         return None
@@ -223,6 +226,11 @@ def _by_algebra(gold: str, pred: str) -> bool | None:
     if same:
         return _passes_guards(left[0], right[0], gold, pred)
     return _UNEVALUATED.search(gold + pred) is not None and _evaluated(left[0], right[0])
+
+
+def _changing(text: str) -> list[str]:
+    """The wrapped words of a formula that change its value."""
+    return [word for word in re.findall(r"\\text\s*\{([^{}]*)\}", text) if changes_value(word)]
 
 
 def _plain_sets(expression: Any) -> Any:

@@ -114,7 +114,8 @@ _OTHERS = {
     "yuan": ("yuan rmb cny", _unit("1", yuan=1)),
     "yen": ("yen", _unit("1", yen=1)),
     "rupee": ("rupee", _unit("1", rupee=1)),
-    "pence": ("pence", _unit("1", pence=1)),
+    "sterling": ("sterling gbp quid", _unit("1", sterling=1)),
+    "pence": ("pence penny", _unit("1/100", sterling=1)),
     "°": ("°", _unit("1", degree=1)),
     "°C": ("celsius", _unit("1", celsius=1)),
     "°F": ("fahrenheit", _unit("1", fahrenheit=1)),
@@ -141,7 +142,7 @@ def _fill() -> None:
 
 
 _fill()
-_MONEY = {"dollar", "euro", "yuan", "yen", "rupee", "pence"}
+_MONEY = {"dollar", "euro", "yuan", "yen", "rupee", "sterling"}
 _POWER_WORDS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3, "squared": 2, "cubed": 3}
 _TOKEN = re.compile(
     r"\s*(?:(?P<power>\^\s*\{?\s*(?P<exponent>[+-]?\s*\d)\s*\}?)"
@@ -167,6 +168,7 @@ def read_unit(text: str) -> tuple[Unit | None, bool]:
     text = _plain(text)
     total, sign, pending, position, last = ONE, 1, 1, 0, 0
     previous: Unit | None = None
+    previous_sign = 1
     depth_sign: list[int] = []
     while position < len(text):
         match = _TOKEN.match(text, position)
@@ -176,7 +178,7 @@ def read_unit(text: str) -> tuple[Unit | None, bool]:
             if previous is None:
                 break
             extra = int(match["exponent"].replace(" ", "")) - 1
-            total = total.times(previous, sign * extra)
+            total = total.times(previous, previous_sign * extra)
             previous, last = None, match.end()
         elif match["sign"]:
             token = match["sign"]
@@ -199,7 +201,7 @@ def read_unit(text: str) -> tuple[Unit | None, bool]:
                 if lower in ("squared", "cubed"):
                     if previous is None:
                         break
-                    total = total.times(previous, sign * (power - 1))
+                    total = total.times(previous, previous_sign * (power - 1))
                     previous, last = None, match.end()
                 else:
                     pending = power
@@ -208,6 +210,7 @@ def read_unit(text: str) -> tuple[Unit | None, bool]:
                 if unit is None or (lower == "in" and last):
                     break
                 total = total.times(unit, sign * pending)
+                previous_sign = sign
                 previous = Unit(
                     unit.factor**pending, tuple((n, e * pending) for n, e in unit.powers)
                 )
@@ -229,6 +232,8 @@ def _plain(text: str) -> str:
     text = re.sub(r"\\Omega(?![A-Za-z])\s*", "Ω", text)
     text = re.sub(r"\\(?:mu|micro)(?![A-Za-z])\s*", "μ", text).replace(r"\AA", "Å")
     text = re.sub(r"\\(?:ell)(?![A-Za-z])", "L", text)
+    text = re.sub(r"°\s*(?:[Cc]elsius|[Cc]entigrade)", "°C", text)
+    text = re.sub(r"°\s*[Ff]ahrenheit", "°F", text)
     text = re.sub(r"(?<=[a-zμΩ])\s+(?=Ω)", "", text)
     text = re.sub(r"(?<![A-Za-z])(k|M|m|μ)\s+(?=Ω)|(μ)\s+(?=[A-Za-z])", r"\1\2", text)
     return text.replace("{", "").replace("}", "").strip() if "^" not in text else text.strip()
@@ -262,9 +267,9 @@ def split_unit(text: str, *, single_letters: bool) -> tuple[str, Unit | None]:
         if not core or not _ENDS_A_VALUE.search(core) or core.count("{") != core.count("}"):
             continue
         return _split(text, core, tail, wrapped=True)
-    start = _WORD_START.search(text)
-    while match := start:
-        core, tail = text[: match.start()].strip(), text[match.end() :].strip()
+    position = 0
+    while found := _WORD_START.search(text, position):
+        core, tail = text[: found.start()].strip(), text[found.end() :].strip()
         if core.count("{") == core.count("}") and core.count("(") == core.count(")"):
             unit, whole = read_unit(tail)
             letters = re.fullmatch(r"[A-Za-z](?:\s*\^\s*\{?\d\}?)?", tail)
@@ -272,10 +277,10 @@ def split_unit(text: str, *, single_letters: bool) -> tuple[str, Unit | None]:
                 return (core, unit) if single_letters else (text, None)
             if unit is not None and whole:
                 return core, unit
-            words = match["gap"] and _WORDS_ONLY.fullmatch(tail) and len(tail.split()[0]) > 1
+            words = found["gap"] and _WORDS_ONLY.fullmatch(tail) and len(tail.split()[0]) > 1
             if words and not _HAS_VARIABLE.search(core):
                 return _split(text, core, tail, wrapped=False)
-        start = _WORD_START.search(text, match.end() + 1)
+        position = found.end() + 1
     return text, None
 
 
