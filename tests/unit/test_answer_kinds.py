@@ -365,7 +365,7 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             (r"x\equiv 4\pmod 9", r"x = 9t + 4 \text{ where } t \text{ is an integer}"),
             (r"x\equiv 4\pmod 9", r"x\equiv -5 \bmod 9"),
             (r"x=9k+4,\ k\in\mathbb{Z}", r"x\equiv 4\pmod 9"),
-            (r"x = \frac{\pi}{3}+2k\pi, k\in\mathbb{Z}", r"x=\frac{\pi}{3}+2\pi n,\ n\in\mathbb{Z}"),
+            (r"x = \frac{\pi}{3}+2k\pi, k\in\mathbb{Z}", r"x=\frac{\pi}{3}+2\pi n, n\in\mathbb{Z}"),
             (r"x = \frac{\pi}{3}+2k\pi, k\in\mathbb{Z}", r"x=2m\pi+\frac{\pi}{3}, m \in Z"),
             (r"x = \frac{\pi}{3}+k\pi", r"x=\frac{\pi}{3}+n\pi \text{ for any integer } n"),
             (r"\frac{\pi}{3}+k\pi, k\in\mathbb{Z}", r"\frac{4\pi}{3}+n\pi, n\in\mathbb{Z}"),

@@ -47,14 +47,21 @@ _PLACEHOLDER = re.compile(
 )
 
 
+def _unquoted(text: str) -> str:
+    """A string of JSON; LaTeX whose backslashes were not doubled is taken as it stands."""
+    if text[0] == "'" or re.search(r"(?<!\\)(?:\\\\)*\\[A-Za-z]{2}", text):
+        return text[1:-1]
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text[1:-1]
+
+
 def _enclosed(content: str, rule: str) -> str:
     """The answer in a tag or a field of JSON: a box, a formula, or what its sentence names."""
     content = content.strip()
     if rule == "json" and content[:1] in "\"'":
-        try:
-            content = str(json.loads(content)) if content[0] == '"' else content[1:-1]
-        except ValueError:
-            content = content[1:-1]
+        content = _unquoted(content)
     if rule == "json" and content[:1] == "[":
         content = content.strip("[]").replace('"', "")
     boxes = list(_box_groups(content))

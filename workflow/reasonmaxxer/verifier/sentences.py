@@ -48,6 +48,7 @@ _COPULA = re.compile(
     r"|['’]s|[:=：是为為有共]|[은는이가は]|है|हैं|هو|هي|คือ)"
     r"\s*(?:equal to|about|approximately|exactly|now|then|:|\*\*|\()*\s*$"
 )
+_DENIED = re.compile(r"(?:\bnot|n['’]t|\bnever|\bneither)(?:\s+be)?\s*\(?$")
 _CIRCUMSTANCE = re.compile(
     r"(?:\b(?:after|within|during|dans|après|nach|innerhalb von|después de|dopo)|\bd['’]ici)\s*$",
     re.IGNORECASE,
@@ -120,6 +121,8 @@ def picked(sentence: str, *, words: bool = False, named: bool = False) -> str | 
             return plain
         stated = [s for s in spans if not _CIRCUMSTANCE.search(sentence[: s.start])]
         spans = stated or spans
+        if all(_DENIED.search(sentence[: s.start]) for s in spans):
+            return plain or None
         follow = [s for s in spans if s.start == 0 or _COPULA.search(sentence[: s.start])]
         if named and not follow:
             return None
@@ -129,6 +132,8 @@ def picked(sentence: str, *, words: bool = False, named: bool = False) -> str | 
         m for m in _LETTER.finditer(claimed)
         if m[1] not in "AI" or m[0] != m[1] or claimed[m.end() : m.end() + 1] in (*".,:*", "")
     ]  # fmt: skip
+    if letters and _DENIED.search(claimed[: letters[0].start()]):
+        return tidy(sentence)
     if letters:  # several ones are several answers
         return ", ".join(dict.fromkeys(letter[1] for letter in letters))
     if words:
