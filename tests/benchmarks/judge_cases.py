@@ -35,7 +35,7 @@ def read(row: dict[str, Any], file: str) -> Case:
 
 def load(path: Path) -> list[Case]:
     """The scored rows of a file."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = filter(None, path.read_text(encoding="utf-8").split("\n"))
     rows = map(json.loads, filter(None, lines))
     return [read(r, path.stem) for r in rows if r.get("scored", True) and r.get("strict", True)]
 

@@ -20,14 +20,14 @@ from functools import lru_cache
 from .choice import beside_letter, letter_of, same_choice
 from .families import PARAMETER, both_families, same_family, without_quantifiers
 from .latex import canonical, normalise, trim
-from .leaves import SET_OPERATION, is_scalar, same_equation
+from .leaves import SET_OPERATION, canonical_words, is_scalar, same_equation
 from .lists import labelled_parts, ungrouped
 from .numerals import parse_number
 from .sets import as_union, in_symbols, named
 from .shapes import FLIP, Shape, as_point, is_condition, is_name, take_apart
 from .times import same_time
 from .units import single_unit
-from .words import in_figures
+from .words import in_figures, no_answer
 
 Leaf = Callable[[str, str], bool | None]
 
@@ -58,7 +58,8 @@ def equivalent(reference: str, answer: str, leaf: Leaf) -> bool | None:
         return compare(take_apart(families[0]), take_apart(families[1]), _with_families(leaf))
     same = compare(take_apart(gold), take_apart(pred), leaf)
     if same:
-        return True
+        denied = [_NOT.search(side) is not None for side in (gold, pred)]
+        return denied[0] == denied[1] or no_answer(canonical_words(pred)) is not None
     option, other = beside_letter(gold), beside_letter(pred)
     if option and other is None and same_choice(option[0], pred):
         return True
@@ -66,6 +67,9 @@ def equivalent(reference: str, answer: str, leaf: Leaf) -> bool | None:
         g, p = option[1] if option else gold, other[1] if other else pred
         return compare(take_apart(g), take_apart(p), leaf)
     return same
+
+
+_NOT = re.compile(r"(?<![A-Za-z\\])not(?![A-Za-z])")
 
 
 def _with_families(leaf: Leaf) -> Leaf:

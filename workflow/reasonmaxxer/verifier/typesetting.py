@@ -81,8 +81,11 @@ def undecorated(text: str) -> str:
         return text
     if r"\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)
+    written = text
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
+    if text != written:
+        text = _without_outer_braces(text.strip())
     text = _OTHER_CASES.sub("{cases}", text)
     if r"\begin" in text:
         text = _BRACED_ARRAY.sub(r"\\begin{cases}\g<body>\\end{cases}", text)
@@ -93,6 +96,20 @@ def undecorated(text: str) -> str:
     if match := list(_FOLLOWS.finditer(text)):
         tail = text[match[-1].end() :].strip(" $.,\\")
         text = tail if tail else text
+    return text
+
+
+def _without_outer_braces(text: str) -> str:
+    """The content of the braces that a command of decoration has left around the whole text."""
+    while text.startswith("{") and text.endswith("}"):
+        depth = 0
+        for index, char in enumerate(text):
+            depth += (char == "{") - (char == "}")
+            if not depth and index < len(text) - 1:
+                return text
+        if depth:
+            return text
+        text = text[1:-1].strip()
     return text
 
 
