@@ -80,6 +80,27 @@ def test_a_stage_judges_every_completion_in_order(stage, tmp_path, monkeypatch):
     assert tables.provenance_of("out.parquet", name)["stage"].endswith(name)
 
 
+@pytest.mark.parametrize(
+    ("end", "verdicts"),
+    [
+        ("<think>\n", ["unparseable", "correct"]),
+        ("<think>\n\n</think>\n\n", ["correct", "correct"]),
+    ],
+)
+def test_thinking_that_the_prompt_opened_and_nobody_closed_is_no_answer(
+    tmp_path, monkeypatch, end, verdicts
+):
+    monkeypatch.chdir(tmp_path)
+    rows = [completion("a", sample) for sample in (0, 1)]
+    rows[1]["text"] = r"Perhaps \boxed{5}.</think>It is \boxed{4}."
+    tables.write("source.parquet", "rollouts", rows, {"prompt_end": f"Assistant: {end}"})
+    tables.write("problems.parquet", "problems", [{"problem_id": "a", "answer": "4", **PROBLEM}])
+    places = {"rollouts": "source", "problems": "problems", "out": "out"}
+    flags = [x for name, file in places.items() for x in (f"--{name}", f"{file}.parquet")]
+    main(["verdicts", *flags, "--config", "{}"])
+    assert [row["verdict"] for row in tables.rows("out.parquet", "verdicts")] == verdicts
+
+
 def test_a_completion_of_another_runs_problem_is_an_error(stage, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):

@@ -19,7 +19,7 @@ from .engine import open_engine
 from .errors import UserError
 from .judging import judged, reference_answers
 from .model import model_settings, pack_adapter
-from .prompts import load_tokenizer
+from .prompts import load_tokenizer, prompt_end
 from .provenance import provenance
 from .readers import MODEL_WEIGHTS, check_weights
 from .rollouts import (
@@ -31,6 +31,7 @@ from .rollouts import (
 )
 from .schedule import checkpoint_steps
 from .statistics import share_interval
+from .verifier.transcript import opens_thinking
 
 HELP = "choose an arm's checkpoint on the validation problems and pack it for PEFT and vLLM"
 
@@ -132,6 +133,7 @@ def _validated(
     verdicts = VerdictsConfig.from_json(args.verdicts)
     prompts = load_prompts(args.problems, model, prompt, job)
     answers = reference_answers(args.problems)
+    thinking = opens_thinking(prompt_end(prompt, model))
     engine = None
     for number, checkpoint in enumerate(args.checkpoints, start=1):
         with _unpacked(args.out, number) as folder:
@@ -142,7 +144,7 @@ def _validated(
                 engine.use(folder)
             handfuls = completions(engine, prompts, job.sampling(prompt))
             rows = [row for handful in handfuls for row in handful]
-        yield number, list(judged(rows, answers, verdicts, args.threads))
+        yield number, list(judged(rows, answers, verdicts, args.threads, thinking))
 
 
 @contextlib.contextmanager

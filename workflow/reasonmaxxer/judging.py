@@ -15,16 +15,21 @@ from .errors import UserError
 from .provenance import provenance
 from .readers import remedy
 from .verifier.judge import judge_pairs
+from .verifier.transcript import opens_thinking
 
 Row = dict[str, Any]
 
 
 def judged(
-    rows: Iterable[Row], answers: Mapping[str, str], config: VerdictsConfig, workers: int = 1
+    rows: Iterable[Row],
+    answers: Mapping[str, str],
+    config: VerdictsConfig,
+    workers: int = 1,
+    thinking: bool = False,
 ) -> Iterator[Row]:
     """Completion rows with the verifier's columns added, as they come.
 
-    `answers` maps problem ids to references.
+    `answers` maps problem ids to references. `thinking` says that the prompts end inside thinking.
     """
     waiting: deque[Row] = deque()
 
@@ -33,7 +38,7 @@ def judged(
             waiting.append(row)
             yield answers[row["problem_id"]], row["text"]
 
-    for verdict in judge_pairs(pairs(), workers=workers, options=config):
+    for verdict in judge_pairs(pairs(), workers=workers, options=config, thinking=thinking):
         yield waiting.popleft() | verdict._asdict()
 
 
@@ -69,7 +74,8 @@ def judged_table(
             yield row
 
     total = tables.num_rows(path, table)
-    rows = judged(known(), answers, config, workers)
+    thinking = opens_thinking(tables.provenance_of(path, table).get("prompt_end", ""))
+    rows = judged(known(), answers, config, workers, thinking)
     yield from tqdm(rows, total=total, desc="judging", unit="row", file=sys.stderr)
 
 

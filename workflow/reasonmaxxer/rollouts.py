@@ -15,7 +15,7 @@ from typing import Any, Literal
 from . import tables
 from .config import ModelConfig, PromptConfig, SamplingConfig
 from .engine import Engine, Hardware, Prompt, Sampling, open_engine
-from .prompts import encode, load_tokenizer
+from .prompts import encode, load_tokenizer, prompt_end
 from .provenance import provenance
 from .readers import ADAPTER_WEIGHTS
 
@@ -112,6 +112,7 @@ def main(args: argparse.Namespace) -> None:
     prompts = load_prompts(args.problems, model, prompt, job)
     inputs = [args.problems, *([args.adapter / ADAPTER_WEIGHTS] if args.adapter else [])]
     made_by = provenance("rollouts", job.model_dump(mode="json"), inputs, job.seed)
+    made_by["prompt_end"] = prompt_end(prompt, model)
     engine = open_engine(job.engine, model, hardware(args), args.adapter)
     with tables.open_writer(args.out, "rollouts", made_by) as writer:
         for rows in completions(engine, prompts, job.sampling(prompt)):

@@ -25,7 +25,15 @@ from ..batching import plan_batches
 from ..config import FootprintConfig, ModelConfig, PromptConfig
 from ..engine import Prompt
 from ..model import PADDING_ID, Base
-from ..prompts import decode, encode, eos_token_ids, load_tokenizer, stop_ids, trim_stop
+from ..prompts import (
+    decode,
+    encode,
+    eos_token_ids,
+    load_tokenizer,
+    prompt_end,
+    stop_ids,
+    trim_stop,
+)
 from ..provenance import provenance
 from .pair import Pair, add_pair_arguments, entropies, pair_of
 
@@ -278,6 +286,7 @@ def main(args: argparse.Namespace) -> None:
     made_by = provenance(
         "footprint.decode", config.model_dump(mode="json"), [args.problems, *files], config.seed
     )
+    made_by["prompt_end"] = prompt_end(prompt, model)
     with tables.open_writer(args.out, "decoded", made_by) as writer:
         for name, texts in decode_all(pair, prompts, settings, tokenizer, args.batch_tokens):
             writer.write([_row(name, text, prompt, tokenizer) for text in texts])

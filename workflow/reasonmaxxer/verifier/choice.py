@@ -16,7 +16,7 @@ _HEAD = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _OTHER = re.compile(r"(?<![A-Za-z\\\d])([A-J])(?![A-Za-z\d'’])")
-_ARTICLE = re.compile(r"(?<![A-Za-z\\])A\s+(?=[a-z]{2})")
+_ARTICLE = re.compile(r"(?<![A-Za-z\\])A\s+(?!(?:and|or)\b)(?=[a-z]{2})")
 _DENIED = re.compile(
     r"(?<![A-Za-z])(?:not|wrong|incorrect|false|never|neither|nor|except|instead|isn['’]?t|or|nope"
     r"|maybe|perhaps|possibly|unlikely)(?![A-Za-z])|≠|\\ne(?![a-z])",

@@ -57,6 +57,7 @@ SENTENCE_END = re.compile(
     r"[.!?。](?=\s|$|\*)|\n\s*\n|[。！？]|\n(?=\s*[-*#])| I hope it is correct"
 )
 _LETTER = re.compile(r"(?<![A-Za-z\\'’])\(?([A-J])\)?(?![A-Za-z'’])")
+_STANDS_ALONE = re.compile(r"[.,:*]|$|\s*(?:or|and|&|/)(?![A-Za-z])")  # no article, no pronoun
 _NO_ANSWERS = {"correct", "right", "wrong", "incorrect", "as follows", "below", "above", "unknown"}
 MARKERS = re.compile(
     r"\b(?:therefore|thus|hence|so|answer|in conclusion|conclusion|consequently|finally|we find"
@@ -130,7 +131,7 @@ def picked(sentence: str, *, words: bool = False, named: bool = False) -> str | 
     claimed = without_denials(sentence)
     letters = [
         m for m in _LETTER.finditer(claimed)
-        if m[1] not in "AI" or m[0] != m[1] or claimed[m.end() : m.end() + 1] in (*".,:*", "")
+        if m[1] not in "AI" or m[0] != m[1] or _STANDS_ALONE.match(claimed, m.end())
     ]  # fmt: skip
     if letters and _DENIED.search(claimed[: letters[0].start()]):
         return tidy(sentence)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+NEAR_THE_END = 60  # characters of a prompt in which thinking that it opens begins
+
 # What opens and what closes the thinking of a model, by the families that use it.
 _NAMES = "think|thinking|thought|thoughts|reasoning|reason|reflection|scratchpad|analysis"
 _THINK = re.compile(
@@ -53,7 +55,7 @@ def after_thinking(text: str, *, opened: bool = False) -> str | None:
     `opened` says that the prompt itself ends inside thinking.
     """
     if "<|channel|>" in text or "assistantfinal" in text or text.lstrip().startswith("analysis"):
-        return _final_channel(text)
+        return _final_channel(text, opened)
     if not any(sign in text for sign in _THINK_SIGNS):
         return None if opened else text
     last = None
@@ -65,7 +67,12 @@ def after_thinking(text: str, *, opened: bool = False) -> str | None:
     return text[last.end() :] if closes else None
 
 
-def _final_channel(text: str) -> str | None:
+def opens_thinking(prompt_end: str) -> bool:
+    """Whether a prompt that ends so has opened thinking, which the completion has to close."""
+    return after_thinking(prompt_end[-NEAR_THE_END:]) is None
+
+
+def _final_channel(text: str, opened: bool) -> str | None:
     """What stands in the last channel of a gpt-oss completion, None where that is no answer.
 
     Decoding may have left the special tokens out: "analysis...assistantfinal...".
@@ -75,7 +82,7 @@ def _final_channel(text: str) -> str | None:
         return text[channels[-1].end() :] if channels[-1]["name"] == "final" else None
     plain = list(_PLAIN_CHANNEL.finditer(text))
     if not plain:
-        return text
+        return None if opened else text
     return text[plain[-1].end() :] if plain[-1][0].endswith("final") else None
 
 
