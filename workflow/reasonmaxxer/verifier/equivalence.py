@@ -126,8 +126,9 @@ def compare(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
         gold, pred = _in_order_of_names(gold), _in_order_of_names(pred)
         return _ordered(gold.parts, pred.parts, leaf)
     if kinds == {"tuple", "matrix"}:
-        column = all(size == "1" for size in gold.marks + pred.marks if size.isdigit())
-        return _ordered(gold.parts, pred.parts, leaf) if column else None
+        sizes = [size for size in gold.marks + pred.marks if size.isdigit()]
+        vector = len(sizes) == 1 or set(sizes) == {"1"}
+        return _ordered(gold.parts, pred.parts, leaf) if vector else None
     if kinds == {"tuple", "set"}:
         return False
     if kinds <= {"list", "set", "leaf"}:

@@ -27,12 +27,12 @@ _DECLARED = [
 ]
 _QUANTIFIED = re.compile(
     r"\s*[,;]?\s*\(?\s*(?:\\forall(?![a-z])|for (?:all|every|any|each)(?![a-z]))"
-    r"\s*(?:(?:positive|negative|real|numbers?|values? of|integers?|reals?)\s*)*"
+    r"\s*(?:(?:positive|negative|real|constants?|numbers?|values? of|integers?|reals?)\s*)*"
     r"(?:[a-zA-Z](?![a-zA-Z])(?:\s*,\s*[a-zA-Z](?![a-zA-Z]))*)?"
     r"\s*(?:\\in\s*(?:\\mathbb\{[A-Z]\}(?:\s*[_^]\s*\{?[+*\d]\}?)?|[RZNQC]|[\[(][^()\[\]]*[)\]])|[<>]\s*\d+)?\s*\)?$"
 )
 _REAL = re.compile(
-    r"\s*,\s*\(?\s*(?:where\s*)?[a-zA-Z](?:\s*,\s*[a-zA-Z])*\s*\\in\s*(?:\\mathbb\{[RC]\}|[RC])\s*\)?$"
+    r"\s*(?:,\s*\(?|\()\s*(?:where\s*)?[a-zA-Z](?:\s*,\s*[a-zA-Z])*\s*\\in\s*(?:\\mathbb\{[RC]\}|[RC])\s*\)?$"
 )
 _CONGRUENCE = re.compile(
     r"(?:(?P<name>[a-zA-Z])\s*(?:\\equiv|=)\s*)?(?P<rest>[^=<>]*?)\s*\(mod (?P<mod>\w+)\)"
@@ -42,6 +42,13 @@ _CANDIDATE = re.compile(r"(?<![A-Za-z\\])([klmntpqjz])(?![A-Za-z(])")
 
 
 _REALS_FIRST = re.compile(r"^\s*[a-z]\s*\\in\s*\\mathbb\{R\}\s*[,;:|]\s*(?=[a-z]\s*(?:[<>]|\\))")
+
+
+_FOR_ALL_FIRST = re.compile(
+    r"^\s*(?:\\forall\s*|(?:\\text\s*\{\s*)?[Ff]or (?:all|every|any|each)"
+    r"(?: real(?: numbers?)?)?\s*\}?\s*)"
+    r"[a-z]\s*(?:\\in\s*\\mathbb\{[A-Z]\})?\s*\}?\s*[,:]\s*(?=\S)"
+)
 
 
 class Family(NamedTuple):
@@ -54,6 +61,7 @@ class Family(NamedTuple):
 def without_quantifiers(text: str) -> str:
     """f(x) = x, \\forall x \\in R without what says for which x."""
     text = _REALS_FIRST.sub("", text)
+    text = _FOR_ALL_FIRST.sub("", text)
     if "forall" not in text and "for " not in text and r"\in" not in text:
         return text
     plain = re.sub(r"\\text\s*\{([^{}]*)\}", r" \1 ", text)
@@ -70,6 +78,10 @@ def without_quantifiers(text: str) -> str:
 
 def read_family(text: str) -> Family:
     """The text with its declared parameter marked; congruences as such families."""
+    if "mod" in text and len(several := split_top(text, _COMMA)) > 1:
+        families = [read_family(part.strip()) for part in several if part.strip()]
+        if all("mod" in part for part in several if part.strip()):
+            return Family(", ".join(family.text for family in families), "Z")
     if "mod" in text and (match := _CONGRUENCE.fullmatch(text)):
         parts = [part for part in split_top(match["rest"], _COMMA) if part.strip()]
         head = f"{match['name']}=" if match["name"] else ""

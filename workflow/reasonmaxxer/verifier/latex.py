@@ -39,7 +39,12 @@ _TABLE = str.maketrans(_UNICODE)
 
 FUNCTIONS = (
     "sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|ln|log|exp|tg|ctg|cotg|arctg"
-    "|arcctg|lg|sh|ch|th|cosec|cis|gcd|lcm"
+    "|arcctg|lg|cosec|cis|gcd|lcm"
+)
+_UNIT_VECTOR = (
+    r"\\(?:vec|hat|widehat|mathbf|bm|boldsymbol)\s*(?:\{\s*\\?([ijk])(?:math)?\s*\}"
+    r"|\s*\\?(?<=[\s\\])([ijk])(?:math)?(?![A-Za-z]))",
+    r"\1\2",
 )
 _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
     (re.compile(pattern), replacement)
@@ -52,14 +57,20 @@ _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
         (r"\\(?:m?left|m?right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*\.?", ""),
         (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
         (r"\\[dt]binom(?![a-zA-Z])", r"\\binom"),
+        *[_UNIT_VECTOR] * 2,
+        (r"\^\s*\{?\s*\\prime(?![a-z])\s*\}?|\\prime(?![a-z])", "'"),
+        (
+            r"\\(dot|ddot|hat|bar|vec|tilde)(?![A-Za-z])\s*(\\[A-Za-z]+|[A-Za-z](?![A-Za-z]))",
+            r"\\\1{\2}",
+        ),
         (r"\\(?:text(?:normal|bf|it|rm|sf|tt|up)|mbox|hbox|emph)\s*(?=\{)", r"\\text"),
         (r"\\(?:math(?:rm|bf|it|sf|cal|frak)|boldsymbol|bm|mathbf)\s*\{([A-Za-z0-9])\}", r"\1"),
         (r"\\(?:mathrm|mathbf|mathit|mathsf)\s*(?=\{)", r"\\text"),
         (r"\{\s*\\(?:rm|bf|it)\s+([^{}]*)\}", r"\\text{\1}"),
         (r"\\(?:rm|bf|it)(?![a-zA-Z])", ""),
+        (r"\\operatorname\*?\s*\{([A-Z])\}", r"\1"),
         (r"\\operatorname\*?\s*\{([A-Za-z]+)\}", r"\\\1 "),
         (rf"\\text\s*\{{\s*({FUNCTIONS})\s*\}}", r"\\\1 "),
-        (r"\\(?:vec|hat|widehat|mathbf|bm)\s*\{?\s*\\?([ijk])(?:math)?\s*\}?(?![A-Za-z{])", r"\1"),
         (r"\{:\}", ":"),
         (r"\\(?:lor|vee)(?![a-zA-Z])", " or "),
         (r"\\(?:land|wedge)(?![a-zA-Z])", " and "),
@@ -118,7 +129,6 @@ _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
         (r"(?<![A-Za-z\\])(sqrt|pi)(?![A-Za-z])", r"\\\1 "),
     ]
 ]
-_NAMES_OF_INFINITY = {"oo", "inf", "infinity", "Infinity", "Inf"}
 _WHOLE_TEXT = re.compile(r"\\text\s*\{([^{}]*(?:\d| and |,)[^{}]*)\}")
 
 
@@ -126,17 +136,16 @@ _WHOLE_TEXT = re.compile(r"\\text\s*\{([^{}]*(?:\d| and |,)[^{}]*)\}")
 def normalise(text: str) -> str:
     """Return `text` with one spelling per symbol; the mathematical content is unchanged."""
     text = text.strip()
-    if text.isalnum() and text.isascii() and text not in _NAMES_OF_INFINITY:
+    if text.isascii() and (text.isdigit() or len(text) == 1):
         return text
     text = undecorated(currency_behind(text))
     if not text.isascii():
         text = text.translate(_TABLE)
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
-    text = with_usual_notation(text)
     if whole := _WHOLE_TEXT.fullmatch(text.strip()):  # \text{120 dollars}
         text = whole[1]
-    return trim(text)
+    return trim(with_usual_notation(text))
 
 
 def trim(text: str) -> str:
@@ -157,7 +166,8 @@ _SINGLE_BRACES = re.compile(r"(?<=[\^_])\{([A-Za-z0-9])\}")
 def canonical(text: str) -> str:
     """Key of a normalised formula: no blanks, no text wrappers, no braces around one token."""
     text = _TEXT.sub(r"\1", text)
-    text = "".join(text.split()).rstrip(".")
+    text = "".join(text.split())
+    text = text if text.endswith("...") else text.rstrip(".")
     text = _SINGLE_BRACES.sub(r"\1", text)
     return re.sub(r"\\(?:begin|end)\{[pb]?matrix\}", r"\\matrix", text)
 

@@ -23,7 +23,7 @@ _BOX_OR_BRACE = re.compile(BOX.pattern + "|" + _BRACE.pattern, re.DOTALL)
 _HASHES = re.compile(r"(?:^|\n)[ \t]*####[ \t]*(?P<answer>[^\n]{1,400})")
 _FINAL = re.compile(
     r"(?:[Ff]inal|FINAL)\s+(?:[Aa]nswer|ANSWER|[Rr]esult)\s*(?:\*\*|__)?\s*"
-    r"(?:is|are|:|=|would be)\s*:?\s*(?:\*\*)?"
+    r"(?:is|are|:|=|[-–—](?=\s)|would be)\s*:?\s*(?:\*\*)?"
     r"|(?:^|\n)[ \t#>*_]*(?:[Aa]nswer|ANSWER)[ \t]*(?:\*\*)?[ \t]*(?:is)?[ \t]*:[ \t]*(?:\*\*)?"
 )
 _FINAL_WORD = re.compile(r"nswer|NSWER|esult")

@@ -26,16 +26,17 @@ _WORD = re.compile(rf"(?<![A-Za-z\\])({'|'.join(_BARE)})(?![A-Za-z])")
 
 _BASE_NAMES = {word: str(value) for value, word in enumerate(SMALL_NUMBERS[:17])}
 _BASE_NAMES |= {"binary": "2", "ternary": "3", "octal": "8", "decimal": "10", "hexadecimal": "16"}
-_BASE_NUMBER = rf"(\d{{1,2}}|{'|'.join(_BASE_NAMES)})"
+_BASE_NUMBER = rf"(?:\d{{1,2}}|{'|'.join(_BASE_NAMES)})"
 _BASE_BELOW = re.compile(
-    rf"_\s*\{{\s*(?:\\text\s*\{{)?\s*\(?\s*(?:base\s*-?\s*)?\}}?\s*(?:\\text\s*\{{)?"
-    rf"{_BASE_NUMBER}"
-    r"\s*\)?\s*\}?\s*\}",
+    r"_\s*\{\s*(?:"
+    rf"\\text\s*\{{\s*\(?\s*(?:base\s*-?\s*)?(?P<wrapped>{_BASE_NUMBER})\s*\)?\s*\}}"
+    rf"|\\text\s*\{{\s*base\s*-?\s*\}}\s*(?P<behind>{_BASE_NUMBER})"
+    rf"|\(?\s*(?:base\s*-?\s*)?(?P<plain>{_BASE_NUMBER})\s*\)?)\s*\}}",
     re.IGNORECASE,
 )
 _BASE_BEHIND = re.compile(
-    r"(?<![A-Za-z0-9])([0-9A-F]+)\s*,?\s*(?:\\text\s*\{\s*)?\(?\s*,?\s*(?:(?:in|as)\s+)?"
-    rf"(?:base\s*-?\s*\}}?\s*{_BASE_NUMBER}|(binary|ternary|octal|hexadecimal))\s*\)?(?:\s*\}})?",
+    r"(?<![A-Za-z0-9])([0-9A-F]+)\s*,?\s*\(?\s*(?:\\text\s*\{\s*)?\(?\s*,?\s*(?:(?:in|as)\s+)?"
+    rf"(?:base\s*-?\s*\}}?\s*({_BASE_NUMBER})|(binary|ternary|octal|hexadecimal))\s*\)?(?:\s*\}})?",
     re.IGNORECASE,
 )
 _BRACKETED_BASE = re.compile(r"\(([0-9A-F]+)\)\s*_\s*(?:\{\s*(\d{1,2})\s*\}|(\d))")
@@ -105,7 +106,8 @@ def with_usual_notation(text: str) -> str:
 
 def _bases(text: str) -> str:
     def below(match: re.Match[str]) -> str:
-        return "_{" + _BASE_NAMES.get(match[1].lower(), match[1]) + "}"
+        base = (match["wrapped"] or match["behind"] or match["plain"]).lower()
+        return "_{" + _BASE_NAMES.get(base, base) + "}"
 
     def behind(match: re.Match[str]) -> str:
         base = (match[2] or match[3]).lower()

@@ -38,7 +38,7 @@ MATH = re.compile(
 )
 _LATIN = "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ"
 PROSE = re.compile(
-    rf"(?<![\\{_LATIN}{{])[{_LATIN}]{{3,}}"
+    rf"(?<![\\{_LATIN}{{])[{_LATIN}]{{3,}}|[\u0370-\u03ff]{{3,}}"
     r"|[\u0400-\u04ff\u0590-\u074f\u0900-\u0dff\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff"
     r"\u1100-\u11ff\uac00-\ud7af]"
 )
@@ -146,14 +146,15 @@ def picked(sentence: str, *, words: bool = False, named: bool = False) -> str | 
 
 ANSWER_IS = re.compile(
     r"\b(?:[Aa]nswer|ANSWER)s?(?:\s+(?:to|for|of|in)\b[^.:\n]{0,80}?)?\s*(?:\*\*)?\s*"
-    r"(?:is|are|:|=|should be|must be|would be|will be|equals)\s*:?"
+    r"(?:is|are|:|=|\s[-–—](?=\s)|should be|must be|would be|will be|equals)\s*:?"
     r"|(?i:\b(?:antwort|antwoord|risposta|resposta|respuesta|réponse|svaret|svar|đáp án|đáp số"
     r"|kết quả|odpowiedź|odpověď|odpoveď|cevap|yanıt|ответ|відповідь|отговор|одговор"
     r"|jawaban(?:nya)?"
     r"|vastaus|válasz|răspunsul|răspuns|απάντηση|ergebnis|lösung|résultat|resultado|risultato|vastus"
     r"|atsakymas|atbilde|odgovor|sagot|jibu))(?:\s[^.:\n\d$\\]{0,40}?)?\s*(?:\*\*)?"
     r"(?:\s*[:=：]|(?:(?<=\s)|\s)(?:ist|lautet|beträgt|is|è|é|es|est|är|er|là|jest|to|je|este|on"
-    r"|adalah|είναι|equals|vaut|vale|bedraagt|yra|ir|ay|ni)(?=[\s:$*\\]))\s*:?"
+    r"|adalah|είναι|equals|blir|bliver|vaut|vale|bedraagt|yra|ir|ay|ni)(?=[\s:$*\\])"
+    r"|\s+(?=[*$\\(]{0,4}-?\d))\s*:?"
     r"|(?:정답|답|答案|答え|答|الجواب|الإجابة|پاسخ|جواب|उत्तर|উত্তর|คำตอบ)"
     r"[^.:。\n\d$\\]{0,12}?\s*(?:\*\*)?\s*(?:은|는|이|[:：=]|为|為|是|は|هو|هي|برابر|है|হল|হলো|คือ|\s)\s*[:：]?"
 )

@@ -40,6 +40,8 @@ _WORDS: list[tuple[re.Pattern[str], str]] = [
         (rf"{_PREFIX} (?:(?:strictly )?(?:less|smaller) than|below) (.+)$", r"x<\1"),
         (rf"{_PREFIX} (?:at least) (.+)$", r"x\\ge \1"),
         (rf"{_PREFIX} (?:at most) (.+)$", r"x\\le \1"),
+        (rf"^{_REALS}\s*[_^]\s*\{{?\+\}}?$", r"(0,\\infty )"),
+        (rf"^{_REALS}\s*\^\s*\{{?\*\}}?$", r"\\mathbb{R}\\setminus \\{0\\}"),
         (rf"^{_ALL} positive {_REAL}$", r"(0,\\infty )"),
         (rf"^{_ALL} negative {_REAL}$", r"(-\\infty ,0)"),
         (rf"^{_ALL} non-?negative {_REAL}$", r"[0,\\infty )"),
@@ -51,7 +53,7 @@ _WORDS: list[tuple[re.Pattern[str], str]] = [
 
 def in_symbols(text: str) -> str:
     """A set described in words, such as "all real numbers except 3", as a formula."""
-    if len(text) > 200 or not re.search(r"all|any |every|except|real", text):
+    if len(text) > 200 or not re.search(r"all|any |every|except|real|\}\s*[_^]", text):
         return text
     plain = " ".join(re.sub(r"\\text\s*\{([^{}]*)\}", r" \1 ", text).split())
     for pattern, replacement in _WORDS:

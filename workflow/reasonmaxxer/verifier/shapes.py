@@ -27,12 +27,14 @@ _MATRIX = re.compile(
     re.DOTALL,
 )
 _CASES = re.compile(r"\\begin\s*\{cases\}(?P<body>(?:(?!\\begin).)*)\\end\s*\{cases\}", re.DOTALL)
+_IF = re.compile(r",?\s*\\text\s*\{\s*,?\s*(?:if|when|for|otherwise|else)\b")
 _CONDITION = re.compile(r"(?:\s*(?:if|when|for|where|as|,|:))*\s*")
 _OTHERWISE = re.compile(r"(?:otherwise|else|elsewhere|in other cases)")
 _COMPLEMENT = re.compile(
     r"\\mathbb\{R\}\s*(?:\\setminus(?![a-z])|-)\s*(?P<points>\\\{.*\\\}|\{.*\}|-?[\w.]+)"
 )
-_POINT = re.compile(r"[A-Z]'*\s*(?P<place>\(.*\))")
+_MAPS_TO = re.compile(r"^([a-zA-Z])\s*:\s*([a-z])\s*\\mapsto(?![a-z])\s*")
+_POINT = re.compile(r"(?:[A-Z]'*|\\text\s*\{[^{}\d]*\})\s*(?P<place>\(.*\))")
 _SET_BUILDER = re.compile(r"\s*[A-Za-z]\s*(?:\\in\s*\\mathbb\{R\}\s*)?[|:](?P<condition>.+)")
 _SIMPLE_SIDE = re.compile(
     r"(?:[A-Za-z]|\\[A-Za-z]+)(?:\s*_\s*(?:\{[^{}]*\}|\w))?'*(?:\s*\([^()=]*\)|\s*\{[^{}=]*\}|\s*_\s*\w"
@@ -53,7 +55,7 @@ class Shape:
 
 def take_apart(text: str, depth: int = 0) -> Shape:
     """The outermost structure of a normalised answer, recursively."""
-    text = trim(text)
+    text = _MAPS_TO.sub(r"\1(\2)=", trim(text))
     if depth > 6 or parse_number(text):
         return Shape("leaf", text)
     if cases := _CASES.fullmatch(text):
@@ -95,6 +97,8 @@ def _cases(text: str, body: str, depth: int) -> Shape:
     """Equations that hold together, or values with their conditions (an empty one: otherwise)."""
     rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?|\\cr", body) if row.strip()]
     rows = [re.sub(r"&\s*(?=[=<>]|\\(?:le|ge|ne))", "", row) for row in rows]
+    if "&" not in body:  # "3x, if x > 0" without a column for the condition
+        rows = [_IF.sub(r"&\g<0>", row, count=1) for row in rows]
     if len(rows) > MAX_PARTS or not all(row.count("&") == 1 for row in rows):
         return _listing(text, [row.replace("&", " ") for row in rows], depth)
     parts = []

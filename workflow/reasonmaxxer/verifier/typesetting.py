@@ -20,7 +20,7 @@ _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
         (r"\\(?:tag|label|vspace|phantom|vphantom|hphantom|hspace)\*?\s*\{[^{}]*\}", " "),
         (r"\\(?:textcolor|colorbox|fcolorbox\s*\{\w+\}|color)\s*(?:\[\w+\])?\s*\{[^{}]*\}", ""),
         (
-            r"\\(?:underline|uline|underbar|ensuremath|framebox|fbox|boxed|smash|mathop|mathbin"
+            r"\\(?:underline|uline|underbar|underbrace|overbrace|ensuremath|framebox|fbox|boxed|smash|mathop|mathbin"
             r"|mathord|mathrel|mathclap|bbox)(?:\s*\[[^\]]*\])?\s*(?=\{)",
             "",
         ),
@@ -47,8 +47,11 @@ _ALIGNED = re.compile(
     re.DOTALL,
 )
 _ARRAY = re.compile(
-    r"\\begin\s*\{array\}\s*\{[lcr|\s]*\}(?P<body>(?:(?!\\begin).)*?)\\end\s*\{array\}", re.DOTALL
+    r"\\begin\s*\{(?P<kind>array|matrix)\}(?:\s*\{[lcr|\s]*\})?(?P<body>(?:(?!\\begin).)*?)"
+    r"\\end\s*\{(?P=kind)\}",
+    re.DOTALL,
 )
+_DOUBLE_BRACES = re.compile(r"\{\s*\{([^{}]*)\}\s*\}")
 _BRACED_ARRAY = re.compile(
     r"\\left\s*\\[{l](?:brace)?\s*\\begin\s*\{(?:array|aligned|matrix)\}(?:\s*\{[lcr|\s]*\})?"
     r"(?P<body>(?:(?!\\begin).)*?)\\end\s*\{(?:array|aligned|matrix)\}\s*(?:\\right\s*\.)?",
@@ -78,14 +81,14 @@ def undecorated(text: str) -> str:
     if not text.isascii():
         text = ascii_digits(text)
     if "\\" not in text:
-        return text
+        return _behind_arrow(text)
     if r"\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)
     written = text
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
     if text != written:
-        text = _without_outer_braces(text.strip())
+        text = _without_outer_braces(_DOUBLE_BRACES.sub(r"{\1}", text).strip())
     text = _OTHER_CASES.sub("{cases}", text)
     if r"\begin" in text:
         text = _BRACED_ARRAY.sub(r"\\begin{cases}\g<body>\\end{cases}", text)
@@ -93,10 +96,14 @@ def undecorated(text: str) -> str:
         text = _ARRAY.sub(_array, text)
     elif _ROW.search(text):
         text = in_rows(text)
-    if match := list(_FOLLOWS.finditer(text)):
-        tail = text[match[-1].end() :].strip(" $.,\\")
-        text = tail if tail else text
-    return text
+    return _behind_arrow(text)
+
+
+def _behind_arrow(text: str) -> str:
+    """What follows the last "therefore" sign."""
+    arrows = list(_FOLLOWS.finditer(text))
+    tail = text[arrows[-1].end() :].strip(" $.,\\") if arrows else ""
+    return tail or text
 
 
 def _without_outer_braces(text: str) -> str:
@@ -117,6 +124,8 @@ def _array(match: re.Match[str]) -> str:
     """An array of relations is a list of rows; any other is a matrix."""
     before = match.string[: match.start()].rstrip()
     bracketed = before.endswith(("(", "[", "|", r"\{", r"\lbrace"))
+    if not bracketed and not re.search(r"\\\\|&", match["body"]):
+        return match["body"].strip()
     relations = all(_RELATION.search(row) for row in _ROW.split(match["body"]) if row.strip())
     return in_rows(match["body"]) if relations and not bracketed else match[0]
 

@@ -246,6 +246,9 @@ _TEXT_START = re.compile(
 )
 _WORD_START = re.compile(r"(?<=[\d)}\]%.])(?P<gap>\s*)(?=[A-Za-z$¢])")
 _WORDS_ONLY = re.compile(r"[A-Za-z][A-Za-z'’-]*[.,]?(?:[\s/]+[A-Za-z'’-]+[.,]?)*")
+_LETTERS_OVER_LETTERS = re.compile(
+    r"(?P<core>[-+]?[\d.,]+)\s*(?P<unit>\\frac\s*\{\s*[A-Za-z]+\s*\}\s*\{\s*[A-Za-z]+(?:\s*\^\s*\d)?\s*\})"
+)
 _TRIGONOMETRIC = re.compile(
     r"\\(?:a?rc)?(?:sin|cos|tan|sec|csc|cot|cis)(?![a-z])|(?:sin|cos|tan|cis)"
 )
@@ -260,6 +263,10 @@ def split_unit(text: str, *, single_letters: bool) -> tuple[str, Unit | None]:
     Words behind a value that are no unit are dropped with it. A bare single letter (3s, 6m) may be
     a variable: it counts as a unit only if `single_letters`.
     """
+    if single_letters and (match := _LETTERS_OVER_LETTERS.fullmatch(text)):
+        unit, whole = read_unit(match["unit"])
+        if unit and whole:
+            return match["core"].strip(), unit
     for match in _TEXT_START.finditer(text):
         core, tail = text[: match.start()].strip(), text[match.start() :].strip()
         if "°" in tail[:2] and _TRIGONOMETRIC.search(core):

@@ -46,6 +46,8 @@ _TRIGGER = re.compile(
     re.IGNORECASE,
 )
 _COMPARISONS = [
+    (r"(?:greater|more|larger)\s+than\s+or\s+equal\s+to", r"\\ge "),
+    (r"(?:less|fewer|smaller)\s+than\s+or\s+equal\s+to", r"\\le "),
     (
         r"at\s+least|no\s+(?:less|fewer)\s+than|not\s+(?:less|fewer)\s+than|a\s+minimum\s+of",
         r"\\ge ",
@@ -99,7 +101,7 @@ _CHANGES = re.compile(
     r"(?<![A-Za-z])(?:not|never|than|minus|negative|plus|hundreds?|thousands?|millions?|billions?"
     r"|trillions?|dozens?|squared|cubed|factorial|power|root|remainder|mod|modulo|base|except|or"
     r"|half|halves|thirds?|fifths?|tenths?|hundredths?|thousandths?|pi|least|most|twice|double"
-    r"|triple|R|times\s+\w+|divided|choose|n['’]t|neither|nor|without|between|opposite|reciprocal"
+    r"|triple|R|times\s+\w+|divided|choose|n['’]t|neither|nor|without|between|cannot|above|below|opposite|reciprocal"
     r"|inverse)(?![A-Za-z])"
 )
 _NO_ANSWER = {
