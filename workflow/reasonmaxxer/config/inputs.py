@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from ..lab.options import LabSource
+from ..verifier.custom import checked
 from .section import Count, Section
 
 
@@ -136,6 +137,12 @@ class BenchmarkConfig(Section):
     )
     max_tokens: Count | None = Field(None, description="Null takes evaluation.max_tokens.")
     prompt: PromptConfig | None = Field(None, description="Null takes the run's prompt.")
+    verifier: str | None = Field(None, description="What judges it; null takes verdicts.verifier.")
     last_number: bool = Field(
         False, description="Accept the last number in the text where no answer is marked."
     )
+
+    @field_validator("verifier")
+    @classmethod
+    def _known(cls, verifier: str | None) -> str | None:
+        return verifier and checked(verifier)

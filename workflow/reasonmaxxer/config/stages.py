@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import contextlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from ..verifier.custom import checked, checksum
 from .section import Count, Section, Seed, Share
 
 
@@ -40,9 +43,30 @@ class VerdictsConfig(Section):
     last_number: bool = Field(
         False, description="Accept the last number in the text where no answer is marked."
     )
+    verifier: str = Field(
+        "math",
+        description="What judges: math, choice (a letter), exact (a text), numeric, or a function "
+        "of your own, python:path/to/my.py:function. A benchmark may have another.",
+    )
+    verifier_sha256: str | None = Field(
+        None, description="Filled in: of the file of your own verifier, so that an edit counts."
+    )
     bad_references: Literal["drop", "fail"] = Field(
         "drop", description="A reference that does not verify against itself: drop it or stop."
     )
+
+    _checked = field_validator("verifier")(checked)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_its_content(cls, raw: Any) -> Any:
+        """The content of a user's own verifier is part of the section."""
+        verifier = raw.get("verifier") if isinstance(raw, Mapping) else None
+        if not isinstance(verifier, str) or not verifier.startswith("python:"):
+            return raw
+        with contextlib.suppress(ValueError):  # the field's own check says what is wrong
+            return {**raw, "verifier_sha256": checksum(verifier)}
+        return raw
 
 
 class EntropiesConfig(Section):
