@@ -201,7 +201,7 @@ def many_units(rng: random.Random) -> str:
 
 
 def unit_powers(rng: random.Random) -> str:
-    return "7 " + rng.choice(["m^9", "km^9 ", "cm^9/s^9 ", "square square "]) * rng.randint(30, 300)
+    return "8 " + rng.choice(["m^9", "km^9 ", "cm^9/s^9 ", "square square "]) * rng.randint(30, 300)
 
 
 def number_words(rng: random.Random) -> str:
@@ -210,7 +210,7 @@ def number_words(rng: random.Random) -> str:
 
 
 def comparisons(rng: random.Random) -> str:
-    return "at least " * rng.randint(10, 200) + "7"
+    return "at least " * rng.randint(10, 200) + "8"
 
 
 def words_of_power(rng: random.Random) -> str:
@@ -253,7 +253,7 @@ def labels(rng: random.Random) -> str:
 
 def decorations(rng: random.Random) -> str:
     command = rng.choice([r"\color{red}{", r"\underline{", r"\textcolor{blue}{", r"\boxed{"])
-    return command * rng.randint(10, 400) + "7" + "}" * rng.randint(0, 400)
+    return command * rng.randint(10, 400) + "8" + "}" * rng.randint(0, 400)
 
 
 def recurring(rng: random.Random) -> str:
