@@ -117,6 +117,7 @@ _QUALIFIED = re.compile(  # "odd $n$"; "$f(x)=ax$ for some $a>0$"
     re.IGNORECASE,
 )
 _LETTERS = re.compile(r"(?<![A-Za-z\\])([A-H])(?=[).:,]|\s*$|\s+(?:is|or|and)\b)")
+_SENTENCE = re.compile(r"(?<![\\A-Za-z])(?:so|is|are|we|it)(?![A-Za-z])", re.IGNORECASE)
 _CHOICE = re.compile(r"\s*(?:\*\*)?\(?([A-H])(?:\)|\.(?=\s|$)| (?=[A-Z][a-z]))")
 
 
@@ -154,6 +155,8 @@ def _bare_answer(text: str) -> str | None:
     spans = math_spans(text)
     if len(spans) == 1 and not PROSE.search(text[: spans[0].start] + text[spans[0].end :]):
         return tidy(text)
+    if _SENTENCE.search(text):
+        return None
     return tidy(text) if is_formula(text) or (len(text.split()) == 1 and text.isascii()) else None
 
 

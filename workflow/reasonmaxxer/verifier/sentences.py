@@ -108,11 +108,7 @@ def picked(sentence: str, *, words: bool = False, named: bool = False) -> str | 
     `named`, only what follows an "is" or "=" counts.
     """
     sentence = sentence.strip().strip('*_ "“”').strip()
-    spans = math_spans(sentence)
-    for match in _EXPRESSION.finditer(sentence):
-        if not any(a.start <= match.start() < a.end for a in spans):
-            spans.append(Mark(match.start(), match.end(), match[0].strip(), "number"))
-    spans.sort()
+    spans = _values(sentence)
     if option := _option(sentence):
         return option
     if spans:
@@ -166,6 +162,41 @@ def answer_is(text: str) -> str | None:
         if answer := picked(sentence_from(text, match.end()), words=True):
             return answer
     return None
+
+
+_WORDS_BEFORE = re.compile(
+    r"\b(?:(?:either|between|from|both)\s+)?"
+    r"(?P<kept>(?:negative|minus|at\s+(?:least|most)|(?:no\s+|not\s+)?(?:less|fewer|more|greater|smaller"
+    r"|larger)\s+than|up\s+to)\s+)?$",
+    re.IGNORECASE,
+)
+_WORDS_AFTER = re.compile(
+    r"\s*(?:dozens?|hundred|thousand|million|billion|trillion|squared|cubed|factorial)\b",
+    re.IGNORECASE,
+)
+
+
+def _values(sentence: str) -> list[Mark]:
+    """Formulas and numbers with the words that change them; what and/or/comma joins is a list.
+
+    "Either 11 or 12" names no one number: training would find at once that it is rewarded.
+    """
+    spans = math_spans(sentence)
+    for match in _EXPRESSION.finditer(sentence):
+        if not any(a.start <= match.start() < a.end for a in spans):
+            spans.append(Mark(match.start(), match.end(), match[0].strip(), "number"))
+    values: list[Mark] = []
+    for span in sorted(spans):
+        before = _WORDS_BEFORE.search(sentence, max(0, span.start - 40), span.start)
+        after = _WORDS_AFTER.match(sentence, span.end)
+        start = before.start() if before else span.start
+        end = after.end() if after else span.end
+        answer = f"{(before and before['kept']) or ''}{span.answer}{after[0] if after else ''}"
+        if values and JOINED.fullmatch(sentence[values[-1].end : start]):
+            last = values.pop()
+            start, answer = last.start, f"{last.answer}, {answer}"
+        values.append(Mark(start, end, answer, span.rule))
+    return values
 
 
 _OPTION = re.compile(
