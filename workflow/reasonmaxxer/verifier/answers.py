@@ -162,7 +162,7 @@ def _bare_answer(text: str) -> str | None:
 
 def _last_line(text: str) -> str | None:
     line = text.rstrip().rpartition("\n")[2].strip()
-    if len(line) > SHORT or "boxed" in line or not re.search(r"\d", line):
+    if len(line) > SHORT or "boxed" in line or not re.search(r"\d", line) or _SENTENCE.search(line):
         return None
     plain = tidy(line)
     return plain if plain and is_formula(plain) and "=" not in plain else None
