@@ -25,6 +25,7 @@ from .sentences import (
     NUMBER,
     PROSE,
     SENTENCE_END,
+    VERB,
     answer_is,
     is_formula,
     math_spans,
@@ -117,7 +118,6 @@ _QUALIFIED = re.compile(  # "odd $n$"; "$f(x)=ax$ for some $a>0$"
     re.IGNORECASE,
 )
 _LETTERS = re.compile(r"(?<![A-Za-z\\])([A-H])(?=[).:,]|\s*$|\s+(?:is|or|and)\b)")
-_SENTENCE = re.compile(r"(?<![\\A-Za-z])(?:so|is|are|we|it)(?![A-Za-z])", re.IGNORECASE)
 _CHOICE = re.compile(r"\s*(?:\*\*)?\(?([A-H])(?:\)|\.(?=\s|$)| (?=[A-Z][a-z]))")
 
 
@@ -155,14 +155,14 @@ def _bare_answer(text: str) -> str | None:
     spans = math_spans(text)
     if len(spans) == 1 and not PROSE.search(text[: spans[0].start] + text[spans[0].end :]):
         return tidy(text)
-    if _SENTENCE.search(text):
+    if VERB.search(text):
         return None
     return tidy(text) if is_formula(text) or (len(text.split()) == 1 and text.isascii()) else None
 
 
 def _last_line(text: str) -> str | None:
     line = text.rstrip().rpartition("\n")[2].strip()
-    if len(line) > SHORT or "boxed" in line or not re.search(r"\d", line) or _SENTENCE.search(line):
+    if len(line) > SHORT or "boxed" in line or not re.search(r"\d", line) or VERB.search(line):
         return None
     plain = tidy(line)
     return plain if plain and is_formula(plain) and "=" not in plain else None

@@ -53,6 +53,7 @@ _CIRCUMSTANCE = re.compile(
     r"(?:\b(?:after|within|during|dans|après|nach|innerhalb von|después de|dopo)|\bd['’]ici)\s*$",
     re.IGNORECASE,
 )
+VERB = re.compile(r"(?<![\\A-Za-z])(?:so|is|are|we|it)(?![A-Za-z])", re.IGNORECASE)
 SENTENCE_END = re.compile(
     r"[.!?。](?=\s|$|\*)|\n\s*\n|[。！？]|\n(?=\s*[-*#])| I hope it is correct"
 )
@@ -114,7 +115,7 @@ def picked(sentence: str, *, words: bool = False, named: bool = False) -> str | 
     if spans:
         plain = tidy(sentence)
         around = sentence[: spans[0].start] + sentence[spans[-1].end :]
-        if plain and not PROSE.search(around) and is_formula(plain):
+        if plain and not PROSE.search(around) and is_formula(plain) and not VERB.search(plain):
             return plain
         stated = [s for s in spans if not _CIRCUMSTANCE.search(sentence[: s.start])]
         spans = stated or spans
