@@ -48,6 +48,17 @@ NUMERIC = [
 ]
 
 
+def test_plain_math_verify_can_be_the_judge() -> None:
+    pairs = [
+        ("4", r"\boxed{2+2}"),
+        ("4", r"\boxed{5}"),
+        ("4", "no idea"),
+        ("4", r"<think>\boxed{4}"),
+    ]
+    judged = judge_pairs(pairs, options=VerdictsConfig(verifier="math-verify"))
+    assert [v.verdict for v in judged] == ["correct", "incorrect", "unparseable", "unparseable"]
+
+
 @pytest.mark.parametrize(
     ("verifier", "rows"), [("choice", CHOICE), ("exact", EXACT), ("numeric", NUMERIC)]
 )

@@ -18,6 +18,7 @@ from .verifier.judge import judge_pairs
 from .verifier.transcript import opens_thinking
 
 Row = dict[str, Any]
+SETTLED = ("same text", "compared", "no answer found")  # reasons of the quick comparison
 
 
 def judged(
@@ -42,6 +43,32 @@ def judged(
         yield waiting.popleft() | verdict._asdict()
 
 
+def with_second_opinions(
+    rows: Iterable[Row],
+    answers: Mapping[str, str],
+    config: VerdictsConfig,
+    workers: int = 1,
+    thinking: bool = False,
+) -> Iterator[Row]:
+    """Judged rows with the column `second`: plain math-verify's verdict, null where not asked."""
+    waiting: deque[Row] = deque()
+
+    def asked(row: Row) -> bool:
+        if config.verifier != "math" or config.second_opinion == "none":
+            return False
+        return config.second_opinion == "all" or row["reason"] not in SETTLED
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        for row in rows:
+            waiting.append(row)
+            yield answers[row["problem_id"]], row["text"] if asked(row) else ""
+
+    options = config.model_copy(update={"verifier": "math-verify"})
+    for verdict in judge_pairs(pairs(), workers=workers, options=options, thinking=thinking):
+        row = waiting.popleft()
+        yield row | {"second": verdict.verdict if asked(row) else None}
+
+
 def reference_answers(problems: Path) -> dict[str, str]:
     """The reference answer of each problem id."""
     rows = tables.rows(problems, "problems", ["problem_id", "answer"])
@@ -55,8 +82,11 @@ def judged_table(
     config: VerdictsConfig,
     workers: int = 1,
     columns: list[str] | None = None,
+    second: bool = False,
 ) -> Iterator[Row]:
     """The same for the rows of a table, streamed, with a progress bar.
+
+    With `second`, what the quick comparison did not settle has a second opinion.
 
     Raises `UserError` where a completion's problem is not in `problems`.
     """
@@ -76,6 +106,8 @@ def judged_table(
     total = tables.num_rows(path, table)
     thinking = opens_thinking(tables.provenance_of(path, table).get("prompt_end", ""))
     rows = judged(known(), answers, config, workers, thinking)
+    if second:
+        rows = with_second_opinions(rows, answers, config, workers, thinking)
     yield from tqdm(rows, total=total, desc="judging", unit="row", file=sys.stderr)
 
 
@@ -109,5 +141,6 @@ def judge(
     sampled = tables.provenance_of(args.judged, table).get("config", {})
     settings = {**sampled, **config.model_dump(mode="json")}
     made_by = provenance(stage, settings, [args.judged, args.problems])
-    rows = judged_table(args.judged, table, args.problems, config, args.workers, columns)
+    second = stage == "evaluation"
+    rows = judged_table(args.judged, table, args.problems, config, args.workers, columns, second)
     tables.write(args.out, stage.rpartition(".")[2], into(rows), made_by)

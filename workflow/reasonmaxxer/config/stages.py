@@ -45,11 +45,16 @@ class VerdictsConfig(Section):
     )
     verifier: str = Field(
         "math",
-        description="What judges: math, choice (a letter), exact (a text), numeric, or a function "
-        "of your own, python:path/to/my.py:function. A benchmark may have another.",
+        description="What judges: math, choice (a letter), exact (a text), numeric, math-verify "
+        "(plain), or a function of your own, python:path/to/my.py:function.",
     )
     verifier_sha256: str | None = Field(
         None, description="Filled in: of the file of your own verifier, so that an edit counts."
+    )
+    second_opinion: Literal["none", "slow", "all"] = Field(
+        "slow",
+        description="Which evaluated samples plain math-verify judges as well: those that took "
+        "more than a quick comparison, all, or none. Never the reward.",
     )
     bad_references: Literal["drop", "fail"] = Field(
         "drop", description="A reference that does not verify against itself: drop it or stop."

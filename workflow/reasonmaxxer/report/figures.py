@@ -17,7 +17,7 @@ from ..prompts import load_tokenizer
 from ..provenance import sha256
 from ..readers import read_json
 from ..scores import Scores
-from .excerpts import TokenTexts, collect_pairs, collect_rollouts
+from .excerpts import TokenTexts, collect_disagreements, collect_pairs, collect_rollouts
 
 BINS = 60
 CURVE_POINTS = 400  # of a training curve; longer logs are averaged in blocks
@@ -56,6 +56,7 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
         "tokens": token_counts(manifest, suite),
         "rollouts": collect_rollouts(manifest, threshold, tokens),
         "pairs": collect_pairs(manifest, suite, threshold, tokens),
+        "disagreements": collect_disagreements(manifest),
         "contamination": contamination(manifest),
         "warnings": warnings(manifest, suite, gates),
         "config": manifest.get("config"),

@@ -24,7 +24,7 @@ NAME = re.compile(r"python:\s*(?P<path>\S.*?):(?P<function>[A-Za-z_]\w*)")
 CORRECT = 0.5  # least value of a correct completion
 
 
-BUILT_IN = ("math", "choice", "exact", "numeric")
+BUILT_IN = ("math", "choice", "exact", "numeric", "math-verify")
 
 
 def checked(verifier: str) -> str:

@@ -157,6 +157,10 @@ def _other_look(
     if CUSTOM.fullmatch(options.verifier):
         return _Open(Task(reference, completion[-options.max_chars :]), None, "python")
     text = first_turn(thought[-options.max_chars :])
+    if options.verifier == "math-verify" and text.strip():
+        if limit := beyond_limits(text[-MAX_ANSWER_CHARS:], MAX_ANSWER_CHARS):
+            return Verdict("unparseable", None, "math-verify", f"beyond limits: {limit}")
+        return _Open(Task(reference, text), None, "math-verify")
     answer, rule = answer_of(text, options.verifier, last_number)
     if answer is None:
         return Verdict("unparseable", None, rule, "no answer found")
@@ -199,7 +203,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verifier",
         default="math",
-        help="math (default), choice, exact, numeric, or python: FILE:F",
+        help="math (default), choice, exact, numeric, math-verify, or python:FILE:FUNCTION",
     )
 
 

@@ -73,6 +73,11 @@ def decision(verifier: str, folder: str) -> Decide:
 
     Raises ValueError where a user's own verifier, given relative to `folder`, cannot be had.
     """
+    if verifier == "math-verify":
+        from . import second
+
+        second.decide("1", r"$\boxed{x+1}$")
+        return second.decide
     if verifier != "math":
         from . import custom
 
