@@ -599,6 +599,10 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
         ],
         [("b_n+1", "{b}_m+1"), ("b_n+1", "{c}_n+1"), ("x_1^2", "{x_2}^2")],
     ),
+    "products of letters": (
+        [("2gh", "2hg"), ("qvB", "qBv"), ("mgh", "ghm"), ("5m", "5m"), ("abc", "cba")],
+        [("2gh", "2gk"), ("qvB", "qvE"), ("5m", "5n"), ("3s", "3t"), ("2gh", "2")],
+    ),
     "other scripts": (
         [
             ("73", "٧٣"),

@@ -41,7 +41,7 @@ def quick_leaf(gold: str, pred: str) -> bool | None:
     if "=" in gold and "=" in pred:
         return same_equation(gold, pred)
     texts = [plain_words(side) for side in (gold, pred)]
-    if texts[0] is not None or texts[1] is not None:
+    if (texts[0] is not None or texts[1] is not None) and not _same_letters(gold, pred):
         return _same_text(gold, pred, texts)
     return same_formula(gold, pred)
 
@@ -80,7 +80,7 @@ def without_units(gold: str, pred: str) -> tuple[str, str, bool | None]:
 
     A unit that the other side has none of is dropped.
     """
-    if max(len(gold), len(pred)) > 300:
+    if max(len(gold), len(pred)) > 300 or _same_letters(gold, pred):
         return gold, pred, None
     gold, pred = (_without_sentence(side) for side in (gold, pred))
     g, g_unit = split_unit(gold, single_letters=False)
@@ -94,6 +94,14 @@ def without_units(gold: str, pred: str) -> tuple[str, str, bool | None]:
         if factor != 1:
             p = _times(p, factor)
     return g, p, None
+
+
+def _same_letters(gold: str, pred: str) -> bool:
+    """Whether two products of a few bare letters differ in their order alone: 2gh and 2hg."""
+    if "\\" in gold + pred:
+        return False
+    letters = [sorted(re.findall(r"[A-Za-z]", side)) for side in (gold, pred)]
+    return letters[0] == letters[1] and 1 < len(letters[0]) <= 4
 
 
 def _measured(gold: str) -> tuple[str, Unit | None]:

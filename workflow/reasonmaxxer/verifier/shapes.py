@@ -33,6 +33,9 @@ _OTHERWISE = re.compile(r"(?:otherwise|else|elsewhere|in other cases)")
 _COMPLEMENT = re.compile(
     r"\\mathbb\{R\}\s*(?:\\setminus(?![a-z])|-)\s*(?P<points>\\\{.*\\\}|\{.*\}|-?[\w.]+)"
 )
+_TRANSPOSED = re.compile(
+    r"(\([^()]*,[^()]*\))\s*\^\s*\{?\s*(?:T|\\top|\\intercal|\\text\s*\{T\})\s*\}?"
+)
 _MAPS_TO = re.compile(r"^([a-zA-Z])\s*:\s*([a-z])\s*\\mapsto(?![a-z])\s*")
 _POINT = re.compile(r"(?:[A-Z]'*|\\text\s*\{[^{}\d]*\})\s*(?P<place>\(.*\))")
 _SET_BUILDER = re.compile(r"\s*[A-Za-z]\s*(?:\\in\s*\\mathbb\{R\}\s*)?[|:](?P<condition>.+)")
@@ -166,6 +169,8 @@ def _expression(text: str, depth: int) -> Shape:
             points = Shape("set", "", tuple(p for s in points.parts for p in s.parts or (s,)))
         if points.kind in ("leaf", "set"):
             return Shape("complement", text, points.parts or (points,))
+    if transposed := _TRANSPOSED.fullmatch(text):
+        return take_apart(transposed[1], depth + 1)
     if match := _MATRIX.fullmatch(text.strip("()[] ")):
         return _matrix(text, match["body"], depth)
     if "\\pm" in text and (both := _plus_minus(text, depth)):

@@ -215,7 +215,7 @@ def _by_algebra(gold: str, pred: str) -> bool | None:
     """math-verify's verdict, guarded; None where it cannot read one of the sides."""
     if "..." in gold or "..." in pred or r"\forall" in gold + pred:
         return None  # it drops these silently
-    if _changing(gold) != _changing(pred):
+    if _changing(gold) != _changing(pred) or (_BETWEEN.search(pred) and not _BETWEEN.search(gold)):
         return None  # and words
     left, right = _expressions(gold), _expressions(pred)
     if not left or not right:
@@ -226,6 +226,9 @@ def _by_algebra(gold: str, pred: str) -> bool | None:
     if same:
         return _passes_guards(left[0], right[0], gold, pred)
     return _UNEVALUATED.search(gold + pred) is not None and _evaluated(left[0], right[0])
+
+
+_BETWEEN = re.compile(r"\d[^\\]*\\text\s*\{[^{}]*[A-Za-z]{2}[^{}]*\}.*\d")
 
 
 def _changing(text: str) -> list[str]:

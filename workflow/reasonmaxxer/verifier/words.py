@@ -41,7 +41,7 @@ _VALUE = r"(-?\s*(?:\\frac\s*\{[^{}]*\}\s*\{[^{}]*\}|\d[\d,.]*(?:/\d+)?))"
 _TRIGGER = re.compile(
     rf"(?<![A-Za-z\\])(?:{_VALUE_WORD}|(?:{_SCALE_WORD}|{_PART_WORD})s?|minus|negative|plus|times|divided|squared|cubed"
     r"|factorial|power|root|least|most|than|over|under|above|below|exceeding|up|twice|double|triple"
-    r"|remainder|R|out|point|exactly|about|approximately|roughly|around|only|just|total|to|in|pi"
+    r"|remainder|R|out|point|year|number|exactly|about|approximately|roughly|around|only|just|total|to|in|pi"
     r"|equals?|is|answer|value)(?![A-Za-z])",
     re.IGNORECASE,
 )
@@ -65,7 +65,7 @@ _STEPS = [
         ),
         (
             r"^(?:(?:the\s+)?(?:(?:final|correct)\s+)?(?:answer|value|result|total)\s+(?:is|equals)|"
-            r"it\s+(?:is|equals)|equals|exactly|about|approximately|roughly|around|only|just"
+            r"(?:the\s+)?(?:year|number)|it\s+(?:is|equals)|equals|exactly|about|approximately|roughly|around|only|just"
             rf"|(?:a|the)\s+total\s+of|approx\.?)\s*:?\s*(?={_VALUE}|-|negative|minus)",
             "",
         ),
