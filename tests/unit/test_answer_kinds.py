@@ -703,6 +703,8 @@ COMPLETIONS: dict[str, list[tuple[str, str, bool]]] = {
         ("2", "It is \\boxed{23}.\n<|user|>\nAnd 1+1?\n<|assistant|>\n\\boxed{2}", False),
         ("2", "It is \\boxed{23}.\n\nsystem\nBe brief.\nuser\n1+1?\nassistant\n\\boxed{2}", False),
         ("23", "First case.\n\nProblem: restated.\nSo \\boxed{23}", True),
+        ("23", "We set up.\nSystem:\n$x+y=3$\nModel:\nlinear\nSo \\boxed{23}", True),
+        ("23", "The user asks for n.\nThe assistant: me.\nSo \\boxed{23}", True),
     ],
     "boxes": [
         ("23", r"\boxed{23}. I put it in \boxed{}.", True),

@@ -22,14 +22,16 @@ _THINK = re.compile(
 _THINK_SIGNS = ("<", "[", "◁", "◀")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(?P<name>\w+)[^<]*<\|message\|>")
 _PLAIN_CHANNEL = re.compile(r"(?:^\s*analysis(?=[A-Z\d\\$])|assistantfinal|assistantanalysis)")
-_ROLES = "user|assistant|system|human|model|User|Assistant|System|Human|USER|ASSISTANT|SYSTEM|HUMAN"
+# "System:" and "Model:" head equations and plans too: with a colon they are no roles.
+_SPEAKERS = "user|assistant|human|User|Assistant|Human|USER|ASSISTANT|HUMAN"
+_ROLES = f"{_SPEAKERS}|system|model|SYSTEM"
 _TURN = re.compile(
     r"<\|(?:im_start|im_end|endoftext|eot_id|eot|end|end_of_text|start_header_id|end_header_id|eom_id"
     r"|begin_of_text|start|return|call|user|assistant|system|observation|END_OF_TURN_TOKEN"
     r"|START_OF_TURN_TOKEN|USER_TOKEN|CHATBOT_TOKEN|EOT)\|>"
     r"|<[｜|](?:User|Assistant|end▁of▁sentence|begin▁of▁sentence)[｜|]>"
     r"|</?s>|<end_of_turn>|<start_of_turn>|<eos>|<bos>|\[/?INST\]|<</?SYS>>"
-    rf"|(?:^|\n)[ \t]*(?:#+[ \t]*|\*\*)?(?:{_ROLES})[ \t]*(?:\*\*)?[ \t]*:(?:\*\*)?"
+    rf"|(?:^|\n)[ \t]*(?:#+[ \t]*|\*\*)?(?:{_SPEAKERS})[ \t]*(?:\*\*)?[ \t]*:(?:\*\*)?"
     rf"|(?:^|\n)[ \t]*(?:{_ROLES})[ \t]*(?=\n)"
     r"|(?:^|\n)[ \t]*(?:用户|助手|人类)[ \t]*[:：]"
 )
