@@ -784,6 +784,10 @@ COMPLETIONS: dict[str, list[tuple[str, str, bool]]] = {
         ("14", "The answer is 14 dozen.", False),
         ("14", "The answer is not 14.", False),
         ("14", "The answer is 14 apples.", True),
+        ("3:4", "The ratio is 3:4.", True),
+        (r"3\pi", "The area is 3π.", True),
+        (r"\frac34", r"The probability is $\frac{3}{4}$, or 75%.", True),
+        (r"\text{no solution}", "Therefore, there are no solutions.", True),
         ("14", "Of the 3 boxes and 5 bags, 14 items are left, so the answer is 14.", True),
     ],
     "options in sentences": [

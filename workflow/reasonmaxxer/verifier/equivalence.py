@@ -165,6 +165,8 @@ def _one_against_many(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
     if len({_key(part) for part in many.parts}) == 1:  # also "1/2, that is 0.5"
         other = many.parts[0]
         return compare(gold, other, leaf) if single is gold else compare(other, pred, leaf)
+    if single is gold and all(compare(gold, part, leaf) for part in many.parts):
+        return True
     comma = parse_number(many.text, decimal_comma=True)
     number = parse_number(single.text)
     if comma and number:

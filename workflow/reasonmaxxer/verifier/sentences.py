@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from .choice import without_denials
+from .words import no_answer
 
 
 class Mark(NamedTuple):
@@ -28,6 +29,7 @@ NUMBER = re.compile(
 _EXPRESSION = re.compile(
     rf"(?<![A-Za-z0-9_.\\])(?P<bare>[-+]?(?:\(\s*)?(?:sqrt\()?[$€£¥]?{_UNIT_NUMBER}"
     rf"(?:\s*(?:[-+*/^×÷=·]|\*\*)\s*\(?(?:sqrt\()?-?{_UNIT_NUMBER}\)?)*\)?"
+    r"(?::\d+){0,2}(?:\s?(?:π|√\s?\d+))?"
     r"(?:\s*(?:\\?%|percent|pct))?)"
     r"|(?P<frac>-?\\frac\s*\{[^{}]*\}\s*\{[^{}]*\}(?:\s*\\?%)?)"
 )
@@ -110,6 +112,8 @@ def picked(sentence: str, *, words: bool = False, named: bool = False) -> str | 
     """
     sentence = sentence.strip().strip('*_ "“”').strip()
     spans = _values(sentence)
+    if len(sentence) < 60 and no_answer(sentence.strip(" ,.")):
+        return sentence.strip(" ,.")
     if option := _option(sentence):
         return option
     if spans:
