@@ -122,7 +122,7 @@ def test_an_evaluation_has_a_second_opinion_of_plain_math_verify(
     tables.write("problems.parquet", "problems", problems)
     places = {"completions": "source", "problems": "problems", "out": "out"}
     flags = [x for name, file in places.items() for x in (f"--{name}", f"{file}.parquet")]
-    main(["evaluation", *flags, "--config", f'{{"second_opinion": "{asked}"}}'])
+    main(["evaluation", *flags, "--config", "{}", "--second-opinion", asked])
     judged = list(tables.rows("out.parquet", "evaluation"))
     assert [row["verdict"] for row in judged] == ["correct", "correct", "unparseable"]
     assert [row["second"] for row in judged] == seconds

@@ -15,6 +15,12 @@ HELP = "judge an arm's completions on a benchmark"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_judging_arguments(parser, "completions", "evaluation")
+    parser.add_argument(
+        "--second-opinion",
+        choices=("none", "slow", "all"),
+        default="slow",
+        help="samples that plain math-verify judges as well (default: those that took longer)",
+    )
 
 
 def main(args: argparse.Namespace) -> None:

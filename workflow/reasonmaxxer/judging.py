@@ -47,6 +47,7 @@ def with_second_opinions(
     rows: Iterable[Row],
     answers: Mapping[str, str],
     config: VerdictsConfig,
+    which: str,
     workers: int = 1,
     thinking: bool = False,
 ) -> Iterator[Row]:
@@ -54,9 +55,9 @@ def with_second_opinions(
     waiting: deque[Row] = deque()
 
     def asked(row: Row) -> bool:
-        if config.verifier != "math" or config.second_opinion == "none":
+        if config.verifier != "math" or which == "none":
             return False
-        return config.second_opinion == "all" or row["reason"] not in SETTLED
+        return which == "all" or row["reason"] not in SETTLED
 
     def pairs() -> Iterator[tuple[str, str]]:
         for row in rows:
@@ -82,11 +83,11 @@ def judged_table(
     config: VerdictsConfig,
     workers: int = 1,
     columns: list[str] | None = None,
-    second: bool = False,
+    second: str | None = None,
 ) -> Iterator[Row]:
     """The same for the rows of a table, streamed, with a progress bar.
 
-    With `second`, what the quick comparison did not settle has a second opinion.
+    With `second` (none, slow, all) they have the column `second`; see `with_second_opinions`.
 
     Raises `UserError` where a completion's problem is not in `problems`.
     """
@@ -106,8 +107,8 @@ def judged_table(
     total = tables.num_rows(path, table)
     thinking = opens_thinking(tables.provenance_of(path, table).get("prompt_end", ""))
     rows = judged(known(), answers, config, workers, thinking)
-    if second:
-        rows = with_second_opinions(rows, answers, config, workers, thinking)
+    if second is not None:
+        rows = with_second_opinions(rows, answers, config, second, workers, thinking)
     yield from tqdm(rows, total=total, desc="judging", unit="row", file=sys.stderr)
 
 
@@ -141,6 +142,6 @@ def judge(
     sampled = tables.provenance_of(args.judged, table).get("config", {})
     settings = {**sampled, **config.model_dump(mode="json")}
     made_by = provenance(stage, settings, [args.judged, args.problems])
-    second = stage == "evaluation"
+    second = getattr(args, "second_opinion", None)
     rows = judged_table(args.judged, table, args.problems, config, args.workers, columns, second)
     tables.write(args.out, stage.rpartition(".")[2], into(rows), made_by)

@@ -73,10 +73,11 @@ rule judge_arm:
         **asked("verdicts"),
     params:
         verdicts=lambda wildcards: sampling.verdicts_of(CONFIG, wildcards.benchmark),
+        second=lambda wildcards: sampling.second_opinion_of(CONFIG, wildcards.benchmark),
         code=kept_code(
             "evaluation", f"{RUN}/evaluation/{{arm}}/{{benchmark}}/{{shard}}.parquet"
         ),
     shell:
         "python -m reasonmaxxer evaluation --completions {input.completions}"
         " --problems {input.problems} --config {params.verdicts:q} --workers {threads}"
-        " --out {output} > {log} 2>&1"
+        " --second-opinion {params.second} --out {output} > {log} 2>&1"

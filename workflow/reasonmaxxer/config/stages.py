@@ -51,11 +51,6 @@ class VerdictsConfig(Section):
     verifier_sha256: str | None = Field(
         None, description="Filled in: of the file of your own verifier, so that an edit counts."
     )
-    second_opinion: Literal["none", "slow", "all"] = Field(
-        "slow",
-        description="Which evaluated samples plain math-verify judges as well: those that took "
-        "more than a quick comparison, all, or none. Never the reward.",
-    )
     bad_references: Literal["drop", "fail"] = Field(
         "drop", description="A reference that does not verify against itself: drop it or stop."
     )
@@ -289,6 +284,11 @@ class EvaluationConfig(SamplingConfig):
     seed: Seed = Field(44, description="Seed of sampling.")
     samples_per_shard: Count = Field(
         64, description="Samples a job. Raising samples by whole shards keeps what was drawn."
+    )
+    second_opinion: Literal["none", "slow", "all"] = Field(
+        "slow",
+        description="Which evaluated samples plain math-verify judges as well: those that took "
+        "more than a quick comparison, all, or none. Never the reward.",
     )
 
 

@@ -76,6 +76,11 @@ def verdicts_of(config: Config, benchmark: str) -> str:
     return VerdictsConfig(**values).as_json()
 
 
+def second_opinion_of(config: Config, benchmark: str) -> str:
+    """Which samples math-verify judges as well; none that checkpoints are chosen by."""
+    return "none" if benchmark == VALIDATION else config.evaluation.second_opinion
+
+
 def sources_of(config: Config, split: str) -> list[Any]:
     """The sources of `train`, `validation` or a benchmark."""
     if split in config.benchmarks:
