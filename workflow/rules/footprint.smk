@@ -252,6 +252,7 @@ use rule judge_arm as judge_capability with:
         f"{RUN}/benchmarks/judge_capability/{{arm}}.tsv"
     params:
         verdicts=lambda wildcards: footprint_verdicts(),
+        second="none",
         code=kept_code(
             "evaluation", f"{FOOTPRINT}/capability/{{arm}}.parquet", "footprint"
         ),
