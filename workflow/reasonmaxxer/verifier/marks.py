@@ -30,13 +30,14 @@ _FINAL_WORD = re.compile(r"nswer|NSWER|esult")
 
 
 _TAG = re.compile(
-    r"<(?P<name>(?:final_?)?answer|solution)>(?P<content>(?:(?!<(?P=name)>).)*?)</(?P=name)>"
-    r"|\[(?P<bracket>(?:FINAL_)?ANSWER)\](?P<inner>[^\[]*)\[/(?P=bracket)\]",
+    r"(?:<(?P<name>(?:final_?)?answer|solution)>|\[(?P<bracket>(?:FINAL_)?ANSWER)\])"
+    r"(?P<content>(?:(?!<(?:final_?)?answer>|<solution>|\[(?:FINAL_)?ANSWER\]).)*?)"
+    r"(?(name)</(?P=name)>|\[/(?P=bracket)\])",
     re.IGNORECASE | re.DOTALL,
 )
 _JSON = re.compile(
     r"[\"'](?:final[ _]?)?answer[\"']\s*:\s*"
-    r"(?P<content>\"(?:[^\"\\\n]|\\.){0,400}\"|'[^'\n]{0,400}'|\[[^\]\n]{0,400}\]|[^\s,}\"'\[][^,}\n]{0,200})(?P<inner>)",
+    r"(?P<content>\"(?:[^\"\\\n]|\\.){0,400}\"|'[^'\n]{0,400}'|\[[^\]\n]{0,400}\]|[^\s,}\"'\[][^,}\n]{0,200})",
     re.IGNORECASE,
 )
 _SIGNS = {"tag": ("nswer>", "NSWER", "olution>"), "json": ('nswer"', "nswer'")}
@@ -141,7 +142,7 @@ def explicit_marks(text: str) -> list[Mark]:
     for rule, pattern in (("tag", _TAG), ("json", _JSON)):
         if any(sign in text for sign in _SIGNS[rule]):
             marks += [
-                Mark(m.start(), m.end(), _enclosed(m["content"] or m["inner"] or "", rule), rule)
+                Mark(m.start(), m.end(), _enclosed(m["content"] or "", rule), rule)
                 for m in pattern.finditer(text)
             ]
     for match in _final_statements(text):
