@@ -7,6 +7,8 @@ import yaml
 from .config import Config, ModelConfig, TrainingConfig
 from .readers import served_rank
 
+NOT_IN_KEY = {"*": "the words of a card: a better sentence makes no adapter again"}
+
 ROLLOUTS = {
     "group": "the base model's own rollouts",
     "positive": "the base model's own correct rollouts",

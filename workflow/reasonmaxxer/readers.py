@@ -12,6 +12,8 @@ from typing import Any
 
 from .errors import UserError
 
+NOT_IN_KEY = {"*": "reading and checking what is there already"}
+
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 MODEL_WEIGHTS = "model.safetensors"

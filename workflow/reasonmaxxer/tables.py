@@ -21,6 +21,10 @@ import pyarrow.parquet as pq
 from .errors import UserError
 from .readers import remedy
 
+NOT_IN_KEY = {
+    "*": "how rows are stored, which is checked on every read: a new table changes no old one"
+}
+
 PROVENANCE_KEY = b"reasonmaxxer"
 ROW_GROUP_BYTES = 32 << 20
 ROWS_A_WRITE = 1024

@@ -35,6 +35,8 @@ from .stages import (
     VerdictsConfig,
 )
 
+NOT_IN_KEY = {"*": "the values of a section are among the params of the rules that use them"}
+
 __all__ = [
     "ArmConfig",
     "BenchmarkConfig",
