@@ -19,7 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
 
-from reasonmaxxer.statistics import Estimate, paired_difference, share_interval
+from reasonmaxxer.analysis.statistics import Estimate, paired_difference, share_interval
 
 RATES = (0.02, 0.3, 0.7)
 PROBLEMS = (30, 500)

@@ -16,9 +16,9 @@ from peft import get_peft_model
 from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.config import ModelConfig, TrainingConfig
-from reasonmaxxer.curriculum import learning_rate
-from reasonmaxxer.model import lora_config
-from reasonmaxxer.objective import Rollout
+from reasonmaxxer.modeling.base_model import lora_config
+from reasonmaxxer.training.dataset import learning_rate
+from reasonmaxxer.training.loss import Rollout
 
 
 def load(path: str, config: ModelConfig):

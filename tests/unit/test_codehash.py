@@ -7,9 +7,10 @@ import shutil
 import pytest
 from edits_of_code import rename_modules, reworded
 
-from reasonmaxxer import codehash, config
+from reasonmaxxer import config
 from reasonmaxxer.__main__ import COMMANDS, STAGES
 from reasonmaxxer.config.section import Section
+from reasonmaxxer.tables import code_hash as codehash
 
 
 class Package:
@@ -57,13 +58,13 @@ def test_words_annotations_and_layout_change_no_key(package):
 
 def test_code_counts_in_the_stages_that_use_it(package):
     before = package.keys()
-    package.edit("engine", "SEED_SPACING = 1 << 20", "SEED_SPACING = 1 << 21")
+    package.edit("generation/engine", "SEED_SPACING = 1 << 20", "SEED_SPACING = 1 << 21")
     assert package.changed(before) == {"rollouts", "adapter", "contamination", "continuations"}
 
 
 def test_a_constant_of_the_loss_is_none_of_the_scorers(package):
     before = package.keys()
-    package.edit("objective", "advantages < 0", "advantages < 1")
+    package.edit("training/loss", "advantages < 0", "advantages < 1")
     assert package.changed(before) == {"training", "distillation"}
 
 
@@ -77,16 +78,18 @@ def test_names_of_modules_change_no_key(package):
 
 def test_a_definition_can_move_to_another_module(package):
     before = package.keys()
-    path = package.folder / "engine.py"
+    path = package.folder / "generation" / "engine.py"
     text = path.read_text()
     path.write_text(text.replace("SEED_SPACING = 1 << 20\n", "from .spacing import SEED_SPACING\n"))
-    (package.folder / "spacing.py").write_text("SEED_SPACING = 1 << 20\n")
+    (package.folder / "generation" / "spacing.py").write_text("SEED_SPACING = 1 << 20\n")
     assert package.keys() == before
 
 
 def test_what_a_stage_works_out_of_its_section_counts(package):
     before = package.keys()
-    package.edit("schedule", "alpha=2 * distillation.rank", "alpha=3 * distillation.rank")
+    package.edit(
+        "training/lr_schedule", "alpha=2 * distillation.rank", "alpha=3 * distillation.rank"
+    )
     assert package.changed(before) == {"distillation"}
 
 
@@ -99,7 +102,7 @@ def test_a_module_that_is_used_as_a_value_counts_whole(package):
 
 def test_what_runs_on_import_counts(package):
     before = package.keys()
-    package.edit("engine", "SEED_SPACING =", "SAMPLING = {}\nSAMPLING['x'] = 1\nSEED_SPACING =")
+    package.edit("generation/engine", "SEED_SPACING =", "X = {}\nX['x'] = 1\nSEED_SPACING =")
     assert package.changed(before) == {"rollouts", "adapter", "contamination", "continuations"} | {
         "decode",
         "footprint",
@@ -109,11 +112,9 @@ def test_what_runs_on_import_counts(package):
 def test_a_new_config_key_or_table_changes_no_key(package):
     before = package.keys()
     package.edit(
-        "config/inputs", "class ModelConfig(Section):", "class ModelConfig(Section):\n    x = 0\n"
+        "config/inputs", "class ModelConfig(Section):", "class ModelConfig(Section):\n    x = 0"
     )
-    package.edit(
-        "tables", "SCHEMAS: dict[str, pa.Schema] = {", "SCHEMAS: dict[str, pa.Schema] = {'x': 0,"
-    )
+    package.edit("tables/__init__", "SCHEMAS: dict[str, pa.Schema] = {", "SCHEMAS = {'x': 0,")
     assert package.keys() == before
 
 
@@ -167,7 +168,7 @@ def test_a_better_verifier_makes_nobody_sample_again(package):
     ],
 )
 def test_what_counts(package, line, other, counts):
-    package.edit("engine", "SEED_SPACING = 1 << 20", f"{line}\nSEED_SPACING = X")
+    package.edit("generation/engine", "SEED_SPACING = 1 << 20", f"{line}\nSEED_SPACING = X")
     before = package.keys()
-    package.edit("engine", line, other)
+    package.edit("generation/engine", line, other)
     assert (package.keys() != before) == counts

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reasonmaxxer import schema
 from reasonmaxxer.config import TrainingConfig, load, overlay, validate
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.plan.checks import check
+from reasonmaxxer.graph.checks import check
+from reasonmaxxer.tools import schema
 
 ROOT = Path(__file__).parents[2]
 

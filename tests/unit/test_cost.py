@@ -11,11 +11,11 @@ import pytest
 import synthetic
 
 from reasonmaxxer import tables
-from reasonmaxxer.arms import is_rl
-from reasonmaxxer.claims import arm_figures
-from reasonmaxxer.cost import Pool, base_weights, cost_ratio, cost_rows, pool_tokens
-from reasonmaxxer.metrics import compute
-from reasonmaxxer.report.timings import Job
+from reasonmaxxer.analysis.arms import is_rl
+from reasonmaxxer.analysis.claims import arm_figures
+from reasonmaxxer.analysis.cost import Pool, base_weights, cost_ratio, cost_rows, pool_tokens
+from reasonmaxxer.analysis.timings import Job
+from reasonmaxxer.stages.metrics import compute
 
 STEPS = 4
 SHARES = {"kl-r4": 0.02, "kl-r1": 0.004, "kl-o1": 0.001}

@@ -12,11 +12,13 @@ import reference
 import torch
 from safetensors.torch import load_file
 
-from reasonmaxxer import distillation, tables, trainer
+from reasonmaxxer import tables
 from reasonmaxxer.config import DistillationConfig, ModelConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.model import load_base
-from reasonmaxxer.schedule import checkpoint_steps, of_distillation
+from reasonmaxxer.modeling.base_model import load_base
+from reasonmaxxer.stages import distillation
+from reasonmaxxer.training import trainer
+from reasonmaxxer.training.lr_schedule import checkpoint_steps, of_distillation
 
 K = 6
 QUICK = {"rank": 4, "top_k": K, "sequences_per_step": 4, "learning_rate": 0.01, "dropout": 0.0}

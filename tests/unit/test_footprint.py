@@ -16,22 +16,22 @@ import torch
 from scipy import stats
 
 from reasonmaxxer import __main__, tables
+from reasonmaxxer.analysis import effects
+from reasonmaxxer.analysis.footprint import intervention_figures, text_figures
 from reasonmaxxer.config import ModelConfig, PromptConfig
-from reasonmaxxer.engine import Hardware, Prompt, open_engine
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.footprint import effects
-from reasonmaxxer.footprint.continuations import (
+from reasonmaxxer.generation.engine import Hardware, Prompt, open_engine
+from reasonmaxxer.generation.prompts import decode, load_tokenizer
+from reasonmaxxer.generation.teacher import load_pair
+from reasonmaxxer.stages.footprint import footprint
+from reasonmaxxer.stages.interventions import Settings, decode_all, random_positions, uniform
+from reasonmaxxer.stages.pivotality import (
     ContinuationsJob,
     branches,
     continued,
     mixed_problems,
     sample_positions,
 )
-from reasonmaxxer.footprint.decode import Settings, decode_all, random_positions, uniform
-from reasonmaxxer.footprint.figures import intervention_figures, text_figures
-from reasonmaxxer.footprint.pair import load_pair
-from reasonmaxxer.footprint.positions import footprint
-from reasonmaxxer.prompts import decode, load_tokenizer
 
 ENDS = frozenset({2, 7, 11})
 

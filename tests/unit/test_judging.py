@@ -4,10 +4,10 @@ import pytest
 
 from reasonmaxxer import tables
 from reasonmaxxer.__main__ import main
+from reasonmaxxer.analysis.results import check_protocol, load_scores
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.provenance import provenance
-from reasonmaxxer.rollouts import GenerationJob
-from reasonmaxxer.scores import check_protocol, load_scores
+from reasonmaxxer.stages.rollouts import GenerationJob
+from reasonmaxxer.tables.provenance import provenance
 
 PROBLEM = {"problem": "?", "source": "s", "level": None}
 ANSWERS = {"a": "4", "b": "7"}

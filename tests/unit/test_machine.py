@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 from test_estimate import SHAPES
 
-from reasonmaxxer import config, machine
+from reasonmaxxer import config
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.estimate import disk_gb, estimate
+from reasonmaxxer.graph import machine
+from reasonmaxxer.graph.estimate import disk_gb, estimate
 
 ROOT = Path(__file__).parents[2]
 PRESET = "qwen2.5-1.5b"

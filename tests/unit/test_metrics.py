@@ -12,9 +12,9 @@ import synthetic
 from scipy import stats
 
 from reasonmaxxer import __main__, tables
+from reasonmaxxer.analysis.excerpts import TokenTexts
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.metrics import compute, read_manifest
-from reasonmaxxer.report.excerpts import TokenTexts
+from reasonmaxxer.stages.metrics import compute, read_manifest
 
 ARMS = {"base": 0.35, "reasonmaxxer": 0.6, "random-gate": 0.4, "grpo": 0.6}
 SMALL: dict[str, Any] = {

@@ -9,9 +9,9 @@ from agreement import assert_gradients_agree, trainer_of
 from reference import Sequence
 
 from reasonmaxxer.config import ModelConfig, TrainingConfig
-from reasonmaxxer.model import load_base
-from reasonmaxxer.objective import Rollout
-from reasonmaxxer.trainer import Trainer
+from reasonmaxxer.modeling.base_model import load_base
+from reasonmaxxer.training.loss import Rollout
+from reasonmaxxer.training.trainer import Trainer
 
 RNG = np.random.default_rng(7)
 

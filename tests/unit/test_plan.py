@@ -10,22 +10,22 @@ import pytest
 from test_config import minimal
 
 from reasonmaxxer import tables
-from reasonmaxxer.arms import lines, sweeps
-from reasonmaxxer.card import POSITIONS, how
+from reasonmaxxer.analysis.arms import lines, sweeps
 from reasonmaxxer.config import SelectionConfig, load, overlay, validate
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.footprint import plan as footprint
-from reasonmaxxer.plan.files import arm_weights, model_of, recorded_code, teacher_rollouts
-from reasonmaxxer.plan.jobs import JOBS, choice_options, evaluation_job, models, rollouts_job
-from reasonmaxxer.plan.manifest import making_jobs, manifest, manifest_files
-from reasonmaxxer.plan.sampling import prompt_of_arm, protocol
-from reasonmaxxer.plan.shards import (
+from reasonmaxxer.graph import footprint
+from reasonmaxxer.graph.files import arm_weights, model_of, recorded_code, teacher_rollouts
+from reasonmaxxer.graph.jobs import JOBS, choice_options, evaluation_job, models, rollouts_job
+from reasonmaxxer.graph.manifest import making_jobs, manifest, manifest_files
+from reasonmaxxer.graph.protocol import prompt_of_arm, protocol
+from reasonmaxxer.graph.shards import (
     Shard,
     evaluation_shards,
     rollout_shards,
     rollouts_origin,
     selection_origin,
 )
+from reasonmaxxer.training.model_card import POSITIONS, how
 
 ROOT = Path(__file__).parents[2]
 RULE = re.compile(

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reasonmaxxer import audit, clean, problems, sources, tables
+from reasonmaxxer import tables
 from reasonmaxxer.config import Source, VerdictsConfig
+from reasonmaxxer.datasets import sources
+from reasonmaxxer.datasets.overlap import normalise
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.overlap import normalise
+from reasonmaxxer.stages import audit, clean, problems
 
 ROWS = [
     {"id": "a", "problem": "What is 1 + 1?", "answer": "2", "level": "Level 1"},

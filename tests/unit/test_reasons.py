@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reasonmaxxer.config import SelectionConfig, TrainingConfig
-from reasonmaxxer.reasons import PlannedJob, report
+from reasonmaxxer.graph.reasons import PlannedJob, report
 
 FOLLOWS = "Input files updated by another job: results/t/x.parquet"
 

@@ -12,11 +12,12 @@ import pytest
 import synthetic
 
 from reasonmaxxer import __main__
+from reasonmaxxer.analysis import timings
+from reasonmaxxer.analysis.figures import figures
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.metrics import compute
-from reasonmaxxer.report import page as report
-from reasonmaxxer.report import timings, view
-from reasonmaxxer.report.figures import figures
+from reasonmaxxer.report import view
+from reasonmaxxer.stages import report
+from reasonmaxxer.stages.metrics import compute
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "workflow/reasonmaxxer/report/template"

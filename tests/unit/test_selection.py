@@ -8,10 +8,11 @@ import math
 import numpy as np
 import pytest
 
-from reasonmaxxer import selection, tables
+from reasonmaxxer import tables
 from reasonmaxxer.config import SelectionConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.selection import Scored, advantages, select
+from reasonmaxxer.stages import selection
+from reasonmaxxer.stages.selection import Scored, advantages, select
 
 
 def _config(**changes) -> SelectionConfig:

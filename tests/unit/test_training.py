@@ -18,14 +18,16 @@ from agreement import trainer_of
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from reasonmaxxer import base_states, entropies, tables, training
+from reasonmaxxer import tables
 from reasonmaxxer.config import EntropiesConfig, ModelConfig, TrainingConfig, load
-from reasonmaxxer.curriculum import learning_rate, read_rollouts, training_steps
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.model import load_base, lora_config
-from reasonmaxxer.objective import Rollout
-from reasonmaxxer.schedule import checkpoint_steps
-from reasonmaxxer.trainer import resident_mb
+from reasonmaxxer.modeling import hidden_states as base_states
+from reasonmaxxer.modeling.base_model import load_base, lora_config
+from reasonmaxxer.stages import entropies, training
+from reasonmaxxer.training.dataset import learning_rate, read_rollouts, training_steps
+from reasonmaxxer.training.loss import Rollout
+from reasonmaxxer.training.lr_schedule import checkpoint_steps
+from reasonmaxxer.training.trainer import resident_mb
 
 QUICK = {"rank": 4, "alpha": 8, "warmup_steps": 2, "learning_rate": 0.005, "sequences_per_step": 4}
 
@@ -279,7 +281,8 @@ def test_recomputed_activations_give_the_same_gradients(tmp_path, model):
 def test_a_large_models_activations_are_computed_again(tmp_path, model, monkeypatch, large):
     base = load_base(str(model), ModelConfig(path=str(model), dtype="float32"))
     size = base.model.num_parameters()
-    monkeypatch.setattr("reasonmaxxer.trainer.RECOMPUTE_FROM", size // 2 if large else 2 * size)
+    limit = size // 2 if large else 2 * size
+    monkeypatch.setattr("reasonmaxxer.training.trainer.RECOMPUTE_FROM", limit)
     training.Trainer(base, read_rollouts(_selection(tmp_path / "s.parquet")), TrainingConfig())
     assert base.model.is_gradient_checkpointing == large
 

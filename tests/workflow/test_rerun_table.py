@@ -18,7 +18,7 @@ from dry_runs import DryRuns, jobs_in
 
 from reasonmaxxer import __main__ as commands
 from reasonmaxxer import tables
-from reasonmaxxer.plan.jobs import JOBS
+from reasonmaxxer.graph.jobs import JOBS
 
 # In place of `python -m reasonmaxxer`: the rules' table of commands, and files that exist.
 STAND_IN = """

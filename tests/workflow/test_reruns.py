@@ -166,7 +166,7 @@ def test_forcing_a_stage_runs_its_jobs(asked):
 @pytest.fixture
 def verdicts_module(project):
     """Only the stage `verdicts` imports it."""
-    path = project.folder / "workflow/reasonmaxxer/verdicts.py"
+    path = project.folder / "workflow/reasonmaxxer/stages/verdicts.py"
     before = path.read_text()
     yield path
     path.write_text(before)

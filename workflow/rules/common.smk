@@ -14,16 +14,15 @@ from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from reasonmaxxer import gpus, machine
 from reasonmaxxer.__main__ import COMMANDS
-from reasonmaxxer.card import how
-from reasonmaxxer.codehash import code_hash
+from reasonmaxxer.training.model_card import how
+from reasonmaxxer.tables.code_hash import code_hash
 from reasonmaxxer.config import read_file, validate
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.footprint import plan as footprint
-from reasonmaxxer.plan import checks, files, jobs, sampling, shards, upgrades
-from reasonmaxxer.plan.manifest import manifest, manifest_files
-from reasonmaxxer.shape import Shape
+from reasonmaxxer.graph import checks, files, footprint, gpus, jobs, machine, shards, upgrades
+from reasonmaxxer.graph import protocol as sampling
+from reasonmaxxer.graph.manifest import manifest, manifest_files
+from reasonmaxxer.modeling.dimensions import Shape
 
 try:
     for file in workflow.configfiles:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from ..lab.options import LabSource
+from .lab import LabSource
 from .section import Count, Section
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..arms import SEED, changes, sweeps
+from ..analysis.arms import SEED, changes, sweeps
 from .spec import (
     DOT,
     INTERVAL,

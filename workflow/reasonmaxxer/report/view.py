@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..arms import SEED, changes, is_rl, lines, seeds_name, without
+from ..analysis import timings
+from ..analysis.arms import SEED, changes, is_rl, lines, seeds_name, without
 from ..config.arms import OVERLAYS
-from . import timings
 
 MEAN = "mean"
 ALPHA = 0.05
