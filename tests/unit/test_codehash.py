@@ -12,6 +12,8 @@ from reasonmaxxer.__main__ import COMMANDS, STAGES
 from reasonmaxxer.config.section import Section
 from reasonmaxxer.tables import code_hash as codehash
 
+SAMPLING = {"rollouts", "checkpoint", "evaluation", "memorization", "pivotality"}
+
 
 class Package:
     """A copy of the package that a test may edit."""
@@ -59,7 +61,7 @@ def test_words_annotations_and_layout_change_no_key(package):
 def test_code_counts_in_the_stages_that_use_it(package):
     before = package.keys()
     package.edit("generation/engine", "SEED_SPACING = 1 << 20", "SEED_SPACING = 1 << 21")
-    assert package.changed(before) == {"rollouts", "adapter", "contamination", "continuations"}
+    assert package.changed(before) == SAMPLING
 
 
 def test_a_constant_of_the_loss_is_none_of_the_scorers(package):
@@ -97,16 +99,13 @@ def test_a_module_that_is_used_as_a_value_counts_whole(package):
     """The judge starts its worker by the module's name."""
     before = package.keys()
     package.edit("verifier/worker", '"algebra failed: ', '"algebra broke: ')
-    assert {"verdicts", "evaluation", "adapter", "grpo"} <= package.changed(before)
+    assert {"verdicts", "checkpoint", "grpo"} <= package.changed(before)
 
 
 def test_what_runs_on_import_counts(package):
     before = package.keys()
     package.edit("generation/engine", "SEED_SPACING =", "X = {}\nX['x'] = 1\nSEED_SPACING =")
-    assert package.changed(before) == {"rollouts", "adapter", "contamination", "continuations"} | {
-        "decode",
-        "footprint",
-    }
+    assert package.changed(before) == SAMPLING | {"interventions", "footprint"}
 
 
 def test_a_new_config_key_or_table_changes_no_key(package):
@@ -140,7 +139,7 @@ def test_a_better_verifier_makes_nobody_sample_again(package):
     before = package.keys()
     package.edit("verifier/limits", "MAX_DEPTH = 40", "MAX_DEPTH = 41")
     changed = package.changed(before)
-    assert {"verdicts", "evaluation"} <= changed
+    assert {"verdicts", "checkpoint"} <= changed
     assert changed.isdisjoint({"problems", "rollouts", "entropies", "selection", "training"})
 
 

@@ -11,7 +11,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.generation.prompts import eos_token_ids, load_tokenizer
-from reasonmaxxer.tools.convert import convert, locate
+from reasonmaxxer.stages.convert import convert, locate
 
 WIDTH, INNER, HEADS = 64, 96, 2
 CHAT = "{% for m in messages %}{{ m.content }}{% endfor %}"

@@ -84,22 +84,22 @@ def _teacher_rollouts(folder: Path) -> Path:
     return path
 
 
-BASE = {"evaluate_arm": ["base.validation.s0-3"], "judge_arm": ["base.validation.s0-3"]}
-RL_JOBS = {"train_grpo": ["rl"], "choose_model": ["rl"], **BASE}
+BASE = {"sample_evaluation": ["base.validation.s0-3"], "judge_evaluation": ["base.validation.s0-3"]}
+RL_JOBS = {"train_grpo": ["rl"], "choose_whole_checkpoint": ["rl"], **BASE}
 SECONDS = {
     ("sample_rollouts", "main.p0-9.s0-3"): 100,
     ("train_adapter", "reasonmaxxer"): 30,
     ("choose_checkpoint", "reasonmaxxer"): 5,
     ("train_adapter", "reasonmaxxer+tau=0.2"): 31,
     ("choose_checkpoint", "reasonmaxxer+tau=0.2"): 6,
-    ("evaluate_arm", "base.validation.s0-3"): 6,
-    ("judge_arm", "base.validation.s0-3"): 1,
+    ("sample_evaluation", "base.validation.s0-3"): 6,
+    ("judge_evaluation", "base.validation.s0-3"): 1,
     ("train_grpo", "rl"): 60,
-    ("choose_model", "rl"): 8,
+    ("choose_whole_checkpoint", "rl"): 8,
     ("sample_teacher", "rl.p100.s1"): 3,
     **{("distil_teacher", name): 4 for name in SHARES},
     # What no arm of the run needs: its evaluation, shards of another number of samples.
-    ("evaluate_arm", "rl.short.s0-3"): 1000,
+    ("sample_evaluation", "rl.short.s0-3"): 1000,
     ("sample_rollouts", "main.p0-9.s0-1"): 1000,
 }
 JOBS = [Job(*job, seconds, None) for job, seconds in SECONDS.items()]
@@ -128,7 +128,10 @@ def test_seconds_hold_every_stage_once_and_the_sweep_apart(manifest):
 
 
 def test_an_arm_whose_jobs_were_not_all_timed_has_no_seconds(manifest):
-    for missing in (("judge_arm", "base.validation.s0-3"), ("sample_rollouts", "main.p0-9.s0-3")):
+    for missing in (
+        ("judge_evaluation", "base.validation.s0-3"),
+        ("sample_rollouts", "main.p0-9.s0-3"),
+    ):
         jobs = [job for job in JOBS if (job.rule, job.name) != missing]
         rows = _rows(manifest, jobs)
         assert rows["reasonmaxxer"]["seconds"] is None

@@ -289,7 +289,7 @@ def test_the_commands_decode_until_a_stop_string_and_judge(worded: Path) -> None
     section = {"teacher": "t", "benchmark": "short", "problems": 4, "tau": 2.0}
     __main__.main(
         [
-            *("decode", "--problems", str(worded / "problems/short.parquet")),
+            *("interventions", "--problems", str(worded / "problems/short.parquet")),
             *("--prompt", json.dumps(prompt), "--config", json.dumps(section)),
             *("--model-config", models[0], "--teacher-config", models[1]),
             *("--max-tokens", "30", "--out", str(worded / "decoded.parquet")),
@@ -297,7 +297,8 @@ def test_the_commands_decode_until_a_stop_string_and_judge(worded: Path) -> None
     )
     __main__.main(
         [
-            *("interventions", "--decoded", str(worded / "decoded.parquet"), "--config", "{}"),
+            *("verdicts", "--table", "interventions", "--config", "{}"),
+            *("--completions", str(worded / "decoded.parquet")),
             *("--problems", str(worded / "problems/short.parquet")),
             *("--out", str(worded / "judged.parquet")),
         ]

@@ -13,35 +13,13 @@ import re
 import sys
 from pathlib import Path
 
+from . import registry
 from .errors import UserError
 from .modeling.memory import keep_freed_memory
 
 # Command -> module; a module offers HELP, add_arguments(parser) and main(args). Only the module
 # of the command that is called is imported, since some need seconds to load.
-STAGES = {
-    "problems": "stages.problems",
-    "clean": "stages.clean",
-    "audit": "stages.audit",
-    "preflight": "stages.preflight",
-    "rollouts": "stages.rollouts",
-    "verdicts": "stages.verdicts",
-    "entropies": "stages.entropies",
-    "selection": "stages.selection",
-    "training": "stages.training",
-    "grpo": "stages.grpo",
-    "distillation": "stages.distillation",
-    "adapter": "stages.checkpoint",
-    "evaluation": "stages.evaluation",
-    "reading": "stages.side_by_side",
-    "contamination": "stages.memorization",
-    "footprint": "stages.footprint",
-    "decode": "stages.interventions",
-    "interventions": "stages.interventions_judged",
-    "continuations": "stages.pivotality",
-    "pivotality": "stages.pivotality_judged",
-    "metrics": "stages.metrics",
-    "report": "stages.report",
-}
+STAGES = {name: f"stages.{name}" for name, stage in registry.STAGES.items() if not stage.command}
 TOOLS = {
     "check": "tools.check",
     "init": "tools.init",
@@ -49,10 +27,8 @@ TOOLS = {
     "judge": "verifier.judge",
     "show": "report.terminal",
     "export": "tools.export",
-    "merge": "stages.merge",
     "gpus": "graph.gpus",
     "schema": "tools.schema",
-    "convert": "tools.convert",
     "pretrain": "lab.pretrain",
     "lab-audit": "lab.audit",
 }

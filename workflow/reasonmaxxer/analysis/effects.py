@@ -7,7 +7,7 @@ when the base itself chooses: effects of tokens that the base would hardly write
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,22 @@ from numpy.typing import NDArray
 from .statistics import Estimate, Values, mean_interval, ratio_values
 
 POSITION = ("problem_id", "sample", "position", "entropy", "gated", "weight")
+ALTERNATIVE = (*POSITION, "rank", "token_id", "logprob")
+
+
+def counted(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the table `pivotality` from judged continuations."""
+    groups: dict[tuple[Any, ...], list[bool]] = {}
+    for row in rows:
+        place = tuple(row[key] for key in ALTERNATIVE)
+        groups.setdefault(place, []).append(row["verdict"] == "correct")
+    return [
+        {
+            **dict(zip(ALTERNATIVE, place, strict=True)),
+            **{"continuations": len(right), "correct": sum(right)},
+        }
+        for place, right in groups.items()
+    ]
 
 
 @dataclass(frozen=True)

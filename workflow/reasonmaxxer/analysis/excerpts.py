@@ -145,7 +145,7 @@ def collect_pairs(
     """
     base, main = base_of(manifest["arms"]), main_of(manifest["arms"])
     pairs = choose_pairs(suite, base, main)
-    seen = _reading(manifest, tokens)
+    seen = _side_by_side(manifest, tokens)
     found = []
     for benchmark in dict.fromkeys(pair.benchmark for pair in pairs):
         here = [pair for pair in pairs if pair.benchmark == benchmark]
@@ -186,13 +186,13 @@ def _side(tokens: TokenTexts, row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _reading(
+def _side_by_side(
     manifest: Manifest, tokens: TokenTexts
 ) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
     """Positions by (benchmark, arm, problem): entropies and what else might have stood there."""
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    path = manifest.get("reading")
-    for row in tables.rows(path, "reading") if path else ():
+    path = manifest.get("side_by_side")
+    for row in tables.rows(path, "side_by_side") if path else ():
         shares = [np.exp(row[key]) for key in ("top_logprobs", "trained_top_logprobs")]
         found.setdefault((row["benchmark"], row["arm"], row["problem_id"]), []).append(
             {

@@ -8,43 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BASE_ON_VALIDATION = "Checkpoint choice, base"
-TEACHING = "Teacher's rollouts"
+from ..registry import STAGE_OF_RULE, STAGES
 
-# Rule -> what it does, in the order of the pipeline; a rule that is not listed keeps its name.
-STAGES = {
-    "convert_model": "Model conversion",
-    "load_problems": "Problems",
-    "clean_pool": "Problems",
-    "audit_problems": "Problems",
-    "check_model": "Problems",
-    "sample_rollouts": "Rollouts",
-    "judge_rollouts": "Verdicts",
-    "score_rollouts": "Scoring",
-    "select_positions": "Selection",
-    "train_adapter": "Training",
-    "train_grpo": "GRPO",
-    "sample_teacher": TEACHING,
-    "distil_teacher": "Distillation",
-    "choose_checkpoint": "Checkpoint choice",
-    "choose_model": "Checkpoint choice",
-    "evaluate_arm": "Evaluation",
-    "judge_arm": "Evaluation",
-    "read_pairs": "Reading",
-    "check_contamination": "Contamination",
-    "merge_adapter": "Merging",
-    "write_greedy_text": "Footprint",
-    "measure_footprint": "Footprint",
-    "decode_interventions": "Interventions",
-    "judge_interventions": "Interventions",
-    "sample_continuations": "Pivotality",
-    "judge_continuations": "Pivotality",
-    "sample_capability": "Capability",
-    "judge_capability": "Capability",
-    "compute_metrics": "Metrics",
-    "render_report": "Report",
-    "publish_report": "Report",
-}
+BASE_ON_VALIDATION = f"{STAGES['checkpoint'].label}, base"
 
 
 @dataclass(frozen=True)
@@ -56,9 +22,12 @@ class Job:
 
     @property
     def stage(self) -> str:
-        stage = STAGES.get(self.rule, self.rule.replace("_", " ").capitalize())
-        of_base = stage == "Evaluation" and ".validation." in self.name
-        return BASE_ON_VALIDATION if of_base else stage
+        """The label of the job's stage; a rule that is no stage's keeps its name."""
+        stage = STAGE_OF_RULE.get(self.rule)
+        if stage is None:
+            return self.rule.replace("_", " ").capitalize()
+        of_base = stage.name == "evaluation" and ".validation." in self.name
+        return BASE_ON_VALIDATION if of_base else stage.label
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -94,7 +63,7 @@ def stage_rows(
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         groups.setdefault(job.stage, []).append(job)
-    order = list(dict.fromkeys(STAGES.values()))
+    order = list(dict.fromkeys(stage.label for stage in STAGES.values()))
     order.insert(order.index("Evaluation"), BASE_ON_VALIDATION)
     stages = sorted(groups, key=lambda s: order.index(s) if s in order else len(order))
     return [

@@ -5,17 +5,21 @@ Light, since the Snakefile calls it: files are looked for, templates read, nothi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .. import registry
 from ..config import Config, PromptConfig, Source
 from ..datasets.sources import suggest
 from ..errors import UserError
 from ..generation.prompts import template_text
-from .jobs import JOBS
+from ..registry import STAGES, Stage
 from .protocol import VALIDATION, registered
 from .shards import SHARED, section_of
+
+REGISTRY = Path(registry.__file__)
 
 # Files of a run that a benchmark of the same name would overwrite.
 TAKEN_BENCHMARKS = ("train", "train-pool", VALIDATION, f"{VALIDATION}-pool")
@@ -39,8 +43,8 @@ def _names(config: Config) -> Iterator[str]:
 
 def _kept(config: Config) -> Iterator[str]:
     for stage in config.keep:
-        if stage not in JOBS:
-            yield f"keep: {stage}: no such stage; {suggest(stage, JOBS)}"
+        if stage not in STAGES:
+            yield f"keep: {stage}: no such stage; {suggest(stage, STAGES)}"
 
 
 def _templates(config: Config) -> Iterator[str]:
@@ -96,3 +100,42 @@ def _pool(config: Config) -> Iterator[str]:
             place = f"arms.{arm}.selection" if arm else "selection"
             yield f"{place}.min_problems: {wanted}, but the pool has only {sum(limits)} problems"
             return
+
+
+# --- the project's own halves -----------------------------------------------------------------
+
+RULE = re.compile(r"^ *(?:rule (\w+):|use rule \w+ as (\w+) with:)", re.MULTILINE)
+# Rule files that are no stage's: what the rules share, and the lab's base models.
+NO_STAGES = {"common", "pretrain"}
+
+
+def check_stages(rules: Path) -> None:
+    """Raise `UserError` where a stage's registration, module and rule file do not fit each other.
+
+    `rules` is the folder of the rule files.
+    """
+    found = [line for stage in STAGES.values() for line in _halves(stage, rules)]
+    known = STAGES.keys() | NO_STAGES
+    found += [
+        f"{file}: no stage of this name is in {REGISTRY}; add a line there, or remove the file"
+        for file in sorted(rules.glob("*.smk"))
+        if file.stem not in known
+    ]
+    if found:
+        raise UserError("\n".join(found))
+
+
+def _halves(stage: Stage, rules: Path) -> Iterator[str]:
+    module = REGISTRY.parent / "stages" / f"{stage.name}.py"
+    if stage.command is None and not module.is_file():
+        yield f"{REGISTRY}: stage '{stage.name}': its module {module} is missing"
+    file = rules / f"{stage.name}.smk"
+    if not file.is_file():
+        yield f"{REGISTRY}: stage '{stage.name}': its rule file {file} is missing"
+        return
+    there = {one or other for one, other in RULE.findall(file.read_text(encoding="utf-8"))}
+    for rule in (stage.name, *stage.rules):
+        if rule not in there:
+            yield f"{file}: the rule '{rule}' is missing, which {REGISTRY} expects of the stage"
+    for rule in sorted(there - {stage.name, *stage.rules}):
+        yield f"{REGISTRY}: stage '{stage.name}': its rule '{rule}' in {file} is not in `rules`"

@@ -103,12 +103,12 @@ def evaluation_tables(config: Config, run: str, arm: str) -> dict[str, list[str]
     }
 
 
-def reading_file(config: Config, run: str) -> str | None:
+def side_by_side_file(config: Config, run: str) -> str | None:
     """Completions of base and main arm as both models see them; None without a trained arm."""
-    return f"{run}/reading.parquet" if main_arm(config) else None
+    return f"{run}/side_by_side.parquet" if main_arm(config) else None
 
 
-def reading_tables(config: Config, run: str) -> list[str]:
+def side_by_side_tables(config: Config, run: str) -> list[str]:
     """The evaluation of the arms that are read side by side."""
     tables = [evaluation_tables(config, run, arm) for arm in (config.base_arm, *main_arm(config))]
     return [path for of_arm in tables for paths in of_arm.values() for path in paths]

@@ -15,28 +15,6 @@ from .files import evaluation_tables, main_arm, model_of
 from .protocol import VALIDATION, prompt_of, prompt_of_arm, protocol
 from .shards import Shard, section_of
 
-# The jobs of every stage, by rule and in order; the rule of a stage's own name gathers their files.
-JOBS = {
-    "problems": ("load_problems", "clean_pool", "audit_problems", "check_model"),
-    "rollouts": ("sample_rollouts",),
-    "verdicts": ("judge_rollouts",),
-    "entropies": ("score_rollouts",),
-    "selection": ("select_positions",),
-    "training": ("train_adapter", "train_grpo"),
-    "adapter": ("choose_checkpoint", "choose_model"),
-    "distillation": ("sample_teacher", "distil_teacher"),
-    "evaluation": ("evaluate_arm", "judge_arm"),
-    "reading": ("read_pairs",),
-    "footprint": ("write_greedy_text", "measure_footprint"),
-    "interventions": ("decode_interventions", "judge_interventions"),
-    "pivotality": ("sample_continuations", "judge_continuations"),
-    "capability": ("sample_capability", "judge_capability"),
-    "contamination": ("check_contamination",),
-    "merged": ("merge_adapter",),
-    "metrics": ("compute_metrics",),
-    "report": ("render_report", "publish_report"),
-}
-
 
 def generation_job(config: Config, sampling: SamplingConfig, share: Mapping[str, Any]) -> str:
     """What a generation job is told, as one string: its own share only, never the whole."""
@@ -67,7 +45,7 @@ def teacher_job(config: Config, problems: int, samples: int) -> str:
     return generation_job(config, config.rollouts, share)
 
 
-def reading_job(config: Config, run: str) -> str:
+def side_by_side_job(config: Config, run: str) -> str:
     """Which arms are read side by side, and where their evaluation lies."""
     arms = [config.base_arm, *main_arm(config)]
     return json.dumps(

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..config import Config
 from . import footprint
-from .files import evaluation_tables, model_of, reading_file, teacher_rollouts
+from .files import evaluation_tables, model_of, side_by_side_file, teacher_rollouts
 from .protocol import VALIDATION, prompt_of, protocol
 from .shards import SHARED, evaluation_shards, rollout_shards, rollouts_origin, selection_origin
 
@@ -54,8 +54,8 @@ def manifest(config: Config, run: str) -> dict[str, Any]:
             stage: [f"{run}/{stage}/{SHARED}/{shard}.parquet" for shard in shards]
             for stage in ("rollouts", "verdicts", "entropies")
         },
-        "reading": reading_file(config, run),
-        "contamination": f"{run}/contamination.json" if config.contamination.check else None,
+        "side_by_side": side_by_side_file(config, run),
+        "memorization": f"{run}/memorization.json" if config.contamination.check else None,
         "footprint": footprint.manifest(config, run),
         # For the page to show; without what changes no figure.
         "config": config.model_dump(
@@ -131,8 +131,8 @@ def making_jobs(config: Config, arm: str) -> dict[str, list[str]]:
     base = [
         f"{config.base_arm}.{VALIDATION}.{shard}" for shard in evaluation_shards(config, VALIDATION)
     ]
-    choice = "choose_model" if config.is_whole(arm) else "choose_checkpoint"
-    chosen = {choice: [arm], "evaluate_arm": base, "judge_arm": base}
+    choice = "choose_whole_checkpoint" if config.is_whole(arm) else "choose_checkpoint"
+    chosen = {choice: [arm], "sample_evaluation": base, "judge_evaluation": base}
     if kind == "grpo":
         return {"train_grpo": [arm], **chosen}
     pool = [f"{origin}.{shard}" for origin, shard in _pool(config, arm)]
@@ -152,6 +152,8 @@ def manifest_files(manifest: dict[str, Any]) -> list[str]:
     files += [path for arm in arms for key in ("rollouts", "entropies") for path in arm[key]]
     for stage in ("rollouts", "verdicts", "entropies"):
         files += manifest[stage]
-    files += [manifest[key] for key in ("reading", "contamination") if manifest[key] is not None]
+    files += [
+        manifest[key] for key in ("side_by_side", "memorization") if manifest[key] is not None
+    ]
     files += footprint.manifest_files(manifest["footprint"])
     return sorted({*files, *manifest["problems"].values()})

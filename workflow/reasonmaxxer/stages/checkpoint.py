@@ -23,8 +23,8 @@ from ..tables.artefacts import MODEL_WEIGHTS, check_weights
 from ..tables.provenance import provenance
 from ..training.lr_schedule import checkpoint_steps
 from ..training.model_card import card
-from .judging import judged, reference_answers
 from .rollouts import GenerationJob, add_generation_arguments, completions, hardware, load_prompts
+from .verdicts import judged, reference_answers
 
 HELP = "choose an arm's checkpoint on the validation problems and pack it for PEFT and vLLM"
 

@@ -106,12 +106,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    sample(args, "rollouts")
+
+
+def sample(args: argparse.Namespace, stage: str) -> None:
+    """Write the job's completions as a table `rollouts` that `stage` has made."""
     model = ModelConfig.from_json(args.model_config)
     prompt = PromptConfig.from_json(args.prompt)
     job = GenerationJob.from_json(args.config)
     prompts = load_prompts(args.problems, model, prompt, job)
     inputs = [args.problems, *([args.adapter / ADAPTER_WEIGHTS] if args.adapter else [])]
-    made_by = provenance("rollouts", job.model_dump(mode="json"), inputs, job.seed)
+    made_by = provenance(stage, job.model_dump(mode="json"), inputs, job.seed)
     engine = open_engine(job.engine, model, hardware(args), args.adapter)
     with tables.open_writer(args.out, "rollouts", made_by) as writer:
         for rows in completions(engine, prompts, job.sampling(prompt)):

@@ -1,4 +1,4 @@
-"""Stage `reading`: some completions of base and main arm, as both models see every token.
+"""Stage `side_by_side`: some completions of base and main arm, as both models see every token.
 
 For the page's reader. At each position stand the base's entropy and likeliest tokens and the
 probabilities that the trained model gives to those same tokens: what training re-ranked, and that
@@ -69,7 +69,7 @@ def first_samples(paths: Sequence[str], problems: set[str]) -> list[Row]:
 
 
 def read(rows: Sequence[Row], base: Base, adapter: Path) -> list[Row]:
-    """Rows of the table `reading`. Puts the adapter into `base`."""
+    """Rows of the table `side_by_side`. Puts the adapter into `base`."""
     from peft import PeftModel
 
     check_adapter(adapter)
@@ -122,7 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-config", required=True, help="config section `model`, as JSON")
     parser.add_argument("--adapter", required=True, type=Path, help="folder of main's adapter")
     parser.add_argument("--threads", type=int, default=1, help="CPU cores")
-    parser.add_argument("--out", required=True, type=Path, help="table `reading` to write")
+    parser.add_argument("--out", required=True, type=Path, help="table `side_by_side` to write")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -132,4 +132,4 @@ def main(args: argparse.Namespace) -> None:
     files = [p for of_arm in job["evaluation"].values() for paths in of_arm.values() for p in paths]
     made_by = provenance("side_by_side", {"model": model.model_dump(mode="json")}, files)
     found = read(rows, load_base(model.path, model), args.adapter)
-    tables.write(args.out, "reading", found, made_by)
+    tables.write(args.out, "side_by_side", found, made_by)

@@ -153,7 +153,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     # The validation problems under each checkpoint; checkpoint 0 is the base itself.
     "validation": _schema([("checkpoint", pa.int32()), *_COMPLETION, *_VERDICT]),
     # Completions of base and main arm as both models see them; one row a position.
-    "reading": _schema(
+    "side_by_side": _schema(
         [
             ("benchmark", pa.string()),
             ("arm", pa.string()),  # whose completion it is

@@ -21,9 +21,9 @@ from ..graph.estimate import estimate
 from ..graph.jobs import models
 from ..graph.protocol import sources_of
 from ..modeling.dimensions import Shape
+from ..stages.convert import locate
 from ..stages.preflight import look
 from ..stages.problems import check_references, load_problems
-from .convert import locate
 
 HELP = "check a config, its model, its problems and this machine, without running anything"
 

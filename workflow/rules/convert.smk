@@ -1,3 +1,10 @@
+# Only where `model.gguf` asks for it: the model as files that every other stage loads.
+rule convert:
+    input:
+        forcible("convert"),
+        model_files() if CONFIG.model.gguf is not None else [],
+
+
 if CONFIG.model.gguf is not None:
 
     rule convert_model:

@@ -1,23 +1,23 @@
-rule reading:
+rule side_by_side:
     input:
-        forcible("reading"),
-        files.reading_file(CONFIG, RUN) or [],
+        forcible("side_by_side"),
+        files.side_by_side_file(CONFIG, RUN) or [],
 
 
-rule read_pairs:
+rule read_side_by_side:
     input:
         model_files(),
-        files.reading_tables(CONFIG, RUN),
+        files.side_by_side_tables(CONFIG, RUN),
         adapter=[
             f"{RUN}/adapters/{arm}/adapter_model.safetensors"
             for arm in files.main_arm(CONFIG)
         ],
     output:
-        f"{RUN}/reading.parquet",
+        f"{RUN}/side_by_side.parquet",
     log:
-        f"{RUN}/logs/read_pairs.log",
+        f"{RUN}/logs/read_side_by_side.log",
     benchmark:
-        f"{RUN}/benchmarks/read_pairs.tsv"
+        f"{RUN}/benchmarks/read_side_by_side.tsv"
     conda:
         ENVIRONMENT
     threads: CONFIG.resources.entropies.threads
@@ -25,10 +25,10 @@ rule read_pairs:
         **asked("entropies"),
     params:
         model=section("model"),
-        job=jobs.reading_job(CONFIG, RUN),
+        job=jobs.side_by_side_job(CONFIG, RUN),
         adapter=lambda wildcards, input: Path(input.adapter[0]).parent,
-        code=code("reading"),
+        code=code("side_by_side"),
     shell:
         "python -m reasonmaxxer gpus {resources.gpu}"
-        " python -m reasonmaxxer reading --job {params.job:q} --model-config {params.model:q}"
+        " python -m reasonmaxxer side_by_side --job {params.job:q} --model-config {params.model:q}"
         " --adapter {params.adapter} --threads {threads} --out {output} > {log} 2>&1"

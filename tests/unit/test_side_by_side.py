@@ -1,4 +1,4 @@
-"""The stage `reading`: what stands at each position, against softmaxes of the whole models."""
+"""The stage `side_by_side`: what stands at each position, against softmaxes of the whole models."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     config = ModelConfig(path=str(model), dtype="float32", max_length=64)
     __main__.main(
         [
-            *("reading", "--job", json.dumps({**job, "evaluation": evaluation})),
+            *("side_by_side", "--job", json.dumps({**job, "evaluation": evaluation})),
             *("--model-config", config.as_json(), "--adapter", str(folder / "adapter")),
-            *("--out", str(folder / "reading.parquet")),
+            *("--out", str(folder / "side_by_side.parquet")),
         ]
     )
-    rows = list(tables.rows(folder / "reading.parquet", "reading"))
+    rows = list(tables.rows(folder / "side_by_side.parquet", "side_by_side"))
     return {"folder": folder, "model": model, "evaluation": evaluation, "rows": rows}
 
 
