@@ -259,7 +259,7 @@ CASES = {
     ),
     "a module the model does not have": (
         {"training": {"targets": ["qkv_proj"]}},
-        ["training.targets: qkv_proj", "no such linear module", "q_proj"],
+        ["training.target_modules: qkv_proj", "no such linear module", "q_proj"],
     ),
     "max_length beyond the positions": (
         {"model": {"max_length": 10**6}},
@@ -289,7 +289,7 @@ CASES = {
     ),
     "more memory than there is": (
         {"resources": {"light": {"mem_mb": 10**9}}},
-        ["resources.light.mem_mb: 1000000000 MB, this machine has", "lower it"],
+        ["resources.cpu.mem_mb: 1000000000 MB, this machine has", "lower it"],
     ),
     "less memory than the weights take": (
         {"resources": {"training": {"mem_mb": 1}}},
@@ -297,7 +297,7 @@ CASES = {
     ),
     "less disk than the states take": (
         {"rollouts": {"samples": 10**9, "samples_per_shard": 10**9}},
-        ["disk: ", "GB are needed", "entropies.keep_states: false"],
+        ["disk: ", "GB are needed", "entropies.cache_hidden_states: false"],
     ),
 }
 

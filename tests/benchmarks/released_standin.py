@@ -91,7 +91,7 @@ class Trainer:
             loss = self.loss(rollout) / len(rollouts)
             loss.backward()
             total += loss.item()
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(number, steps, self.config)
         self.optimiser.step()

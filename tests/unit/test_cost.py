@@ -173,7 +173,9 @@ def test_tokens_and_operations_are_those_of_the_tables(manifest):
     assert kl["flops"] == pytest.approx(4e6 + weights * (4 * kl_trained + 2 * (43 + 46)))
 
     # The base's states were kept by the scorer: no pass of the base beside training.
-    kept = _rows({**manifest, "config": {"entropies": {"keep_states": True}}})["reasonmaxxer"]
+    kept = _rows({**manifest, "config": {"entropies": {"cache_hidden_states": True}}})[
+        "reasonmaxxer"
+    ]
     assert ours["flops"] - kept["flops"] == pytest.approx(weights * 2 * trained)
 
 

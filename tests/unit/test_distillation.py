@@ -21,7 +21,7 @@ from reasonmaxxer.training import trainer
 from reasonmaxxer.training.lr_schedule import checkpoint_steps, of_distillation
 
 K = 6
-QUICK = {"rank": 4, "top_k": K, "sequences_per_step": 4, "learning_rate": 0.01, "dropout": 0.0}
+QUICK = {"rank": 4, "top_k": K, "batch_size": 4, "learning_rate": 0.01, "dropout": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, models, rollouts, monke
 
 
 def test_a_target_that_the_model_lacks_is_named_with_its_key(tmp_path, models, rollouts):
-    with pytest.raises(UserError, match=r"distillation\.targets: qkv: .*it has .*q_proj"):
+    with pytest.raises(UserError, match=r"distillation\.target_modules: qkv: .*it has .*q_proj"):
         _run(tmp_path, models, rollouts, targets=["qkv"])
 
 

@@ -1,4 +1,4 @@
-"""The stage `contamination` with a real engine: a model knows by heart what it writes."""
+"""The stage `memorization` with a real engine: a model knows by heart what it writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from reference import save_tiny
 
 from reasonmaxxer import __main__, tables
-from reasonmaxxer.config import ContaminationConfig, ModelConfig
+from reasonmaxxer.config import MemorizationConfig, ModelConfig
 
 WORDS = synthetic.WORDS[2:17]  # words that read back as they were
 
@@ -66,13 +66,13 @@ def test_only_problems_that_the_base_completes_verbatim_count(model: Path, tmp_p
         {"problem_id": name, "problem": text, "answer": "1", "source": "", "level": ""}
         for name, text in texts.items()
     ]
-    path, out = tmp_path / "suite.parquet", tmp_path / "contamination.json"
+    path, out = tmp_path / "suite.parquet", tmp_path / "memorization.json"
     tables.write(path, "problems", rows)
     config = ModelConfig(path=str(model), dtype="float32", max_length=64)
     __main__.main(
         [
-            *("contamination", "--problems", str(path), "--model-config", config.as_json()),
-            *("--config", ContaminationConfig(tail=0.4).as_json(), "--engine", "transformers"),
+            *("memorization", "--problems", str(path), "--model-config", config.as_json()),
+            *("--config", MemorizationConfig(tail=0.4).as_json(), "--engine", "transformers"),
             *("--out", str(out)),
         ]
     )

@@ -30,7 +30,7 @@ EVERYTHING: dict[str, Any] = {
         if kind != "lab"
     },
     "grpo": {"max_tokens": 64},
-    "contamination": {"check": True},
+    "memorization": {"check": True},
     "footprint": {"teacher": "released", "benchmark": "short"},
     "arms": {
         "reasonmaxxer": HERE,

@@ -118,7 +118,7 @@ def row_of(key: str) -> str:
 # a GPU, there is no other value.
 EDITS: dict[str, list[str]] = {}
 for name in KEYS:
-    if name in ("resources.verdicts.gpu", "resources.light.gpu"):
+    if name in ("resources.verdicts.gpu", "resources.cpu.gpu"):
         continue
     section, _, leaf = name.partition(".")
     EDITS.setdefault(

@@ -32,8 +32,8 @@ CASES = {
         {"benchmarks": {"far": {"samples": 8}}},
         {"sample_evaluation": 3, "judge_evaluation": 3, **READING},
     ),
-    "contamination check": (
-        {"contamination": {"check": True}},
+    "memorization check": (
+        {"memorization": {"check": True}},
         {"check_memorization": 1, **METRICS},
     ),
     "threshold": ({"selection": {"tau": 0.5}}, SELECTION),
@@ -59,7 +59,7 @@ CASES = {
         {"check_model": 1, **ROLLOUTS, "sample_evaluation": 7, "judge_evaluation": 7},
     ),
     "states kept no longer": (
-        {"entropies": {"keep_states": False}},
+        {"entropies": {"cache_hidden_states": False}},
         {"score_rollouts": 1, **SELECTION},
     ),
     "more rollouts": ({"rollouts": {"samples": 8}}, ROLLOUTS),

@@ -43,7 +43,7 @@ rule choose_checkpoint:
             CONFIG, wildcards.arm
         ).as_json(),
         made=lambda wildcards: jobs.choice_options(CONFIG, wildcards.arm),
-        validation=section("validation"),
+        validation=section("checkpoint"),
         verdicts=section("verdicts"),
         code=kept_code("checkpoint", f"{RUN}/adapters/{{arm}}/validation.parquet"),
     shell:

@@ -141,7 +141,7 @@ def kept_code(stage, table, keep=None):
     `table` is the pattern of a Parquet output. A function of wildcards alone: Snakemake does not
     track params that look at their output.
     """
-    if (keep or stage) not in CONFIG.keep:
+    if (keep or stage) not in CONFIG.freeze:
         return code(stage)
     return lambda wildcards: files.recorded_code(
         table.format(**dict(wildcards)), code(stage)
@@ -177,7 +177,7 @@ def forcible(stage):
 # Where an engine runs, as flags of every command that starts one.
 ENGINE = (
     "--threads {threads} --kv-cache-mb {resources.kv_cache_mb}"
-    " --gpu-memory-percent {resources.gpu_memory_percent}"
+    " --gpu-memory-utilization {resources.gpu_memory_utilization}"
     " --tensor-parallel {resources.tensor_parallel}"
     " --pipeline-parallel {resources.pipeline_parallel}"
 )
@@ -213,8 +213,8 @@ def shard_files(stage, arm=None):
 
 
 def state_files(origin):
-    """The base's hidden states of every shard, if they are kept (`entropies.keep_states`)."""
-    if not CONFIG.entropies.keep_states:
+    """The base's hidden states of every shard, if they are kept (`entropies.cache_hidden_states`)."""
+    if not CONFIG.entropies.cache_hidden_states:
         return []
     return [
         str(Path(file).with_suffix(".safetensors"))

@@ -16,9 +16,9 @@ if CONFIG.model.gguf is not None:
             f"{RUN}/benchmarks/convert_model.tsv"
         conda:
             ENVIRONMENT
-        threads: CONFIG.resources.light.threads
+        threads: CONFIG.resources.cpu.threads
         resources:
-            **asked("light"),
+            **asked("cpu"),
         params:
             gguf=CONFIG.model.gguf,
             code=code("convert"),

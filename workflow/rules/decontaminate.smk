@@ -22,9 +22,9 @@ rule clean_pool:
         pool="train|validation",
     conda:
         ENVIRONMENT
-    threads: CONFIG.resources.light.threads
+    threads: CONFIG.resources.cpu.threads
     resources:
-        **asked("light"),
+        **asked("cpu"),
     params:
         overlap=CONFIG.problems.overlap,
         code=kept_code("decontaminate", f"{RUN}/problems/{{pool}}.parquet"),
@@ -44,9 +44,9 @@ rule audit_problems:
         f"{RUN}/benchmarks/audit_problems.tsv"
     conda:
         ENVIRONMENT
-    threads: CONFIG.resources.light.threads
+    threads: CONFIG.resources.cpu.threads
     resources:
-        **asked("light"),
+        **asked("cpu"),
     params:
         code=code("decontaminate"),
     shell:

@@ -22,7 +22,7 @@ rule check_memorization:
         **asked("generation"),
     params:
         model=section("model"),
-        config=section("contamination"),
+        config=section("memorization"),
         engine=CONFIG.engine,
         code=code("memorization"),
     shell:

@@ -22,9 +22,9 @@ rule compute_metrics:
         f"{RUN}/benchmarks/compute_metrics.tsv"
     conda:
         ENVIRONMENT
-    threads: CONFIG.resources.light.threads
+    threads: CONFIG.resources.cpu.threads
     resources:
-        **asked("light"),
+        **asked("cpu"),
     params:
         # In the config's order, which is the page's.
         manifest=json.dumps(MANIFEST),

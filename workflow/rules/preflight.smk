@@ -23,9 +23,9 @@ rule check_model:
         f"{RUN}/benchmarks/check_model.tsv"
     conda:
         ENVIRONMENT
-    threads: CONFIG.resources.light.threads
+    threads: CONFIG.resources.cpu.threads
     resources:
-        **asked("light"),
+        **asked("cpu"),
     params:
         models=json.dumps(jobs.models(CONFIG), sort_keys=True),
         code=code("preflight"),

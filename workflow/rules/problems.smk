@@ -25,9 +25,9 @@ rule load_problems:
     retries: 2
     conda:
         ENVIRONMENT
-    threads: CONFIG.resources.light.threads
+    threads: CONFIG.resources.cpu.threads
     resources:
-        **asked("light"),
+        **asked("cpu"),
     params:
         sources=lambda wildcards: sampling.sources_json(CONFIG, wildcards.split),
         register=lambda wildcards: sampling.register_entries(CONFIG, wildcards.split),

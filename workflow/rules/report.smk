@@ -21,9 +21,9 @@ rule render_report:
         f"{RUN}/benchmarks/render_report.tsv"
     conda:
         ENVIRONMENT
-    threads: CONFIG.resources.light.threads
+    threads: CONFIG.resources.cpu.threads
     resources:
-        **asked("light"),
+        **asked("cpu"),
     params:
         config=section("report"),
         page=lambda wildcards, input: str(Path(input.page[0]).parent),

@@ -44,7 +44,7 @@ def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[R
     arms = manifest["arms"]
     yardstick = arms[rl] if rl is not None and arms[rl].get("grpo") else None
     weights = base_weights(manifest)
-    kept = bool(manifest["config"].get("entropies", {}).get("keep_states"))
+    kept = bool(manifest["config"].get("entropies", {}).get("cache_hidden_states"))
     pools: dict[tuple[str, ...], Pool] = {}
     timed = {(job.rule, job.name): job.seconds for job in jobs}
     timed |= {job: max(timed[job], seconds) for job, seconds in _logged(arms) if job in timed}

@@ -56,7 +56,7 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
         "tokens": token_counts(manifest, suite),
         "rollouts": collect_rollouts(manifest, threshold, tokens),
         "pairs": collect_pairs(manifest, suite, threshold, tokens),
-        "contamination": contamination(manifest),
+        "memorization": memorization(manifest),
         "warnings": warnings(manifest, suite, gates),
         "config": manifest.get("config"),
         "provenance": provenance_rows(manifest),
@@ -249,7 +249,7 @@ def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) 
     found += [
         f"{benchmark}: the base completes {len(entry['completed'])} of {entry['problems']} "
         "problems verbatim; it may know them by heart"
-        for benchmark, entry in (contamination(manifest) or {}).get("benchmarks", {}).items()
+        for benchmark, entry in (memorization(manifest) or {}).get("benchmarks", {}).items()
         if len(entry["completed"]) > MEMORISED_WARNING * entry["problems"]
     ]
     for benchmark, arms in suite.items():
@@ -314,9 +314,9 @@ def collapses(manifest: Manifest) -> list[str]:
     return found
 
 
-def contamination(manifest: Manifest) -> dict[str, Any] | None:
+def memorization(manifest: Manifest) -> dict[str, Any] | None:
     """What the stage of that name found: the tail's share, and problems by benchmark."""
-    path = manifest.get("contamination")
+    path = manifest.get("memorization")
     if not path:
         return None
     found = read_json(path, "tail", "benchmarks")

@@ -21,7 +21,7 @@ from .inputs import BenchmarkConfig, HubSource, ModelConfig, ProblemsConfig, Pro
 from .run import Config
 from .section import Section, explain
 from .stages import (
-    ContaminationConfig,
+    MemorizationConfig,
     DistillationConfig,
     EntropiesConfig,
     EvaluationConfig,
@@ -31,7 +31,7 @@ from .stages import (
     SamplingConfig,
     SelectionConfig,
     TrainingConfig,
-    ValidationConfig,
+    CheckpointConfig,
     VerdictsConfig,
 )
 
@@ -42,7 +42,7 @@ __all__ = [
     "BenchmarkConfig",
     "CapabilityConfig",
     "Config",
-    "ContaminationConfig",
+    "MemorizationConfig",
     "DistillationConfig",
     "EntropiesConfig",
     "EvaluationConfig",
@@ -63,7 +63,7 @@ __all__ = [
     "Source",
     "SweepConfig",
     "TrainingConfig",
-    "ValidationConfig",
+    "CheckpointConfig",
     "VerdictsConfig",
     "explain",
     "load",

@@ -118,7 +118,7 @@ class Resources(Section):
     gpu: Annotated[int, Field(ge=0)] = Field(0, description="GPUs.")
     batch_tokens: Count = Field(16384, description="Tokens in a batch of the scorer or trainer.")
     kv_cache_mb: Count = Field(1000, description="CPU engines: memory for the KV cache.")
-    gpu_memory_percent: Annotated[int, Field(ge=1, le=100)] = Field(
+    gpu_memory_utilization: Annotated[int, Field(ge=1, le=100)] = Field(
         90, description="GPU engines: share of the GPU's memory taken."
     )
     tensor_parallel: Count = Field(1, description="GPU engines: vLLM's tensor parallel size.")

@@ -12,7 +12,7 @@ from .footprint import FootprintConfig
 from .inputs import BenchmarkConfig, ModelConfig, ProblemsConfig, PromptConfig
 from .section import Name, Section, explain
 from .stages import (
-    ContaminationConfig,
+    MemorizationConfig,
     DistillationConfig,
     EntropiesConfig,
     EvaluationConfig,
@@ -21,7 +21,7 @@ from .stages import (
     RolloutsConfig,
     SelectionConfig,
     TrainingConfig,
-    ValidationConfig,
+    CheckpointConfig,
     VerdictsConfig,
 )
 
@@ -44,7 +44,7 @@ class Config(Section):
     training: TrainingConfig = TrainingConfig()
     grpo: GrpoConfig = GrpoConfig()
     distillation: DistillationConfig = DistillationConfig()
-    validation: ValidationConfig = ValidationConfig()
+    validation: CheckpointConfig = CheckpointConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     arms: dict[Name, ArmConfig] = Field(
         min_length=1, description="What is compared; exactly one arm of kind base."
@@ -52,7 +52,7 @@ class Config(Section):
     sweeps: list[SweepConfig] = Field(
         default_factory=list, description="Further arms, one for each combination of some values."
     )
-    contamination: ContaminationConfig = ContaminationConfig()
+    memorization: MemorizationConfig = MemorizationConfig()
     footprint: FootprintConfig | None = Field(
         None, description="Analysis of where an arm departs from the base; null leaves it out."
     )

@@ -49,7 +49,7 @@ class EntropiesConfig(Section):
     top_k: Annotated[int, Field(ge=1, le=64)] = Field(
         5, description="Likeliest tokens kept at each position."
     )
-    keep_states: bool = Field(
+    cache_hidden_states: bool = Field(
         False,
         description="Keep the base's hidden states for the trainer, which is spared a third of its "
         "work; a token takes the model's width in its type on disk. In half precision the anchor "
@@ -95,9 +95,9 @@ class SelectionConfig(Section):
 
     @model_validator(mode="after")
     def _threshold(self) -> Self:
-        if (self.tau is None) == (self.share is None):
+        if (self.tau is None) == (self.top_fraction is None):
             raise ValueError("give exactly one of tau (nats) and share (of positions)")
-        if self.gate == "entropy-quantile" and self.share is None:
+        if self.gate == "entropy-quantile" and self.top_fraction is None:
             raise ValueError("gate entropy-quantile needs share, not tau")
         if self.gate == "entropy" and self.tau is None:
             raise ValueError("gate entropy needs tau; with share, use gate entropy-quantile")
@@ -118,7 +118,7 @@ class TrainingConfig(Section):
     sequences: Count = Field(
         1000, description="Rollouts trained on; epochs over the selection repeat up to this."
     )
-    sequences_per_step: Count = Field(8, description="Rollouts in one optimiser step.")
+    batch_size: Count = Field(8, description="Rollouts in one optimiser step.")
     order: Literal["random", "magnitude"] = Field(
         "random",
         description="Order of training; magnitude: by |advantage| x share of decisions, falling.",
@@ -131,7 +131,7 @@ class TrainingConfig(Section):
         None, description="Step at which the linear decay ends; null: the last step."
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's.")
-    gradient_clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Largest norm.")
+    max_grad_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="Largest norm.")
     anchor_weight: Annotated[float, Field(ge=0)] = Field(
         0.2, description="Lambda of L = L_dec + lambda L_anchor; 0 leaves the anchor out."
     )
@@ -147,7 +147,7 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _long_enough(self) -> Self:
-        steps = -(-self.sequences // self.sequences_per_step)
+        steps = -(-self.sequences // self.batch_size)
         _check_steps(self, steps)
         if self.decay_steps is not None and self.decay_steps < steps:
             raise ValueError(
@@ -173,7 +173,7 @@ class GrpoConfig(SamplingConfig):
         0, description="Linear warm-up, no longer than the run."
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's.")
-    gradient_clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Most gradient norm.")
+    max_grad_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="Most gradient norm.")
     beta: Annotated[float, Field(ge=0)] = Field(
         0.0, description="Weight of the KL divergence from the base; 0: none."
     )
@@ -224,14 +224,14 @@ class DistillationConfig(Section):
         description="Linear modules that get an adapter; the paper's W_O is o_proj alone.",
     )
     epochs: Count = Field(3, description="Passes over the rollouts.")
-    sequences_per_step: Count = Field(16, description="Rollouts in one optimiser step.")
+    batch_size: Count = Field(16, description="Rollouts in one optimiser step.")
     learning_rate: Annotated[float, Field(gt=0)] = Field(1e-4, description="Peak of AdamW's rate.")
-    warmup_share: Share = Field(0.1, description="Share of the steps with linear warm-up.")
+    warmup_ratio: Share = Field(0.1, description="Share of the steps with linear warm-up.")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW's.")
     seed: Seed = Field(42, description="Seed of adapter initialisation and order.")
 
 
-class ValidationConfig(SamplingConfig):
+class CheckpointConfig(SamplingConfig):
     """The checkpoint with the best pass@1 on the validation problems is the arm's adapter."""
 
     samples: Count = Field(4, description="Completions a validation problem and checkpoint.")
@@ -263,7 +263,7 @@ class EvaluationConfig(SamplingConfig):
     )
 
 
-class ContaminationConfig(Section):
+class MemorizationConfig(Section):
     """How many problems of a benchmark the base knows by heart: an extra stage, on request."""
 
     check: bool = Field(False, description="Whether the run measures it and the report shows it.")

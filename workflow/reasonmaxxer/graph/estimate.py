@@ -89,7 +89,7 @@ def weights_gb(config: Config, shape: Shape) -> float:
 def disk_gb(config: Config, shape: Shape) -> float:
     """Space of a run's files."""
     scored = _rollouts(config) * (PROMPT + _length(config.rollouts.max_tokens))
-    states = shape.hidden * TYPE_BYTES[config.model.dtype] * config.entropies.keep_states
+    states = shape.hidden * TYPE_BYTES[config.model.dtype] * config.entropies.cache_hidden_states
     size = scored * (SCORED_BYTES + states) + _checked_tokens(config) * SAMPLED_BYTES
     for arm in config.of_kind("trained", "grpo"):
         training = checkpoint_training(config, arm)
@@ -119,10 +119,10 @@ def _rollouts(config: Config) -> int:
 
 def _checked_tokens(config: Config) -> int:
     """Tokens of all completions that checkpoints are chosen by and arms are compared by."""
-    checks = _problems(config.problems.validation) * config.validation.samples
+    checks = _problems(config.problems.validation) * config.checkpoint.samples
     checkpoints = len(config.trained_arms) * config.training.checkpoints
     checks *= 1 + checkpoints + sum(section.checkpoints for section in _grpo_sections(config))
-    tokens = checks * _length(config.validation.max_tokens)
+    tokens = checks * _length(config.checkpoint.max_tokens)
     for name, benchmark in config.benchmarks.items():
         sampling, samples = protocol(config, name)
         completions = _problems([benchmark.source]) * samples * len(config.arms)
@@ -133,7 +133,7 @@ def _checked_tokens(config: Config) -> int:
 def _generation_gb(config: Config, shape: Shape) -> float:
     """Weights and the cache of 16 sequences of full length, within the share of memory taken."""
     cache = 2 * shape.layers * shape.kv_heads * shape.head_dim * 2 * config.model.max_length
-    share = config.resources.generation.gpu_memory_percent / 100
+    share = config.resources.generation.gpu_memory_utilization / 100
     return (2 * shape.parameters + 16 * cache + 2e9) / share / 1e9
 
 

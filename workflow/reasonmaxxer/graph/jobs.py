@@ -35,8 +35,8 @@ def evaluation_job(config: Config, benchmark: str, shard: str) -> str:
 
 
 def validation_job(config: Config) -> str:
-    share = {"first_sample": 0, "samples": config.validation.samples}
-    return generation_job(config, config.validation, share)
+    share = {"first_sample": 0, "samples": config.checkpoint.samples}
+    return generation_job(config, config.checkpoint, share)
 
 
 def teacher_job(config: Config, problems: int, samples: int) -> str:
@@ -80,7 +80,7 @@ def targets(config: Config) -> list[str]:
     sections = [config.training]
     for kind, name in (("trained", "training"), ("grpo", "grpo"), ("distilled", "distillation")):
         sections += [config.section_of(arm, name) for arm in config.of_kind(kind)]
-    return sorted({target for section in sections for target in section.targets})
+    return sorted({target for section in sections for target in section.target_modules})
 
 
 def models(config: Config) -> list[dict[str, Any]]:

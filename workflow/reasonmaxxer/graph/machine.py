@@ -130,7 +130,7 @@ def _estimates(config: Config, shape: Shape) -> Iterator[tuple[str, float, float
 def _disks(config: Config, shape: Shape) -> Iterator[tuple[str, float, float, str]]:
     """The same of the disk of the run and of that of the hub's cache, which may be one."""
     here, wants = Path(), disk_gb(config, shape)
-    remedy = "free some, or set entropies.keep_states: false, or fewer rollouts.samples"
+    remedy = "free some, or set entropies.cache_hidden_states: false, or fewer rollouts.samples"
     if models := hub_models(config):
         from huggingface_hub.constants import HF_HUB_CACHE
 

@@ -55,7 +55,7 @@ def manifest(config: Config, run: str) -> dict[str, Any]:
             for stage in ("rollouts", "verdicts", "entropies")
         },
         "side_by_side": side_by_side_file(config, run),
-        "memorization": f"{run}/memorization.json" if config.contamination.check else None,
+        "memorization": f"{run}/memorization.json" if config.memorization.check else None,
         "footprint": footprint.manifest(config, run),
         # For the page to show; without what changes no figure.
         "config": config.model_dump(

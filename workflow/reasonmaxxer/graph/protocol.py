@@ -20,7 +20,7 @@ COMPLETIONS, MOST_SAMPLES = 500, 16
 def protocol(config: Config, benchmark: str) -> tuple[SamplingConfig, int]:
     """How a benchmark (or the validation problems) is sampled, and how often a problem."""
     if benchmark == VALIDATION:
-        return config.validation, config.validation.samples
+        return config.checkpoint, config.checkpoint.samples
     own = config.benchmarks[benchmark]
     values = config.evaluation.model_dump(include=set(SamplingConfig.model_fields))
     for key in ("temperature", "top_p", "max_tokens"):

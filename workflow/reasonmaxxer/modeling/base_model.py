@@ -138,7 +138,7 @@ def check_targets(settings: Any, targets: Sequence[str], section: str = "trainin
     for target in targets:
         if target not in linear:
             raise UserError(
-                f"{section}.targets: {target}: the model has no such linear module; "
+                f"{section}.target_modules: {target}: the model has no such linear module; "
                 f"it has {', '.join(sorted(linear))}"
             )
 
@@ -210,7 +210,7 @@ def lora_config(config: TrainingConfig, path: str | None = None) -> Any:
         r=config.rank,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
-        target_modules=list(config.targets),
+        target_modules=list(config.target_modules),
         bias="none",
     )
 

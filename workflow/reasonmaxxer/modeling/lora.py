@@ -118,7 +118,7 @@ class Adapter:
         self.layers: dict[str, LoraLinear] = {}
         for name, module in list(model.named_modules()):
             parent, _, last = name.rpartition(".")
-            if last in config.targets and isinstance(module, torch.nn.Linear):
+            if last in config.target_modules and isinstance(module, torch.nn.Linear):
                 self.layers[name] = LoraLinear(module, config)
                 setattr(model.get_submodule(parent), last, self.layers[name])
 

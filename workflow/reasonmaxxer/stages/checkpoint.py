@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import tables
 from ..analysis.statistics import share_interval
-from ..config import ModelConfig, PromptConfig, TrainingConfig, ValidationConfig, VerdictsConfig
+from ..config import ModelConfig, PromptConfig, TrainingConfig, CheckpointConfig, VerdictsConfig
 from ..errors import UserError
 from ..generation.engine import open_engine
 from ..generation.prompts import load_tokenizer
@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     model = ModelConfig.from_json(args.model_config)
     training = TrainingConfig.from_json(args.training)
-    validation = ValidationConfig.from_json(args.validation)
+    validation = CheckpointConfig.from_json(args.validation)
     job = GenerationJob.from_json(args.config)
     made_by = provenance("checkpoint", job.model_dump(mode="json"), args.checkpoints, job.seed)
     verdicts: dict[int, list[list[str]]] = {}

@@ -103,7 +103,7 @@ def run(
     """
     sequences = read_sequences(rollouts)
     settings = model_settings(model.path, model)
-    check_targets(settings, config.targets, "distillation")
+    check_targets(settings, config.target_modules, "distillation")
     for sequence in sequences:
         check_ids(sequence.ids, settings.vocab_size, f"{rollouts}: token ids")
     training = of_distillation(config, len(sequences))
@@ -125,7 +125,7 @@ def run(
     own = sum(parameter.numel() for parameter in distiller.parameters.values())
     size = {"parameters": own, "share": own / parameters, "rank": config.rank}
     completions = [len(sequence.ids) - sequence.prompt_length for sequence in sequences]
-    size |= {"targets": config.targets, "rollouts": len(sequences)}
+    size |= {"targets": config.target_modules, "rollouts": len(sequences)}
     size |= {"generated_tokens": sum(completions), "provenance": made_by}
     tables.write_text(record, json.dumps(size, indent=1) + "\n")
     shutil.rmtree(folder)

@@ -84,7 +84,7 @@ def run(
     """Train, writing `checkpoints` and the log. An interrupted run goes on where it was saved."""
     check_number(checkpoints, config.checkpoints, "grpo")
     if config.rank is not None:
-        check_targets(model_settings(model.path, model), config.targets, "grpo")
+        check_targets(model_settings(model.path, model), config.target_modules, "grpo")
     sections = {"model": model, "prompt": prompt, "verdicts": verdicts, "grpo": config}
     section = {name: value.model_dump(mode="json") for name, value in sections.items()}
     record = provenance("grpo", section, inputs=[problems], seed=config.seed)
@@ -214,7 +214,7 @@ def trl_settings(config: GrpoConfig, per_device_train_batch_size: int, **machine
         lr_scheduler_type="constant_with_warmup",
         warmup_steps=config.warmup_steps,
         weight_decay=config.weight_decay,
-        max_grad_norm=config.gradient_clip,
+        max_grad_norm=config.max_grad_norm,
         beta=config.beta,
         epsilon=config.epsilon,
         loss_type=config.loss_type,

@@ -1,4 +1,4 @@
-"""Stage `contamination`: how many of a benchmark's problems the base knows by heart.
+"""Stage `memorization`: how many of a benchmark's problems the base knows by heart.
 
 The base is shown the first part of a problem's text, without any prompt, and continues it
 greedily. A problem counts when the continuation starts with the rest of the text, blanks aside. A
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import tables
-from ..config import ContaminationConfig, ModelConfig
+from ..config import MemorizationConfig, ModelConfig
 from ..generation.engine import Engine, Prompt, Sampling, open_engine
 from ..generation.prompts import encode_texts, load_tokenizer
 from ..tables.provenance import provenance
@@ -25,7 +25,7 @@ HELP = "measure how many of a benchmark's problems the base completes verbatim"
 
 
 def completed(
-    problems: Mapping[str, str], engine: Engine, model: ModelConfig, config: ContaminationConfig
+    problems: Mapping[str, str], engine: Engine, model: ModelConfig, config: MemorizationConfig
 ) -> dict[str, bool]:
     """For each problem id whether the base continues the text's beginning with its tail.
 
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--problems", required=True, nargs="+", type=Path, help="tables of problems"
     )
     parser.add_argument("--model-config", required=True, help="config section `model`, as JSON")
-    parser.add_argument("--config", required=True, help="config section `contamination`, as JSON")
+    parser.add_argument("--config", required=True, help="config section `memorization`, as JSON")
     parser.add_argument(
         "--engine", choices=["vllm", "transformers"], default="vllm", help="what completes them"
     )
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     model = ModelConfig.from_json(args.model_config)
-    config = ContaminationConfig.from_json(args.config)
+    config = MemorizationConfig.from_json(args.config)
     engine = open_engine(args.engine, model, hardware(args))
     found: dict[str, Any] = {}
     for path in args.problems:

@@ -191,7 +191,7 @@ def seed_rows(manifest: Mapping[str, Any], rows: list[Row]) -> list[Row]:
 
 def contamination_rows(manifest: Mapping[str, Any]) -> list[Row]:
     """Share of each benchmark's problems that the base completes verbatim, where it was asked."""
-    path = manifest.get("contamination")
+    path = manifest.get("memorization")
     if not path:
         return []
     found = read_json(path, "benchmarks")["benchmarks"]

@@ -225,12 +225,12 @@ def gate_threshold(rollouts: Sequence[Scored], config: SelectionConfig) -> float
     """tau in nats; with `share`, the entropy that this share of the positions exceeds."""
     if config.tau is not None:
         return config.tau
-    assert config.share is not None  # one of the two, says the config
+    assert config.top_fraction is not None  # one of the two, says the config
     entropies = np.concatenate([r.entropies for r in rollouts] or [_NOTHING])
     if not len(entropies):
         return 0.0
     descending = np.sort(entropies)[::-1]
-    return float(descending[min(round(config.share * len(entropies)), len(entropies) - 1)])
+    return float(descending[min(round(config.top_fraction * len(entropies)), len(entropies) - 1)])
 
 
 def gate(

@@ -79,7 +79,7 @@ def run(
     rollouts = read_rollouts(selection)
     steps = training_steps(rollouts, config)
     settings = model_settings(model, model_config)
-    check_targets(settings, config.targets)
+    check_targets(settings, config.target_modules)
     for rollout in rollouts:
         check_ids(rollout.ids, settings.vocab_size, f"{selection}: token ids")
 

@@ -51,7 +51,7 @@ def training_steps(rollouts: Sequence[Rollout], config: TrainingConfig) -> list[
         else:
             order.extend(rng.permutation(len(rollouts)).tolist())
     order = order[: config.sequences]
-    size = config.sequences_per_step
+    size = config.batch_size
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 

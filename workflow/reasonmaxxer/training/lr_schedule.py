@@ -9,14 +9,14 @@ from __future__ import annotations
 from ..config import DistillationConfig, GrpoConfig, TrainingConfig
 
 
-def optimiser_steps(sequences: int, sequences_per_step: int) -> int:
+def optimiser_steps(sequences: int, batch_size: int) -> int:
     """The last step may have fewer sequences."""
-    return -(-sequences // sequences_per_step)
+    return -(-sequences // batch_size)
 
 
 def checkpoint_steps(training: TrainingConfig) -> list[int]:
     """Steps after which a checkpoint is written; the last is the end of training."""
-    steps = optimiser_steps(training.sequences, training.sequences_per_step)
+    steps = optimiser_steps(training.sequences, training.batch_size)
     numbers = range(1, training.checkpoints + 1)
     return [max(1, round(steps * number / training.checkpoints)) for number in numbers]
 
@@ -31,9 +31,9 @@ def of_grpo(grpo: GrpoConfig) -> TrainingConfig:
         rank=grpo.rank or 1,
         alpha=grpo.alpha,
         dropout=0.0,
-        targets=grpo.targets,
+        targets=grpo.target_modules,
         sequences=grpo.steps * rollouts_per_step(grpo),
-        sequences_per_step=rollouts_per_step(grpo),
+        batch_size=rollouts_per_step(grpo),
         warmup_steps=grpo.warmup_steps,
         checkpoints=grpo.checkpoints,
         seed=grpo.seed,
@@ -43,20 +43,20 @@ def of_grpo(grpo: GrpoConfig) -> TrainingConfig:
 def of_distillation(distillation: DistillationConfig, rollouts: int) -> TrainingConfig:
     """The trainer's settings for so many rollouts of the teacher."""
     sequences = distillation.epochs * rollouts
-    steps = optimiser_steps(sequences, distillation.sequences_per_step)
+    steps = optimiser_steps(sequences, distillation.batch_size)
     return TrainingConfig(
         rank=distillation.rank,
         alpha=2 * distillation.rank,
         dropout=distillation.dropout,
-        targets=distillation.targets,
+        targets=distillation.target_modules,
         sequences=sequences,
-        sequences_per_step=distillation.sequences_per_step,
+        batch_size=distillation.batch_size,
         order="random",
         learning_rate=distillation.learning_rate,
-        warmup_steps=round(distillation.warmup_share * steps),
+        warmup_steps=round(distillation.warmup_ratio * steps),
         decay_steps=None,
         weight_decay=distillation.weight_decay,
-        gradient_clip=1.0,
+        max_grad_norm=1.0,
         checkpoints=1,
         seed=distillation.seed,
     )

@@ -53,7 +53,7 @@ def card(
 ) -> str:
     """A whole card: what an arm's folder is, `body`, and how to use it."""
     made = "A model" if whole else "An adapter"
-    modules = ", ".join(training.targets)
+    modules = ", ".join(training.target_modules)
     shape = f"LoRA of rank {training.rank} (alpha {training.alpha:g}) on {modules}"
     return f"""{front(model, whole)}
 # {arm}

@@ -113,7 +113,7 @@ class Trainer:
         started = time.monotonic()
         rate = learning_rate(number, steps, self.config)
         totals = self.accumulate(indices, batch_tokens)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm)
         if torch.isfinite(norm):
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
