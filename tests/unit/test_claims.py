@@ -68,7 +68,7 @@ def values_of(**rates: float) -> dict[str, Any]:
 
 
 def arms_of(kind: str, *names: str, **more: Any) -> dict[str, Any]:
-    return {name: {"kind": kind, **more} for name in names}
+    return {name: {**synthetic.about(name, kind), **more} for name in names}
 
 
 def test_a_claim_over_seeds_has_their_spread_in_its_interval() -> None:
@@ -109,6 +109,15 @@ def test_sweeps_and_distillation_are_held_against_the_arm_they_were_made_from() 
     found = arm_figures(arms, values_of(**rates))
     assert found["kl_lora_gap"].value == pytest.approx(-0.01)
     assert found["spread_tau"].value == pytest.approx(0.02)
+
+
+def test_a_control_is_one_by_its_settings_and_not_by_its_name() -> None:
+    arms = arms_of("base", "base") | arms_of("trained", "reasonmaxxer", "random-gate", "dice")
+    metrics = values_of(**{"base": 0.5, "reasonmaxxer": 0.6, "random-gate": 0.5, "dice": 0.3})
+    arms["random-gate"]["changed"] = {"selection.gate": "all"}
+    assert "over_random_gate" not in arm_figures(arms, metrics)
+    arms["dice"]["changed"] = {"selection.gate": "random"}
+    assert arm_figures(arms, metrics)["over_random_gate"].value == pytest.approx(0.3)
 
 
 def test_robustness_is_only_as_sure_as_the_least_sure_point_of_a_sweep() -> None:

@@ -119,8 +119,8 @@ def test_a_sweep_is_drawn_with_the_value_that_it_starts_from(tmp_path: Path) -> 
         "reasonmaxxer+rank=4": 0.4,
     }
     manifest = synthetic.make_run(tmp_path, arms=arms)
-    own = {"reasonmaxxer": {"kind": "trained", "training": {"rank": 32}}}
-    manifest["config"] = {"training": {"rank": 8}, "arms": own}
+    for arm in list(arms)[2:]:
+        manifest["arms"][arm]["swept"]["own"] = 32
     metrics, suite = compute(manifest)
     charts = report.all_charts(view.Run(metrics, figures(manifest, suite)), [])
     points = charts["sweep-rank"]["data"]["values"]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .arms import RL_ARMS, SEED, base_of, changes, is_rl, main_of, seeds_of, sweeps, without
+from .arms import base_of, controls, is_rl, main_of, seeds_of
 from .statistics import Estimate, Values, mean_difference, seeds_interval
 
 Metrics = Mapping[str, Mapping[str, Mapping[str, Values]]]
@@ -215,38 +215,34 @@ def arm_figures(arms: Mapping[str, Mapping[str, Any]], metrics: Metrics) -> dict
     """
     main = main_of(arms)
     base = base_of(arms)
-    compared = [name for name, arm in arms.items() if not arm.get("own_prompt")]
     rl = rl_arm(arms, metrics)
     found: dict[str, Estimate | None] = {}
     if main is not None:
         ours = seeds_of(arms, main)
         if rl is not None:
-            found["gap_to_rl"] = _gap(metrics, ours, seeds_of(arms, rl))
-        for figure, control in (
-            ("over_random_gate", "random-gate"),
-            ("over_positive_only", "positive-only"),
+            found["gap_to_rl"] = _gap(arms, metrics, ours, seeds_of(arms, rl))
+        for figure, key, value in (
+            ("over_random_gate", "selection.gate", "random"),
+            ("over_positive_only", "selection.advantages", "positive"),
         ):
-            if control in arms:
-                found[figure] = _gap(metrics, ours, seeds_of(arms, control))
-        for figure, key in (("spread_tau", "tau"), ("spread_window", "window")):
-            swept = sweeps(compared).get((main, key), {}).values()
-            found[figure] = _largest(_gap(metrics, [a], [main], shared=True) for a in swept)
+            for control in controls(arms, key, value)[:1]:
+                found[figure] = _gap(arms, metrics, ours, seeds_of(arms, control))
+        for figure, key in (("spread_tau", "selection.tau"), ("spread_window", "selection.window")):
+            others = controls(arms, key)
+            found[figure] = _largest(_gap(arms, metrics, [a], [main], shared=True) for a in others)
     small = _largest_small_distilled(arms)
     if small is not None:
-        found["kl_lora_gap"] = _gap(metrics, [small], [arms[small]["teacher"]], shared=True)
+        found["kl_lora_gap"] = _gap(arms, metrics, [small], [arms[small]["teacher"]], shared=True)
     if rl is not None:
         many = {name: k for name, of_arm in metrics.items() if (k := _largest_k(of_arm))}
-        sides = seeds_of(arms, base), seeds_of(arms, rl)
-        found["base_over_rl_pass_at_k"] = _gap(metrics, *sides, many)
+        found["base_over_rl_pass_at_k"] = _gap(arms, metrics, [base], seeds_of(arms, rl), many)
     return {key: estimate for key, estimate in found.items() if estimate is not None}
 
 
 def rl_arm(arms: Mapping[str, Mapping[str, Any]], metrics: Metrics) -> str | None:
     """The RL arm to be matched: ours if there is one, else the best public checkpoint."""
-    compared = [name for name, arm in arms.items() if not arm.get("own_prompt")]
-    ours = [name for name in compared if name in RL_ARMS]
-    ours += [name for name in compared if arms[name]["kind"] == "grpo"]
-    public = [name for name in compared if is_rl(name, arms[name])]
+    ours = [name for name, arm in arms.items() if arm["kind"] == "grpo"]
+    public = [name for name, arm in arms.items() if is_rl(arm)]
     if ours or not public:
         return next(iter(ours), None)
     return max(
@@ -258,6 +254,7 @@ def rl_arm(arms: Mapping[str, Mapping[str, Any]], metrics: Metrics) -> str | Non
 
 
 def _gap(
+    arms: Mapping[str, Mapping[str, Any]],
     metrics: Metrics,
     ours: Sequence[str],
     theirs: Sequence[str],
@@ -286,7 +283,7 @@ def _gap(
         np.array([np.mean([part.mean() for part in values(arm)]) for arm in seeds])
         for seeds in (ours, theirs)
     ]
-    paired = _seeds(ours) == _seeds(theirs)  # then they share their rollouts, where they have any
+    paired = [arms[a]["seed"] for a in ours] == [arms[a]["seed"] for a in theirs]
     return _with_seeds(
         mean_difference([a - b for a, b in zip(one, other, strict=True)]),
         [means[0] - means[1]] if paired else means,
@@ -303,10 +300,6 @@ def _with_seeds(over_problems: Estimate, spreads: Iterable[Values]) -> Estimate:
     return Estimate(value, float(value - below), float(value + above))
 
 
-def _seeds(arms: Sequence[str]) -> list[str | None]:
-    return [changes(arm).get(SEED) for arm in arms]
-
-
 def _largest_small_distilled(arms: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Of the arms distilled from RL within the share of parameters that C5 allows, the largest.
 
@@ -315,8 +308,7 @@ def _largest_small_distilled(arms: Mapping[str, Mapping[str, Any]]) -> str | Non
     fitting = [
         name
         for name, arm in arms.items()
-        if arm.get("share", 1.0) <= SMALL_SHARE
-        and is_rl(without(arm["teacher"], SEED), arms[arm["teacher"]])
+        if arm.get("share", 1.0) <= SMALL_SHARE and is_rl(arms[arm["teacher"]])
     ]
     return max(fitting, key=lambda name: arms[name]["share"], default=None)
 

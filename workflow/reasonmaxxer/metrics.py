@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from . import tables
-from .arms import SEED, base_of, changes, lines, main_of, seeds_name, seeds_of, without
+from .arms import base_of, lines, main_of, seeds_name, seeds_of
 from .claims import claims, rl_arm
 from .config.arms import OVERLAYS
 from .cost import cost_ratio, cost_rows
@@ -171,7 +171,7 @@ def mean_rows(rows: list[Row], benchmarks: list[str]) -> list[Row]:
 def seed_rows(manifest: Mapping[str, Any], rows: list[Row]) -> list[Row]:
     """Arms that differ in their training seed alone, as one line: Student's interval over seeds."""
     found = []
-    for stem, members in lines(manifest["arms"]).items():
+    for line, members in lines(manifest["arms"]).items():
         groups: dict[tuple[str, str], list[Row]] = {}
         for row in rows:
             if row["arm"] in members and row["value"] is not None:
@@ -179,7 +179,7 @@ def seed_rows(manifest: Mapping[str, Any], rows: list[Row]) -> list[Row]:
         found += [
             {
                 **group[0],
-                "arm": seeds_name(stem),
+                "arm": seeds_name(line),
                 **vars(seeds_interval([row["value"] for row in group])),
                 "seed": None,
             }
@@ -265,7 +265,7 @@ def seed_differences(manifest: Mapping[str, Any], rows: list[Row], base: str) ->
     """Lines over seeds against the base: Student's interval and test over the seeds."""
     values = {(row["arm"], row["benchmark"], row["metric"]): row["value"] for row in rows}
     found = []
-    for stem, members in lines(manifest["arms"]).items():
+    for line, members in lines(manifest["arms"]).items():
         if base in members:
             continue
         for benchmark, metric in dict.fromkeys((b, m) for a, b, m in values if a == base):
@@ -274,7 +274,7 @@ def seed_differences(manifest: Mapping[str, Any], rows: list[Row], base: str) ->
             if theirs is None or any(value is None for value in ours):
                 continue
             difference = _over_seeds([value - theirs for value in ours if value is not None])
-            found.append(_difference_row(seeds_name(stem), base, benchmark, metric, difference))
+            found.append(_difference_row(seeds_name(line), base, benchmark, metric, difference))
     return found
 
 
@@ -287,17 +287,17 @@ def ablations(manifest: Mapping[str, Any], metrics: Metrics) -> list[Row]:
     """
     arms, main = manifest["arms"], main_of(manifest["arms"])
     made = [arm for arm, entry in arms.items() if entry["kind"] in OVERLAYS]
-    others = [arm for arm in made if main is not None and without(arm, SEED) != main]
+    others = [arm for arm in made if main is not None and arm not in seeds_of(arms, main)]
     found = []
-    for stem in dict.fromkeys(without(arm, SEED) for arm in others):
-        pairs = [(arm, _same_seed(arms, main, arm)) for arm in seeds_of(others, stem)]
+    for line in dict.fromkeys(arms[arm]["line"] for arm in others):
+        pairs = [(arm, _same_seed(arms, str(main), arm)) for arm in seeds_of(arms, line)]
         shared = [b for b, of_arm in metrics.items() if all({*pair} <= {*of_arm} for pair in pairs)]
         if not shared:
             continue
         gains = [_gain(metrics, shared, arm, rival) for arm, rival in pairs]
         several = len(gains) > 1
         difference = _over_seeds([gain.value for gain in gains]) if several else gains[0]
-        name = seeds_name(stem) if several else pairs[0][0]
+        name = seeds_name(line) if several else line
         row = _difference_row(name, str(main), MEAN, "accuracy", difference)
         found.append({**row, "benchmarks": shared})
     for row, p in zip(found, holm([row["p"] for row in found]), strict=True):
@@ -306,10 +306,10 @@ def ablations(manifest: Mapping[str, Any], metrics: Metrics) -> list[Row]:
     return found
 
 
-def _same_seed(arms: Mapping[str, Any], main: str | None, arm: str) -> str:
+def _same_seed(arms: Mapping[str, Any], main: str, arm: str) -> str:
     """The main arm under the seed of another, where there is one."""
-    name = f"{main}+{SEED}={changes(arm).get(SEED)}"
-    return name if name in arms else str(main)
+    same = (name for name in seeds_of(arms, main) if arms[name]["seed"] == arms[arm]["seed"])
+    return next(same, main)
 
 
 def _gain(metrics: Metrics, benchmarks: Sequence[str], arm: str, rival: str) -> Difference:

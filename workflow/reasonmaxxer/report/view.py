@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..arms import SEED, changes, is_rl, lines, seeds_name, without
+from ..arms import is_rl, lines, seeds_name
 from ..config.arms import OVERLAYS
 from . import timings
 
@@ -42,9 +42,8 @@ class Run:
         for name, arm in self.arms.items():
             mark = ", own prompt" if arm.get("own_prompt") else ""
             titles[name] = (arm.get("title") or name) + mark
-        for stem, members in self.seeds.items():
-            name = titles.get(stem, stem)
-            titles[seeds_name(stem)] = f"{name} ({len(members)} seeds)"
+        for line, members in self.seeds.items():
+            titles[seeds_name(line)] = f"{titles[line]} ({len(members)} seeds)"
         return titles
 
     @property
@@ -55,31 +54,30 @@ class Run:
         """
         found = []
         for name in sorted(self.arms, key=lambda name: bool(self.arms[name].get("own_prompt"))):
-            stem = without(name, SEED)
-            if changes(stem) or self.is_ablation(name):
-                continue
-            found.append(seeds_name(stem) if stem in self.seeds else name)
+            if not self.arms[name]["swept"] and not self.is_ablation(name):
+                found.append(self._as_line(name))
         return list(dict.fromkeys(found))
+
+    def _as_line(self, arm: str) -> str:
+        line = self.arms[arm]["line"]
+        return seeds_name(line) if line in self.seeds else arm
 
     def is_ablation(self, arm: str) -> bool:
         """Whether an arm stands among the ablations alone: made here, for some benchmarks only."""
         everywhere = all(self.row(arm, benchmark) for benchmark in self.benchmarks)
-        of_main = without(arm, SEED) == self.figures["main"]
+        of_main = self.arms[arm]["line"] == self.figures["main"]
         return self.arms[arm]["kind"] in OVERLAYS and not everywhere and not of_main
 
     @property
     def main(self) -> str | None:
         """The arm the run is about, as a line over seeds where there is one."""
         main = self.figures["main"]
-        if main is None:
-            return None
-        stem = without(main, SEED)
-        return seeds_name(stem) if stem in self.seeds else main
+        return None if main is None else self._as_line(main)
 
     @property
     def single(self) -> list[str]:
         """Arms of the main table under the name of one member each: for curves."""
-        members = {seeds_name(stem): names[0] for stem, names in self.seeds.items()}
+        members = {seeds_name(line): line for line in self.seeds}
         return [members.get(name, name) for name in self.shown]
 
 
@@ -233,8 +231,8 @@ def _rl_words(run: Run, place: str) -> str:
     """The RL arms' accuracy, where there are any: what the main arm is measured against."""
     known = [
         f"{run.titles[arm]} {percent(row['value'])}%"
-        for arm in run.shown
-        if is_rl(without(arm, SEED), run.arms.get(arm, {"kind": None}))
+        for arm, member in zip(run.shown, run.single, strict=True)
+        if is_rl(run.arms[member])
         and (row := run.row(arm, place)) is not None
         and row["value"] is not None
     ]
@@ -265,7 +263,7 @@ def remarks(run: Run) -> list[str]:
             "Lines over several seeds have Student's interval over the seeds; the choice of "
             "problems is not in it."
         )
-    apart = sum(not changes(arm) and run.is_ablation(arm) for arm in run.arms)
+    apart = sum(not arm["swept"] and run.is_ablation(name) for name, arm in run.arms.items())
     if apart:
         lines_.append(f"{apart} more that some benchmarks alone saw: among the ablations, below.")
     return lines_
@@ -390,19 +388,6 @@ def _paper_cost(row: Row) -> str | None:
     if row.get("cost_usd") is None:
         return None
     return f"{'≈ ' if row.get('cost_estimated') else ''}${row['cost_usd']:,}"
-
-
-def own_values(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What an arm that no sweep made has of the keys that sweeps may vary, by arm."""
-    return {
-        name: {
-            key: value
-            for section in OVERLAYS.get(arm["kind"], ())
-            for key, value in {**config.get(section, {}), **arm.get(section, {})}.items()
-        }
-        for name, arm in config.get("arms", {}).items()
-        if not changes(name)
-    }
 
 
 def spread(items: Sequence[Any], count: int) -> list[Any]:
