@@ -70,6 +70,12 @@ def seeds_of(arms: Arms, name: str) -> list[str]:
     return [other for other, arm in arms.items() if arm["line"] == arms[name]["line"]]
 
 
+def compared(arms: Arms) -> dict[str, list[str]]:
+    """What figures speak of, and the arms that stand for it: every arm, and lines of several."""
+    single = {name: [name] for name in arms}
+    return single | {seeds_name(line): members for line, members in lines(arms).items()}
+
+
 def seeds_name(line: str) -> str:
     """What the figures call a line over seeds, which is no arm itself."""
     return f"{line}+seed=*"

@@ -121,7 +121,7 @@ def _kind(run: Run, arm: str) -> str:
 def _note(run: Run, arm: str) -> str:
     if run.arms.get(arm, {}).get("own_prompt"):
         return "outside the comparison"
-    return "interval over seeds" if arm not in run.arms else ""
+    return "over problems and seeds" if arm not in run.arms else ""
 
 
 def _scale(run: Run, column: str) -> tuple[float, float]:
@@ -147,15 +147,18 @@ def cell(run: Run, arm: str, column: str, scale: tuple[float, float]) -> dict[st
 
 
 def change(difference: Row | None) -> dict[str, str] | None:
-    """A difference to the base in a few characters, and in words."""
+    """A difference in a few characters, and in words."""
     if difference is None:
         return None
-    shown = difference["p_corrected"] <= ALPHA
-    kind = "none" if not shown else "up" if difference["value"] > 0 else "down"
-    mark = {"none": "≈", "up": "▲", "down": "▼"}[kind]
-    words = difference["statement"]
+    up = difference["value"] > 0
+    if difference["p_corrected"] <= ALPHA:
+        kind, mark = ("up", "▲") if up else ("down", "▼")
+    elif difference["p"] <= ALPHA:
+        kind, mark = "none", "△" if up else "▽"
+    else:
+        kind, mark = "none", "○"
     value = f"{100 * difference['value']:+.1f}".replace("-", "−")
-    return {"kind": kind, "mark": mark, "value": value, "words": words}
+    return {"kind": kind, "mark": mark, "value": value, "words": difference["statement"]}
 
 
 def percent(value: float) -> str:
@@ -243,30 +246,37 @@ def _gap_words(gap: Row) -> str:
     value, low, high = (100 * gap[key] for key in ("value", "low", "high"))
     interval = f"95% interval {low:+.1f} to {high:+.1f}".replace("-", "−")
     if gap["p_corrected"] > ALPHA:
-        return f"no difference shown ({value:+.1f} points, {interval})".replace("-", "−")
+        words = str(gap["statement"]).partition(" (")[0]
+        return f"{words} ({value:+.1f} points, {interval})".replace("-", "−")
     direction = "a gain" if value > 0 else "a loss"
     return f"{direction} of {abs(value):.1f} points ({interval})"
 
 
 def remarks(run: Run) -> list[str]:
-    """What the table's intervals hold and what they leave out."""
-    lines_ = [
-        "Under each value stands its 95% interval: Wilson's for an arm, a studentised bootstrap "
-        "over problems for differences. ▲ and ▼ mark differences to the base that remain after "
-        "Holm's correction for the number of comparisons; ≈ means that no difference is shown.",
+    """What the table's intervals and marks hold, and what they leave out."""
+    found = [
+        "Under each value stands its 95% interval over problems: Wilson's for an arm, for "
+        "differences a studentised bootstrap, or exact where fewer than 25 problems differ. ▲ and "
+        "▼ mark differences to the base that remain after Holm's correction for the number of "
+        "comparisons; △ and ▽ those whose own interval leaves out zero but that do not remain; ○ "
+        "means that no difference is shown.",
     ]
-    trained = [name for name, arm in run.arms.items() if arm["kind"] == "trained"]
-    if trained and not run.seeds:
-        lines_.append("Every arm was trained with one seed: seed variance is not in the intervals.")
-    elif run.seeds:
-        lines_.append(
-            "Lines over several seeds have Student's interval over the seeds; the choice of "
-            "problems is not in it."
+    trained = [arm for arm in run.arms.values() if arm["kind"] in OVERLAYS and not arm["swept"]]
+    once = {arm["line"] for arm in trained} - {*run.seeds}
+    if run.seeds:
+        found.append("Intervals of lines over several seeds hold the choice of seeds as well.")
+    if once:
+        who = "Every arm" if not run.seeds else f"{len(once)} arm{'s' if len(once) > 1 else ''}"
+        found.append(
+            f"{who} {'was' if len(once) == 1 or not run.seeds else 'were'} trained with one seed: "
+            "seed variance is not in the intervals, and one seed proves nothing about a method. "
+            "For more give the arm seeds: [42, 43, 44] in the config and run the same line again; "
+            "what is there stays and counts as the first of them."
         )
     apart = sum(not arm["swept"] and run.is_ablation(name) for name, arm in run.arms.items())
     if apart:
-        lines_.append(f"{apart} more that some benchmarks alone saw: among the ablations, below.")
-    return lines_
+        found.append(f"{apart} more that some benchmarks alone saw: among the ablations, below.")
+    return found
 
 
 def gain_parts(run: Run) -> list[dict[str, Any]]:
@@ -335,7 +345,7 @@ def _plain(row: Row | None, metric: str) -> dict[str, str] | None:
 
 def tally(claims: Sequence[Row]) -> str:
     """How many claims hold, fail, are undecided or not tested here, in words."""
-    counts = Counter(claim["verdict"] for claim in claims)
+    counts = Counter(claim["verdict"].partition(" (")[0] for claim in claims)
     words = {
         "holds": "hold" if counts["holds"] != 1 else "holds",
         "fails": "fail" if counts["fails"] != 1 else "fails",
