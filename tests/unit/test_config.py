@@ -211,6 +211,78 @@ def test_a_sweep_makes_an_arm_of_every_combination():
     assert config.section_of("ours+tau=0.4+learning_rate=0.0001", "selection").tau == 0.4
 
 
+def test_a_sweep_over_windows_has_names_that_files_may_have():
+    config = validate(minimal(sweeps=[{"arm": "ours", "grid": {"selection.window": [[0.2, 0.8]]}}]))
+    assert config.swept("ours+window=0.2-0.8") == {
+        **{"arm": "ours", "key": "selection.window"},
+        **{"value": [0.2, 0.8], "own": (0.0, 1.0)},
+    }
+
+
+def test_seeds_make_an_arm_of_each_and_the_first_keeps_the_name():
+    arms = {"ours": {"seeds": [7, 8], "title": "Ours"}, "rl": {"kind": "grpo", "seeds": [1, 2]}}
+    arms |= {"kl": {"kind": "distilled", "teacher": "rl", "seeds": [3]}}
+    sweep = {"arm": "ours", "grid": {"selection.tau": [0.2]}}
+    config = validate(minimal(arms=arms, sweeps=[sweep], grpo={"max_tokens": 64}))
+    names = ["ours", "ours+seed=8", "rl", "rl+seed=2", "kl", "ours+tau=0.2"]
+    assert list(config.arms)[1:] == names
+    assert [config.line_of(name) for name in names] == ["ours", "ours", "rl", "rl", "kl", names[-1]]
+    for section in ("rollouts", "selection", "training"):
+        seeds = [config.section_of(name, section).seed for name in (*names[:2], names[-1])]
+        assert seeds == [7, 8, 7]
+    assert config.section_of("rl+seed=2", "grpo").seed == 2
+    assert config.section_of("kl", "distillation").seed == 3
+    assert config.arms["ours+seed=8"].title == "Ours, seed=8"
+
+
+@pytest.mark.parametrize(
+    ("arms", "message"),
+    [
+        ({"ours": {"seeds": [1, 1]}}, "arms.ours: seeds: 1 stands there twice"),
+        ({"ours": {"seeds": []}}, "arms.ours: seeds: .*at least 1"),
+        ({"base": {"seeds": [1]}}, "arms.base: seeds: an arm of kind base is not trained"),
+        (
+            {"ours": {"seeds": [1], "training": {"seed": 3}}},
+            "arms.ours: training.seed: is set by seeds",
+        ),
+        ({"ours": {"seeds": [1, 2]}, "ours+seed=2": {}}, r"arms.ours\+seed=2: .*leave one out"),
+    ],
+)
+def test_seeds_that_cannot_be_meant_are_refused(arms, message):
+    with pytest.raises(UserError, match=message):
+        validate(minimal(arms=arms))
+
+
+@pytest.mark.parametrize(
+    "arms",
+    [
+        {"twin": {"title": "Another title"}},
+        {"twin": {"selection": {"tau": 1.4}}},
+        {"twin": {"selection": {"seed": 5}}},  # which nothing is drawn by
+        {"twin": {"evaluate": ["short"]}},  # which is all there is
+        {"twin": {"training": {"seed": 5}}, "other": {"training": {"seed": 5}}},
+    ],
+)
+def test_two_arms_that_are_one_experiment_are_refused(arms):
+    name = [*arms][-1]
+    first = "twin" if name == "other" else "ours"
+    wanted = f"arms.{name}: is the same experiment as {first}: .*give it seeds"
+    with pytest.raises(UserError, match=wanted):
+        validate(minimal(arms=arms))
+
+
+def test_a_seed_is_an_experiment_of_its_own_where_it_draws_something():
+    random = {"one": {"selection": {"gate": "random"}}}
+    random |= {"two": {"selection": {"gate": "random", "seed": 5}}}
+    validate(minimal(arms=random | {"three": {"training": {"seed": 5}}}))
+
+
+def test_a_sweep_over_seeds_is_told_of_the_key():
+    sweep = {"arm": "ours", "grid": {"training.seed": [7]}}
+    with pytest.raises(UserError, match=r"training.seed: a seed is no setting; .*seeds: \[7\]"):
+        validate(minimal(sweeps=[sweep]))
+
+
 def test_generated_files_do_not_drift():
     schema_file = ROOT / "workflow/schemas/config.schema.json"
     assert schema_file.read_text() == schema.json_schema(), "run: python -m reasonmaxxer schema"

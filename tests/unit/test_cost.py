@@ -43,7 +43,7 @@ def manifest(tmp_path_factory) -> dict[str, Any]:
     sizes |= {"vocab_size": 20, "num_attention_heads": 2}
     LlamaConfig(tie_word_embeddings=False, **sizes).save_pretrained(folder / "model")
     rl = made["arms"]["rl"]
-    rl |= {"kind": "grpo", "grpo": str(folder / "grpo.parquet"), "training": None}
+    rl |= {**synthetic.about("rl", "grpo"), "grpo": str(folder / "grpo.parquet"), "training": None}
     rl |= {"selection": None, "selection_summary": None, "choice": str(folder / "choice.json")}
     tables.write(rl["grpo"], "grpo", [_log_row(step) for step in range(1, STEPS + 1)])
     checkpoints = [
@@ -54,7 +54,8 @@ def manifest(tmp_path_factory) -> dict[str, Any]:
     for name, share in SHARES.items():
         record = folder / f"{name}.json"
         record.write_text(json.dumps({"share": share, "rank": 1, "generated_tokens": 40}))
-        made["arms"][name] |= {"kind": "distilled", "teacher": "rl", "distillation": str(record)}
+        made["arms"][name] |= synthetic.about(name, "distilled") | {"teacher": "rl"}
+        made["arms"][name] |= {"distillation": str(record)}
         made["arms"][name] |= {"choice": None, "selection": None, "selection_summary": None}
         own = {"sample_teacher": ["rl.p100.s1"], "distil_teacher": [name]}
         made["arms"][name] |= {"jobs": {**RL_JOBS, **own}}
@@ -212,6 +213,8 @@ def test_low_dimension_is_read_from_the_largest_adapter_within_the_limit(manifes
     assert arm_figures(arms, metrics)["kl_lora_gap"].value == pytest.approx(-0.1)
 
 
-def test_an_arm_of_kind_grpo_is_reinforcement_learning_whatever_its_name():
-    assert is_rl("anything", {"kind": "grpo"})
-    assert not is_rl("anything", {"kind": "distilled"})
+def test_an_arm_is_reinforcement_learning_by_its_kind():
+    assert is_rl({"kind": "grpo"})
+    assert is_rl({"kind": "checkpoint", "own_prompt": None})
+    assert not is_rl({"kind": "checkpoint", "own_prompt": {"template": "chat"}})
+    assert not is_rl({"kind": "distilled"})

@@ -11,7 +11,7 @@ import pytest
 from test_config import minimal
 
 from reasonmaxxer import tables
-from reasonmaxxer.analysis.arms import lines, sweeps
+from reasonmaxxer.analysis.arms import controls, is_rl, lines, main_of, sweeps
 from reasonmaxxer.config import SelectionConfig, load, overlay, validate
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.graph import footprint
@@ -192,7 +192,8 @@ def test_every_kind_of_arm_is_evaluated_from_its_own_weights():
 
 
 def test_a_collapse_stops_the_run_for_its_main_arm_alone():
-    arms = {"rl": {"kind": "grpo"}, "kl": {"kind": "grpo", "grpo": {"rank": 8}}, "no-anchor": {}}
+    arms = {"rl": {"kind": "grpo"}, "kl": {"kind": "grpo", "grpo": {"rank": 8}}}
+    arms |= {"no-anchor": {"training": {"anchor_weight": 0}}}
     config = config_with(arms=arms, grpo={"max_tokens": 8})
     options = {arm: shlex.split(choice_options(config, arm)) for arm in ("ours", *arms)}
     kept = {arm for arm, given in options.items() if "--keep-collapsed" in given}
@@ -362,14 +363,42 @@ def test_a_stage_without_its_module_is_named(monkeypatch):
 
 def test_the_whole_analysis_of_the_lab_has_what_the_claims_speak_of():
     config = load([ROOT / f"config/{name}.yaml" for name in ("config", "lab-seeds", "lab-full")])
-    arms = {name: {"kind": arm.kind} for name, arm in config.arms.items()}
-    seeds = {stem: len(members) for stem, members in lines(arms).items()}
+    arms = manifest(config, "results/lab-full")["arms"]
+    seeds = {line: len(members) for line, members in lines(arms).items()}
     five = ("reasonmaxxer", "random-gate", "all-tokens", "positive-only", "grpo")
     assert seeds == dict.fromkeys(five, 5)
     assert all(config.benchmarks_of(arm) == list(config.benchmarks) for arm in five)
-    assert {key for stem, key in sweeps(arms) if stem == "reasonmaxxer"} >= {"tau", "window"}
+    assert main_of(arms) == "reasonmaxxer"
+    assert len(controls(arms, "selection.gate", "random")) == 5
+    assert len(controls(arms, "selection.advantages", "positive")) == 5
+    assert {len(controls(arms, f"selection.{key}")) for key in ("tau", "window")} == {3, 2}
+    swept = {key for arm, key in sweeps(arms) if arm == "reasonmaxxer"}
+    assert swept >= {"selection.tau", "selection.window"}
     assert sum(arm["kind"] == "distilled" for arm in arms.values()) == 8
     for seed in (43, 44, 45, 46):
         for arm in five[:-1]:
             for section in ("rollouts", "selection", "training"):
                 assert config.section_of(f"{arm}+seed={seed}", section).seed == seed
+        assert config.section_of(f"grpo+seed={seed}", "grpo").seed == seed
+
+
+def test_what_an_arm_is_to_the_claims_comes_from_its_settings_whatever_its_name():
+    names = {
+        "reasonmaxxer": {"selection": {"tau": 1}},
+        "random-gate": {"selection": {"gate": "all"}},
+    }
+    names |= {"dice": {"selection": {"gate": "random"}}, "grpo": {"training": {"rank": 4}}}
+    names |= {"dice-4": {"selection": {"gate": "random"}, "training": {"rank": 4}}}
+    arms = manifest(config_with(arms=names), "results/x")["arms"]
+    assert main_of(arms) == "ours"  # the one that takes the run's sections as they are
+    assert controls(arms, "selection.gate", "random") == ["dice"]
+    assert controls(arms, "selection.gate") == ["random-gate", "dice"]
+    assert controls(arms, "selection.tau") == ["reasonmaxxer"]
+    assert not is_rl(arms["grpo"])
+
+
+def test_where_no_arm_is_plain_changes_are_counted_from_the_first():
+    names = {"ours": {"selection": {"gate": "all"}}, "two": {"selection": {"gate": "random"}}}
+    arms = manifest(config_with(arms=names), "results/x")["arms"]
+    assert main_of(arms) == "ours"
+    assert controls(arms, "selection.gate", "random") == ["two"]

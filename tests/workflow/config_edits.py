@@ -86,19 +86,20 @@ VALUES: dict[str, Any] = {
     "arms.*.distillation": {"learning_rate": 1.0e-3},
     "arms.*.evaluate": ["short", "far", "hub"],
     "arms.*.teacher": "released",
+    "arms.*.seeds": [42, 7],
     "keep": ["verdicts"],
     "footprint.teacher": "rl",
     "footprint.benchmark": "far",
     "grpo.rank": 4,
 }
 # Changes that need more than one key, or another place.
-SWEEP = {"arm": "reasonmaxxer", "grid": {"training.seed": [7]}}
+SWEEP = {"arm": "reasonmaxxer", "grid": {"training.rank": [7]}}
 WHOLE: dict[str, dict[str, Any]] = {
     "selection.share": {
         "selection": {"tau": None, "share": 0.05, "gate": "entropy-quantile"},
         "footprint": {"tau": 0.3},
     },
-    "arms.*.kind": {"arms": {"kl": {"kind": "trained", "teacher": None}}},
+    "arms.*.kind": {"arms": {"kl": {"kind": "trained", "teacher": None, "training": {"rank": 7}}}},
     "sweeps[].arm": {"sweeps": [SWEEP]},
     "sweeps[].grid": {"sweeps": [SWEEP]},
     "sweeps[].evaluate": {"sweeps": [{**SWEEP, "evaluate": ["short"]}]},

@@ -1,68 +1,90 @@
-"""Arms by their names: seeds of one line, points of one sweep.
+"""Arms by what the manifest says of them: the main arm, seeds of one line, points of one sweep.
 
-An arm made from another by changing one key is called `<arm>+<key>=<value>`.
+Nothing here goes by an arm's name. Of each arm the manifest holds
+
+- `kind`;
+- `changed`: {section.key: value}, the settings in which it differs from its kind's first arm that
+  takes the run's sections as they are; seeds aside;
+- `line` and `seed`: the arm whose key `seeds` made it, which is itself where none did, and its own
+  seed;
+- `swept`: {arm, key, value, own} of a point of a sweep: the arm it starts from, the setting that
+  it changes, to what, and from what.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-SEED = "seed"
-RL_ARMS = ("grpo", "rl")
+Arm = Mapping[str, Any]
+Arms = Mapping[str, Arm]
 
 
-def base_of(arms: Mapping[str, Mapping[str, Any]]) -> str:
+def base_of(arms: Arms) -> str:
     return next(name for name, arm in arms.items() if arm["kind"] == "base")
 
 
-def main_of(arms: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """The arm the run is about: `reasonmaxxer` if there is one, else the first trained one."""
-    trained = [name for name, arm in arms.items() if arm["kind"] == "trained"]
-    return "reasonmaxxer" if "reasonmaxxer" in trained else next(iter(trained), None)
+def main_of(arms: Arms) -> str | None:
+    """The arm the run is about: the first trained one, from which others' changes are counted."""
+    trained = (name for name, arm in arms.items() if arm["kind"] == "trained")
+    return next((name for name in trained if not arms[name]["changed"]), None)
 
 
-def is_rl(name: str, arm: Mapping[str, Any]) -> bool:
-    """Whether an arm stands for RL: our own run, or a checkpoint that is compared."""
+def is_rl(arm: Arm) -> bool:
+    """Whether an arm stands for RL: our own run, or a public checkpoint that is compared."""
     public = arm["kind"] == "checkpoint" and not arm.get("own_prompt")
-    return name in RL_ARMS or arm["kind"] == "grpo" or public
+    return arm["kind"] == "grpo" or public
 
 
-def changes(name: str) -> dict[str, str]:
-    """The keys that an arm's name says it changed: `a+tau=0.4+seed=2` changed tau and seed."""
-    return dict(part.split("=", 1) for part in name.split("+")[1:] if "=" in part)
+def controls(arms: Arms, key: str, value: Any = None) -> list[str]:
+    """Trained arms that are the main one but for one setting (and the seed).
+
+    `value` is what the setting has there; None: any.
+    """
+    return [
+        name
+        for name, arm in arms.items()
+        if arm["kind"] == "trained"
+        and [*arm["changed"]] == [key]
+        and value in (None, arm["changed"][key])
+    ]
 
 
-def without(name: str, key: str) -> str:
-    """The name without one of its changes."""
-    stem, *parts = name.split("+")
-    return "+".join([stem, *(part for part in parts if part.split("=")[0] != key)])
+def differing(one: Arm, other: Arm) -> set[str]:
+    """The settings in which two arms of one kind differ, as section.key; seeds aside."""
+    ours, theirs = one["changed"], other["changed"]
+    shared = {key for key in ours if key in theirs and ours[key] == theirs[key]}
+    return {*ours, *theirs} - shared
 
 
-def lines(arms: Iterable[str]) -> dict[str, list[str]]:
-    """Groups of two or more arms that differ in the seed alone, by their common name."""
+def lines(arms: Arms) -> dict[str, list[str]]:
+    """Groups of two or more arms that differ in the seed alone, by the name of the first."""
     groups: dict[str, list[str]] = {}
-    for name in arms:
-        groups.setdefault(without(name, SEED), []).append(name)
-    return {stem: members for stem, members in groups.items() if len(members) > 1}
+    for name, arm in arms.items():
+        groups.setdefault(arm["line"], []).append(name)
+    return {line: members for line, members in groups.items() if len(members) > 1}
 
 
-def seeds_of(arms: Iterable[str], name: str) -> list[str]:
+def seeds_of(arms: Arms, name: str) -> list[str]:
     """The arms that differ from the named one in the seed alone, itself among them."""
-    return [arm for arm in arms if without(arm, SEED) == without(name, SEED)]
+    return [other for other, arm in arms.items() if arm["line"] == arms[name]["line"]]
 
 
-def seeds_name(stem: str) -> str:
-    """The name of the line over seeds."""
-    return f"{stem}+{SEED}=*"
+def compared(arms: Arms) -> dict[str, list[str]]:
+    """What figures speak of, and the arms that stand for it: every arm, and lines of several."""
+    single = {name: [name] for name in arms}
+    return single | {seeds_name(line): members for line, members in lines(arms).items()}
 
 
-def sweeps(arms: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]:
-    """(stem, key) -> {value: arm} for every key that some arm of the stem changes alone."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    for name in arms:
-        changed = changes(name)
-        if len(changed) == 1 and SEED not in changed:
-            ((key, value),) = changed.items()
-            found.setdefault((without(name, key), key), {})[value] = name
+def seeds_name(line: str) -> str:
+    """What the figures call a line over seeds, which is no arm itself."""
+    return f"{line}+seed=*"
+
+
+def sweeps(arms: Arms) -> dict[tuple[str, str], dict[str, Arm]]:
+    """(arm, key) -> {name: its place} of the points that a sweep made by changing one setting."""
+    found: dict[tuple[str, str], dict[str, Arm]] = {}
+    for name, arm in arms.items():
+        if arm["swept"]:
+            found.setdefault((arm["swept"]["arm"], arm["swept"]["key"]), {})[name] = arm["swept"]
     return found

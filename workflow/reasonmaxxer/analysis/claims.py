@@ -1,7 +1,8 @@
 """The paper's claims, each held against this run's figures.
 
 A verdict comes from the interval, not from the point: `holds` when the whole interval meets the
-threshold, `fails` when none of it does, `undecided` in between, `not tested` without a figure.
+threshold, `fails` when none of it does, `undecided` in between, `not tested` without a figure. What
+a method trained with one seed does says nothing of the method: `undecided (one seed)`, at most.
 """
 
 from __future__ import annotations
@@ -12,15 +13,23 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .arms import RL_ARMS, SEED, base_of, changes, is_rl, main_of, seeds_of, sweeps, without
-from .statistics import Estimate, Values, mean_difference, seeds_interval
+from .arms import Arms, base_of, controls, is_rl, main_of, seeds_of
+from .comparisons import Metrics, Sides, difference, shared, sides
+from .config.arms import OVERLAYS
+from .statistics import Estimate, Values
 
-Metrics = Mapping[str, Mapping[str, Mapping[str, Values]]]
-Verdict = Literal["holds", "fails", "undecided", "not tested"]
+Verdict = Literal["holds", "fails", "undecided", "undecided (one seed)", "not tested"]
 
 SMALL_SHARE = 0.005  # of the base's parameters: a correction of low dimension
 LEAST_K = 32  # pass@k of a smaller k says little of what a model can do at all
 MARGIN = 0.03  # of the mean over benchmarks: what "matches" and "flat" allow
+
+
+@dataclass(frozen=True)
+class Figure(Estimate):
+    """A figure of a claim; `one_seed`: of a method that was trained once on one of its sides."""
+
+    one_seed: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,9 +42,13 @@ class Condition:
     threshold: float
     unit: Literal["", "%", "points"] = ""
 
-    def verdict(self, found: Estimate | None) -> Verdict:
+    def verdict(self, found: Figure | None) -> Verdict:
         if found is None:
             return "not tested"
+        decided = self._decided(found)
+        return "undecided (one seed)" if found.one_seed and decided != "undecided" else decided
+
+    def _decided(self, found: Estimate) -> Verdict:
         low, high = found.low, found.high
         if self.side == "at most":
             low, high, threshold = -high, -low, -self.threshold
@@ -176,12 +189,12 @@ def claims(manifest: Mapping[str, Any], metrics: Metrics) -> list[dict[str, Any]
     """
     found = {
         **arm_figures(manifest["arms"], metrics),
-        **{key: Estimate(**value) for key, value in manifest.get("evidence", {}).items()},
+        **{key: Figure(**value) for key, value in manifest.get("evidence", {}).items()},
     }
     return [_judged(claim, found) for claim in CLAIMS]
 
 
-def _judged(claim: Claim, found: Mapping[str, Estimate]) -> dict[str, Any]:
+def _judged(claim: Claim, found: Mapping[str, Figure]) -> dict[str, Any]:
     verdicts = [condition.verdict(found.get(condition.figure)) for condition in claim.conditions]
     return {
         "id": claim.id,
@@ -200,53 +213,53 @@ def _judged(claim: Claim, found: Mapping[str, Estimate]) -> dict[str, Any]:
 
 def _together(verdicts: Sequence[Verdict]) -> Verdict:
     """One failure fails the claim; it holds when every condition does."""
-    order: tuple[Verdict, ...] = ("fails", "not tested", "undecided", "holds")
+    order: tuple[Verdict, ...] = (
+        "fails",
+        "not tested",
+        "undecided",
+        "undecided (one seed)",
+        "holds",
+    )
     return next(verdict for verdict in order if verdict in verdicts)
 
 
 # --- figures from the arms ----------------------------------------------------------------------
 
 
-def arm_figures(arms: Mapping[str, Mapping[str, Any]], metrics: Metrics) -> dict[str, Estimate]:
-    """Mean differences between arms that claims speak of.
-
-    An arm with several seeds stands for all of them; arms of a sweep and of a distillation have
-    one, and are held against the one arm that they were made from.
-    """
+def arm_figures(arms: Arms, metrics: Metrics) -> dict[str, Figure]:
+    """Mean differences between arms that claims speak of: an arm stands for all its seeds."""
     main = main_of(arms)
     base = base_of(arms)
-    compared = [name for name, arm in arms.items() if not arm.get("own_prompt")]
     rl = rl_arm(arms, metrics)
-    found: dict[str, Estimate | None] = {}
+    found: dict[str, Figure | None] = {}
     if main is not None:
-        ours = seeds_of(arms, main)
         if rl is not None:
-            found["gap_to_rl"] = _gap(metrics, ours, seeds_of(arms, rl))
-        for figure, control in (
-            ("over_random_gate", "random-gate"),
-            ("over_positive_only", "positive-only"),
+            found["gap_to_rl"] = _gap(arms, metrics, sides(arms, main, rl))
+        for figure, key, value in (
+            ("over_random_gate", "selection.gate", "random"),
+            ("over_positive_only", "selection.advantages", "positive"),
         ):
-            if control in arms:
-                found[figure] = _gap(metrics, ours, seeds_of(arms, control))
-        for figure, key in (("spread_tau", "tau"), ("spread_window", "window")):
-            swept = sweeps(compared).get((main, key), {}).values()
-            found[figure] = _largest(_gap(metrics, [a], [main], shared=True) for a in swept)
+            for control in controls(arms, key, value)[:1]:
+                found[figure] = _gap(arms, metrics, sides(arms, main, control))
+        for figure, key in (("spread_tau", "selection.tau"), ("spread_window", "selection.window")):
+            lines = dict.fromkeys(arms[name]["line"] for name in controls(arms, key))
+            gaps = [_gap(arms, metrics, sides(arms, line, main), whole=False) for line in lines]
+            found[figure] = _largest(gaps)
     small = _largest_small_distilled(arms)
     if small is not None:
-        found["kl_lora_gap"] = _gap(metrics, [small], [arms[small]["teacher"]], shared=True)
+        between = seeds_of(arms, small), [arms[small]["teacher"]]
+        found["kl_lora_gap"] = _gap(arms, metrics, between, whole=False, of_method=False)
     if rl is not None:
         many = {name: k for name, of_arm in metrics.items() if (k := _largest_k(of_arm))}
-        sides = seeds_of(arms, base), seeds_of(arms, rl)
-        found["base_over_rl_pass_at_k"] = _gap(metrics, *sides, many)
-    return {key: estimate for key, estimate in found.items() if estimate is not None}
+        between = [base], seeds_of(arms, rl)
+        found["base_over_rl_pass_at_k"] = _gap(arms, metrics, between, many, of_method=False)
+    return {key: figure for key, figure in found.items() if figure is not None}
 
 
 def rl_arm(arms: Mapping[str, Mapping[str, Any]], metrics: Metrics) -> str | None:
     """The RL arm to be matched: ours if there is one, else the best public checkpoint."""
-    compared = [name for name, arm in arms.items() if not arm.get("own_prompt")]
-    ours = [name for name in compared if name in RL_ARMS]
-    ours += [name for name in compared if arms[name]["kind"] == "grpo"]
-    public = [name for name in compared if is_rl(name, arms[name])]
+    ours = [name for name, arm in arms.items() if arm["kind"] == "grpo"]
+    public = [name for name, arm in arms.items() if is_rl(arm)]
     if ours or not public:
         return next(iter(ours), None)
     return max(
@@ -258,53 +271,26 @@ def rl_arm(arms: Mapping[str, Mapping[str, Any]], metrics: Metrics) -> str | Non
 
 
 def _gap(
+    arms: Arms,
     metrics: Metrics,
-    ours: Sequence[str],
-    theirs: Sequence[str],
+    between: Sides,
     metric: Mapping[str, str] | None = None,
-    shared: bool = False,
-) -> Estimate | None:
-    """Mean over benchmarks of ours - theirs, each the seeds of one arm.
+    whole: bool = True,
+    of_method: bool = True,
+) -> Figure | None:
+    """Mean over benchmarks of ours - theirs.
 
-    `metric` is by benchmark, accuracy by default. The interval is over problems, paired, with the
-    seeds averaged; where there are several, theirs is added in squares. None where an arm lacks a
-    benchmark, unless `shared` ones are enough.
+    `metric` is by benchmark, accuracy by default. None where an arm lacks a benchmark, unless the
+    `whole` of them is not needed. `of_method`: it speaks of how arms were trained, so that one seed
+    is too few.
     """
-    wanted = metric if metric is not None else dict.fromkeys(metrics, "accuracy")
-    common = [name for name in wanted if all(arm in metrics[name] for arm in (*ours, *theirs))]
-    if not common or (len(common) < len(wanted) and not shared):
+    wanted = dict.fromkeys(metrics, "accuracy") if metric is None else metric
+    common = [name for name in shared(metrics, [*between[0], *between[1]]) if name in wanted]
+    if not common or (whole and len(common) < len(wanted)):
         return None
-
-    def values(arm: str) -> list[Values]:
-        return [metrics[name][arm][wanted[name]] for name in common]
-
-    one, other = (
-        [np.mean(parts, axis=0) for parts in zip(*map(values, seeds), strict=True)]
-        for seeds in (ours, theirs)
-    )
-    means = [
-        np.array([np.mean([part.mean() for part in values(arm)]) for arm in seeds])
-        for seeds in (ours, theirs)
-    ]
-    paired = _seeds(ours) == _seeds(theirs)  # then they share their rollouts, where they have any
-    return _with_seeds(
-        mean_difference([a - b for a, b in zip(one, other, strict=True)]),
-        [means[0] - means[1]] if paired else means,
-    )
-
-
-def _with_seeds(over_problems: Estimate, spreads: Iterable[Values]) -> Estimate:
-    """An interval over problems, widened by Student's over each set of seeds."""
-    over_seeds = [seeds_interval(values.tolist()) for values in spreads if len(values) > 1]
-    halves = [(found.high - found.low) / 2 for found in over_seeds]
-    value = over_problems.value
-    below = np.linalg.norm([value - over_problems.low, *halves])
-    above = np.linalg.norm([over_problems.high - value, *halves])
-    return Estimate(value, float(value - below), float(value + above))
-
-
-def _seeds(arms: Sequence[str]) -> list[str | None]:
-    return [changes(arm).get(SEED) for arm in arms]
+    found = difference(arms, metrics, between, {name: wanted[name] for name in common})
+    once = any(len(side) == 1 and arms[side[0]]["kind"] in OVERLAYS for side in between)
+    return Figure(found.value, found.low, found.high, once and of_method)
 
 
 def _largest_small_distilled(arms: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -315,8 +301,7 @@ def _largest_small_distilled(arms: Mapping[str, Mapping[str, Any]]) -> str | Non
     fitting = [
         name
         for name, arm in arms.items()
-        if arm.get("share", 1.0) <= SMALL_SHARE
-        and is_rl(without(arm["teacher"], SEED), arms[arm["teacher"]])
+        if arm.get("share", 1.0) <= SMALL_SHARE and is_rl(arms[arm["teacher"]])
     ]
     return max(fitting, key=lambda name: arms[name]["share"], default=None)
 
@@ -327,11 +312,12 @@ def _largest_k(of_arm: Mapping[str, Mapping[str, Values]]) -> str | None:
     return f"pass@{max(ks)}" if max(ks, default=0) >= LEAST_K else None
 
 
-def _largest(gaps: Iterable[Estimate | None]) -> Estimate | None:
+def _largest(gaps: Iterable[Figure | None]) -> Figure | None:
     """The largest distance from zero, at least and at most what any of the intervals allows."""
     known = [gap for gap in gaps if gap is not None]
     if not known:
         return None
     near = [max(gap.low, -gap.high, 0.0) for gap in known]
     far = [max(abs(gap.low), abs(gap.high)) for gap in known]
-    return Estimate(max(abs(gap.value) for gap in known), max(near), max(far))
+    once = any(gap.one_seed for gap in known)
+    return Figure(max(abs(gap.value) for gap in known), max(near), max(far), once)

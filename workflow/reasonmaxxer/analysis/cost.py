@@ -22,12 +22,16 @@ from ..modeling import flops
 from ..modeling.base_model import model_settings
 from ..modeling.dimensions import Shape
 from ..tables.artefacts import read_json
-from .arms import changes, main_of, seeds_of
+from .arms import differing, main_of, seeds_of
 from .statistics import Estimate
 from .timings import Job
 
 # Settings that a user of a method tries to choose them; arms that change others are ablations.
-SWEPT = {"tau", "share", "learning_rate", "anchor_weight", "probability_floor", "sequences"}
+SWEPT = {
+    *("selection.tau", "selection.share", "training.learning_rate", "training.anchor_weight"),
+    *("training.probability_floor", "training.sequences"),
+    *("grpo.learning_rate", "distillation.learning_rate"),
+}
 
 Row = dict[str, Any]
 Manifest = Mapping[str, Any]
@@ -103,12 +107,12 @@ def _sum(jobs: Iterable[tuple[str, str]], timed: Seconds) -> float | None:
     return sum(known) if len(known) == len(found) else None
 
 
-def _tried(arms: Iterable[str], name: str) -> list[str]:
-    """Arms that differ from the named one in settings that are tried to choose them."""
+def _tried(arms: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
+    """Arms that differ from the named one in settings that are tried to choose them alone."""
     return [
         other
-        for other in arms
-        if other.startswith(f"{name}+") and set() < {*changes(other)} - {*changes(name)} <= SWEPT
+        for other, arm in arms.items()
+        if arm["kind"] == arms[name]["kind"] and set() < differing(arm, arms[name]) <= SWEPT
     ]
 
 

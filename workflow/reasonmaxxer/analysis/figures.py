@@ -24,6 +24,8 @@ CURVE_POINTS = 400  # of a training curve; longer logs are averaged in blocks
 TRUNCATED_WARNING = 0.05
 MEMORISED_WARNING = 0.05
 
+ARM_KEYS = ("title", "kind", "seed", "line", "swept")  # what the page has of the manifest's arms
+
 Manifest = Mapping[str, Any]
 Suite = Mapping[str, Mapping[str, Scores]]
 
@@ -38,7 +40,7 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
         "model": manifest["model"]["path"],
         "arms": [
             {
-                **{"name": name, **{key: arm.get(key) for key in ("title", "kind", "seed")}},
+                **{"name": name, **{key: arm.get(key) for key in ARM_KEYS}},
                 "own_prompt": _own_prompt(name, arm.get("own_prompt"), suite),
             }
             for name, arm in manifest["arms"].items()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .. import tables
 from . import effects
-from .arms import SEED, base_of, is_rl, without
+from .arms import base_of, is_rl
 from .claims import LEAST_K
 from .results import Scores, check_protocol, load_scores, metric_values
 from .statistics import (
@@ -52,7 +52,7 @@ def analysis(manifest: Mapping[str, Any]) -> Figures | None:
         "pivotality": pivotality_figures(own),
         "capability": capability_figures(own, base, teacher),
     }
-    rl = is_rl(without(teacher, SEED), manifest["arms"][teacher])
+    rl = is_rl(manifest["arms"][teacher])
     return {**found, "is_rl": rl, "evidence": evidence(found) if rl else {}}
 
 

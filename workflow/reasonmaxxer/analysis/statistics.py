@@ -1,25 +1,28 @@
 """Estimates and their uncertainty: pass@k, majority vote, intervals, paired differences.
 
-The unit that varies is the problem: its samples belong together and are resampled together. What
-enters here is one value a problem (the mean over its samples); `tests/benchmarks/coverage.py`
-measures how often the intervals hold the true value.
+What varies are the problems and, where a method was trained several times, its seeds. A problem's
+samples belong together and are resampled together: what enters here is one value a problem (the
+mean over its samples). `tests/benchmarks/coverage.py` measures how often the intervals hold the
+true value.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 Values = NDArray[np.float64]
 
 RESAMPLES = 9_999
 LEVEL = 0.95
+EXACT_BELOW = 25  # problems on which two arms differ: so few are tested exactly
 FEW = 10  # below this many differing problems, a spread between problems is not worth much
 # A resample may leave out nearly all problems on which two arms differ; its standard error is not
 # let fall under this share of the sample's, or one such resample would decide the interval.
@@ -126,8 +129,8 @@ def mean_interval(values: Values, seed: int = 0) -> Estimate:
     value = float(values.mean())
     if np.ptp(values) < 1e-12:
         return Estimate(value, value, value)
-    half = _half_width(_draws(values, seed), _standard_error(values))
-    return Estimate(value, value - half, value + half)
+    t = np.sort(_absolute_t(_draws(values, seed, RESAMPLES)))
+    return Estimate(value, *_Bootstrap(value, _standard_error(values), t).interval(1 - LEVEL))
 
 
 def mean_of_estimates(parts: Sequence[Estimate]) -> Estimate:
@@ -139,11 +142,51 @@ def mean_of_estimates(parts: Sequence[Estimate]) -> Estimate:
     return Estimate(value, float(value - below), float(value + above))
 
 
-def seeds_interval(values: Sequence[float]) -> Estimate:
-    """Student's interval for the mean over training seeds (two or more)."""
-    mean, count = float(np.mean(values)), len(values)
-    half = _student(count) * float(np.std(values, ddof=1)) / np.sqrt(count)
-    return Estimate(mean, float(mean - half), float(mean + half))
+# --- seeds ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What the choice of training seeds adds to a mean: a standard error from so many seeds."""
+
+    error: float
+    seeds: int
+
+    def half(self, alpha: float) -> float:
+        return float(stats.t.ppf(1 - alpha / 2, self.seeds - 1)) * self.error
+
+
+def seeds_spread(parts: Sequence[Values]) -> Spread | None:
+    """Of the mean over benchmarks; `parts` holds each one's values as [seeds, problems].
+
+    The variance between the seeds' means, without what the seeds' disagreements on single problems
+    put into it, which an interval over problems holds already. None for one seed.
+    """
+    seeds = len(parts[0])
+    if seeds < 2:
+        return None
+    means = np.mean([part.mean(axis=1) for part in parts], axis=0)
+    inside = sum(map(_disagreement, parts)) / len(parts) ** 2
+    return Spread(float(np.sqrt(max(0.0, means.var(ddof=1) / seeds - inside))), seeds)
+
+
+def with_seeds(found: Estimate, spread: Spread | None) -> Estimate:
+    """An interval over problems with that over seeds; distances to the bounds add in squares."""
+    if spread is None:
+        return found
+    half, value = spread.half(1 - LEVEL), found.value
+    below = np.hypot(value - found.low, half)
+    above = np.hypot(found.high - value, half)
+    return Estimate(value, float(value - below), float(value + above))
+
+
+def _disagreement(values: Values) -> float:
+    """Variance of a mean over [seeds, problems] by what neither a seed nor a problem explains."""
+    seeds, problems = values.shape
+    if problems < 2:
+        return 0.0
+    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+    return float((rest**2).sum() / ((seeds - 1) * (problems - 1) * seeds * problems))
 
 
 # --- two arms ---------------------------------------------------------------------------------
@@ -152,12 +195,7 @@ def seeds_interval(values: Sequence[float]) -> Estimate:
 def paired_difference(
     arm: Values, base: Values, bounds: tuple[float, float] | None = (-1.0, 1.0), seed: int = 0
 ) -> Difference:
-    """Mean difference arm - base over the same problems, by the studentised bootstrap.
-
-    Problems are resampled with their samples inside. The interval is symmetric in the studentised
-    difference, so p < 0.05 just when it leaves out zero. `bounds` are the values a problem's
-    difference can take (None: any).
-    """
+    """Mean difference arm - base over the same problems, as `mean_difference` of one benchmark."""
     return mean_difference([arm - base], bounds, [seed])
 
 
@@ -165,24 +203,26 @@ def mean_difference(
     parts: Sequence[Values],
     bounds: tuple[float, float] | None = (-1.0, 1.0),
     seeds: Sequence[int] | None = None,
+    resamples: int = RESAMPLES,
+    spreads: Sequence[Spread] = (),
 ) -> Difference:
-    """Mean over benchmarks of their mean differences; `parts` holds each one's differences.
+    """Mean over benchmarks of their mean differences; `parts` holds each one's, a value a problem.
 
-    Problems are resampled within their benchmark. A benchmark on which every problem changed by
-    the same amount has no spread and adds none, unless all of them are such.
+    Where fewer than 25 problems differ, the test is the exact one over their signs (McNemar's,
+    where a problem has one sample), and the interval is its inversion. Else it is the studentised
+    bootstrap: problems are resampled with their samples inside, within their benchmark, and the
+    interval is symmetric in the studentised difference. A benchmark on which every problem changed
+    by the same amount has no spread and adds none, unless all of them are such.
+
+    p < 0.05 just when the interval leaves out zero.
+
+    Args:
+        bounds: the values a problem's difference can take (None: any, and never the exact test).
+        seeds: of each benchmark's resampling.
+        spreads: what sets of training seeds add; `parts` are then means over the seeds.
     """
-    value = float(np.mean([part.mean() for part in parts]))
-    spread = [i for i, part in enumerate(parts) if len(part) > 1 and np.ptp(part) > 1e-12]
-    if not spread:
-        return _unanimous_difference(parts, value, bounds)
-    seeds = seeds or range(len(parts))
-    error = np.sqrt(sum(_standard_error(parts[i]) ** 2 for i in spread))
-    draws = _sum_draws([_draws(parts[i], seeds[i]) for i in spread])
-    half = _half_width(draws, error) / len(parts)
-    t = abs(value) * len(parts) / error
-    p = (1 + np.count_nonzero(_absolute_t(draws) >= t - 1e-12)) / (1 + RESAMPLES)
-    low, high = bounds or (-np.inf, np.inf)
-    return Difference(value, max(low, value - half), min(high, value + half), float(p))
+    over_problems = _over_problems(parts, bounds, seeds or range(len(parts)), resamples)
+    return _difference(over_problems, [spread.half for spread in spreads], bounds)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -194,6 +234,184 @@ def holm(p: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p) - rank) * p[index]))
         corrected[index] = highest
     return [float(value) for value in corrected]
+
+
+# --- over problems ----------------------------------------------------------------------------
+
+
+class _OverProblems(Protocol):
+    """A mean difference and how unsure its problems leave it, at any level 1 - alpha."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def p(self) -> float: ...
+
+    def interval(self, alpha: float) -> tuple[float, float]: ...
+
+
+def _over_problems(
+    parts: Sequence[Values],
+    bounds: tuple[float, float] | None,
+    seeds: Sequence[int],
+    resamples: int,
+) -> _OverProblems:
+    value = float(np.mean([part.mean() for part in parts]))
+    weighed = np.concatenate([part / (len(part) * len(parts)) for part in parts])
+    differing = int(np.count_nonzero(np.abs(weighed) > 1e-15))
+    if bounds is not None and 0 < differing < EXACT_BELOW:
+        return _Exact(weighed)
+    spread = [i for i, part in enumerate(parts) if len(part) > 1 and np.ptp(part) > 1e-12]
+    if not spread:
+        return _Unanimous(value, tuple((float(part.mean()), len(part)) for part in parts), bounds)
+    error = np.sqrt(sum(_standard_error(parts[i]) ** 2 for i in spread))
+    draws = _sum_draws([_draws(parts[i], seeds[i], resamples) for i in spread])
+    return _Bootstrap(value, float(error) / len(parts), np.sort(_absolute_t(draws)))
+
+
+def _difference(
+    found: _OverProblems,
+    halves: Sequence[Callable[[float], float]],
+    bounds: tuple[float, float] | None,
+) -> Difference:
+    """The interval over problems and seeds, and the p at which its near end is zero."""
+    value = found.value
+
+    def interval(alpha: float) -> tuple[float, float]:
+        low, high = found.interval(alpha)
+        if not halves:
+            return low, high
+        added = [half(alpha) for half in halves]
+        below, above = np.linalg.norm([[value - low, *added], [high - value, *added]], axis=1)
+        return float(value - below), float(value + above)
+
+    least, most = found.p, 1.0
+    for _ in range(60 if halves else 0):
+        middle = (least + most) / 2
+        low, high = interval(middle)
+        least, most = (least, middle) if low > 0 or high < 0 else (middle, most)
+    low, high = interval(1 - LEVEL)
+    lowest, highest = bounds or (-np.inf, np.inf)
+    return Difference(value, max(lowest, low), min(highest, high), most if halves else found.p)
+
+
+@dataclass(frozen=True)
+class _Bootstrap:
+    """The studentised bootstrap: |t| of every resample, sorted."""
+
+    value: float
+    error: float
+    t: Values
+
+    @property
+    def p(self) -> float:
+        above = np.count_nonzero(self.t >= abs(self.value) / self.error - 1e-12)
+        return float((1 + above) / (1 + len(self.t)))
+
+    def interval(self, alpha: float) -> tuple[float, float]:
+        place = int(np.ceil((1 - alpha) * len(self.t))) - 1
+        half = float(self.t[max(0, place)]) * self.error
+        return self.value - half, self.value + half
+
+
+class _Exact:
+    """Few problems that differ: a problem's difference is positive with one chance, theta.
+
+    `weighed` has each problem's share of the mean difference, zeros included. Theta's interval is
+    Clopper and Pearson's, with differences that need not be equally large; the mean difference is
+    (2 theta - 1) times their size, whose own interval is Wilson's for the share of problems that
+    differ. The two add in squares, but never past zero where theta's leaves out one half.
+    """
+
+    def __init__(self, weighed: Values) -> None:
+        differences = weighed[np.abs(weighed) > 1e-15]
+        self.size = float(np.abs(differences).sum())
+        self.value = float(differences.sum())
+        self._problems, self._differing = len(weighed), len(differences)
+        observed = float(differences[differences > 0].sum())
+        self._above, self._below = _subsets(np.abs(differences), observed)
+
+    @property
+    def p(self) -> float:
+        tails = self._chance(self._above, 0.5), self._chance(self._below, 0.5)
+        return min(1.0, 2 * min(tails))
+
+    def interval(self, alpha: float) -> tuple[float, float]:
+        sign = self.value / self.size
+        least, most = (2 * theta - 1 for theta in self._theta(alpha))
+        share = self._differing / self._problems
+        z = float(stats.norm.ppf(1 - alpha / 2))
+        small, large = (self.size * edge / share for edge in wilson(share, self._problems, z))
+        shrunk, grown = abs(sign) * (self.size - small), abs(sign) * (large - self.size)
+        down, up = (shrunk, grown) if sign >= 0 else (grown, shrunk)
+        low = self.value - np.hypot((sign - least) * self.size, down)
+        high = self.value + np.hypot((most - sign) * self.size, up)
+        low = max(low, least * small) if least > 0 else low
+        high = min(high, most * small) if most < 0 else high
+        return float(low), float(high)
+
+    def _theta(self, alpha: float) -> tuple[float, float]:
+        """Where each tail of the observed signs has half of alpha."""
+
+        def edge(counts: Values, otherwise: float) -> float:
+            if self._chance(counts, otherwise) > alpha / 2:
+                return otherwise
+            return float(
+                optimize.brentq(lambda x: self._chance(counts, x) - alpha / 2, 0, 1, xtol=1e-13)
+            )
+
+        return edge(self._above, 0.0), edge(self._below, 1.0)
+
+    def _chance(self, counts: Values, theta: float) -> float:
+        k = np.arange(len(counts))
+        return float((counts * theta**k * (1 - theta) ** (len(counts) - 1 - k)).sum())
+
+
+def _subsets(sizes: Values, wanted: float) -> tuple[Values, Values]:
+    """How many subsets of each number of elements have a sum of at least, and at most, `wanted`.
+
+    Two halves are enumerated and met in the middle: 2^12 sums each for 24 sizes.
+    """
+    slack = 1e-9 * float(sizes.sum())
+    first, second = (_sums(part) for part in (sizes[: len(sizes) // 2], sizes[len(sizes) // 2 :]))
+    above, below = np.zeros(len(sizes) + 1), np.zeros(len(sizes) + 1)
+    for i, sums in enumerate(first):
+        for j, others in enumerate(second):
+            above[i + j] += np.sum(len(others) - np.searchsorted(others, wanted - slack - sums))
+            below[i + j] += np.sum(np.searchsorted(others, wanted + slack - sums, side="right"))
+    return above, below
+
+
+def _sums(sizes: Values) -> list[Values]:
+    """The sums of all subsets, sorted, by their number of elements."""
+    found = [np.zeros(1)]
+    for size in sizes:
+        longer = [np.empty(0), *(sums + size for sums in found)]
+        found = [np.concatenate(pair) for pair in zip([*found, np.empty(0)], longer, strict=True)]
+    return [np.sort(sums) for sums in found]
+
+
+@dataclass(frozen=True)
+class _Unanimous:
+    """Benchmarks on each of which every problem changed alike: (change, problems) of each."""
+
+    value: float
+    parts: tuple[tuple[float, int], ...]
+    bounds: tuple[float, float] | None
+
+    @property
+    def p(self) -> float:
+        problems = sum(count for _, count in self.parts)
+        return min(1.0, 2.0 * 0.5**problems) if self.value else 1.0
+
+    def interval(self, alpha: float) -> tuple[float, float]:
+        if self.bounds is None:
+            return self.value, self.value
+        z = float(stats.norm.ppf(1 - alpha / 2))
+        sides = [(v, *_unanimous(v, count, *self.bounds, z)) for v, count in self.parts]
+        found = mean_of_estimates([Estimate(*side) for side in sides])
+        return found.low, found.high
 
 
 # --- parts ------------------------------------------------------------------------------------
@@ -208,22 +426,22 @@ class _Draws:
 
 
 @functools.lru_cache(maxsize=8)
-def _counts(problems: int, seed: int) -> NDArray[np.uint8]:
+def _counts(problems: int, seed: int, resamples: int) -> NDArray[np.uint8]:
     """[resamples, problems]: how often each problem is drawn."""
     rng = np.random.default_rng([problems, seed])
-    counts = np.empty((RESAMPLES, problems), dtype=np.uint8)
-    for rows in np.array_split(counts, max(1, RESAMPLES * problems >> 20)):
+    counts = np.empty((resamples, problems), dtype=np.uint8)
+    for rows in np.array_split(counts, max(1, resamples * problems >> 20)):
         drawn = rng.integers(problems, size=rows.shape)
         drawn += problems * np.arange(len(rows))[:, None]
         rows[:] = np.bincount(drawn.ravel(), minlength=rows.size).reshape(rows.shape)
     return counts
 
 
-def _draws(values: Values, seed: int) -> _Draws:
+def _draws(values: Values, seed: int, resamples: int) -> _Draws:
     problems = len(values)
     centred = values - values.mean()
     columns = np.stack([centred, centred**2], axis=1) / problems
-    blocks = np.array_split(_counts(problems, seed), max(1, RESAMPLES * problems >> 20))
+    blocks = np.array_split(_counts(problems, seed, resamples), max(1, resamples * problems >> 20))
     shift, square = np.concatenate([block.astype(np.float64) @ columns for block in blocks]).T
     variance = np.maximum(square - shift**2, 0.0) / (problems - 1)
     floor = ERROR_FLOOR * _standard_error(values)
@@ -239,10 +457,6 @@ def _absolute_t(draws: _Draws) -> Values:
     return np.abs(draws.shift) / draws.error
 
 
-def _half_width(draws: _Draws, error: float) -> float:
-    return float(np.quantile(_absolute_t(draws), LEVEL, method="inverted_cdf") * error)
-
-
 def _standard_error(values: Values) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values)))
 
@@ -252,21 +466,9 @@ def _student(count: int) -> float:
     return float(stats.t.ppf(0.5 + LEVEL / 2, count - 1))
 
 
-def _unanimous(value: float, problems: int, low: float, high: float) -> tuple[float, float]:
+def _unanimous(
+    value: float, problems: int, low: float, high: float, quantile: float | None = None
+) -> tuple[float, float]:
     """Interval where all problems agree: the share that may differ is Wilson's bound for none."""
-    _, others = wilson(0.0, problems)
+    _, others = wilson(0.0, problems, quantile)
     return value - others * (value - low), value + others * (high - value)
-
-
-def _unanimous_difference(
-    parts: Sequence[Values], value: float, bounds: tuple[float, float] | None
-) -> Difference:
-    problems = sum(len(part) for part in parts)
-    p = min(1.0, 2.0 * 0.5**problems) if value else 1.0
-    if bounds is None:
-        return Difference(value, value, value, p)
-    sides = [_unanimous(float(part.mean()), len(part), *bounds) for part in parts]
-    combined = mean_of_estimates(
-        [Estimate(float(part.mean()), *side) for part, side in zip(parts, sides, strict=True)]
-    )
-    return Difference(value, combined.low, combined.high, p)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from .inputs import ModelConfig, PromptConfig
-from .section import Count, Name, Section
+from .section import Count, Name, Section, Seed, explain
 
 # The sections that an arm of a kind may overlay.
 OVERLAYS = {
@@ -43,6 +44,13 @@ class ArmConfig(Section):
         "a marked row and compared with nothing; an arm that is compared has the benchmarks'.",
     )
     teacher: Name | None = Field(None, description="With kind distilled: the arm distilled.")
+    seeds: list[Seed] | None = Field(
+        None,
+        min_length=1,
+        description="Makes the arm once with each of these seeds, in all of its sections (for kind "
+        "trained: rollouts, selection and training). The first keeps the arm's name, so put the "
+        "seed of a finished run first. The figures are those of all seeds together.",
+    )
     rollouts: dict[str, Any] = Field(default_factory=dict, description="Overlay of rollouts.")
     selection: dict[str, Any] = Field(default_factory=dict, description="Overlay of selection.")
     training: dict[str, Any] = Field(default_factory=dict, description="Overlay of training.")
@@ -50,6 +58,14 @@ class ArmConfig(Section):
     distillation: dict[str, Any] = Field(
         default_factory=dict, description="Overlay of distillation."
     )
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int] | None) -> list[int] | None:
+        for seed in seeds or ():
+            if (seeds or []).count(seed) > 1:
+                raise ValueError(f"{seed} stands there twice, and is one seed; leave one out")
+        return seeds
 
     @field_validator(*SECTIONS)
     @classmethod
@@ -71,6 +87,11 @@ class ArmConfig(Section):
         for name in given:
             if name not in (own or ()):
                 raise ValueError(f"{name} is no section of an arm of kind {self.kind}")
+        if self.seeds is not None and own is None:
+            raise ValueError(f"seeds: an arm of kind {self.kind} is not trained; leave them out")
+        for name in given if self.seeds is not None else ():
+            if "seed" in getattr(self, name):
+                raise ValueError(f"{name}.seed: is set by seeds; leave one of the two out")
         if self.kind == "base" and self.evaluate is not None:
             raise ValueError("evaluate: the base is compared with every arm, so it takes all")
         return self
@@ -80,7 +101,7 @@ class SweepConfig(Section):
     """Arms made from one: an arm for every combination of the grid's values.
 
     `{arm: reasonmaxxer, grid: {selection.tau: [0.2, 0.4]}}` makes `reasonmaxxer+tau=0.2` and
-    `reasonmaxxer+tau=0.4`.
+    `reasonmaxxer+tau=0.4`, each with the first seed of `arm`.
     """
 
     arm: str = Field(description="The arm whose overlays the new ones start from.")
@@ -92,21 +113,98 @@ class SweepConfig(Section):
         None, description="Benchmarks the new arms are evaluated on; null: those of `arm`."
     )
 
-    def arms(self, start: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """The arms by name, each as a config would write it."""
+    @field_validator("grid")
+    @classmethod
+    def _no_seeds(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for place in grid:
+            if place.endswith(".seed"):
+                raise ValueError(
+                    f"{place}: a seed is no setting; give the arm seeds: {grid[place]} instead"
+                )
+        return grid
+
+    def arms(self, start: Mapping[str, Any]) -> dict[str, Made]:
+        """The arms by name."""
         made = {}
         for values in itertools.product(*self.grid.values()):
             arm = dict(start)
             for place, value in zip(self.grid, values, strict=True):
                 section, key = place.split(".")
-                arm[section] = {**arm.get(section, {}), key: value}
-            settings = [f"{k.split('.')[1]}={v}" for k, v in zip(self.grid, values, strict=True)]
-            title = start.get("title") or self.arm
-            arm["title"] = f"{title}, {', '.join(settings)}"
+                arm[section] = {**(arm.get(section) or {}), key: value}
+            swept = dict(zip(self.grid, values, strict=True))
+            settings = [f"{place.split('.')[1]}={_word(v)}" for place, v in swept.items()]
+            arm["title"] = f"{start.get('title') or self.arm}, {', '.join(settings)}"
             if self.evaluate is not None:
                 arm["evaluate"] = self.evaluate
-            made["+".join([self.arm, *settings]).lower()] = arm
+            name = "+".join([self.arm, *settings]).lower()
+            made[name] = Made(arm, line=name, start=self.arm, swept=swept)
         return made
+
+
+@dataclass(frozen=True)
+class Made:
+    """An arm as a config would write it, and how it came about.
+
+    `line` is the arm whose seeds it is one of, itself where there are none; `start` and `swept`
+    are the arm that a sweep made it from, and the settings that it changed.
+    """
+
+    arm: Any
+    line: str
+    start: str | None = None
+    swept: Mapping[str, Any] = field(default_factory=dict)
+
+
+def made_arms(given: Mapping[str, Any], sweeps: Sequence[Any]) -> dict[str, Made]:
+    """All arms of a config: each once a seed, then those of the sweeps. Raises `ValueError`."""
+    found: dict[str, Made] = {}
+    for name, arm in given.items():
+        _add(found, _seeded(name, arm), given)
+    for item in sweeps:
+        try:
+            sweep = SweepConfig.model_validate(item)
+        except ValidationError as error:
+            raise ValueError(explain(error, SweepConfig, "sweeps")) from error
+        if sweep.arm not in found:
+            raise ValueError(f"sweeps: arm: no arm '{sweep.arm}' under arms")
+        _add(found, sweep.arms(found[sweep.arm].arm or {}), given)
+    return found
+
+
+def _add(found: dict[str, Made], made: Mapping[str, Made], given: Mapping[str, Any]) -> None:
+    for name, one in made.items():
+        if name in found or (name in given and name != one.line):
+            raise ValueError(
+                f"arms.{name}: seeds or a sweep make another arm of this name; leave one out"
+            )
+    found |= made
+
+
+def _seeded(name: str, arm: Any) -> dict[str, Made]:
+    """The arm with each of its seeds, the first under its own name."""
+    if not isinstance(arm, Mapping) or arm.get("seeds") is None:
+        return {name: Made(arm, line=name)}
+    try:
+        checked = ArmConfig.model_validate(arm)
+    except ValidationError as error:
+        raise ValueError(explain(error, ArmConfig, f"arms.{name}")) from error
+    first, *others = checked.seeds or []
+    found = {name: Made(_with_seed(checked.kind, arm, first), line=name)}
+    for seed in others:
+        one = _with_seed(checked.kind, arm, seed)
+        one["title"] = f"{arm.get('title') or name}, seed={seed}"
+        found[f"{name}+seed={seed}"] = Made(one, line=name)
+    return found
+
+
+def _with_seed(kind: str, arm: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    sections = {name: {**(arm.get(name) or {}), "seed": seed} for name in OVERLAYS[kind]}
+    return {**{key: value for key, value in arm.items() if key != "seeds"}, **sections}
+
+
+def _word(value: Any) -> str:
+    """A setting's value as it stands in a name: [0.2, 0.8] is 0.2-0.8."""
+    return "-".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 class Resources(Section):

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
-from .arms import SECTIONS, ArmConfig, ResourcesConfig, SweepConfig
+from .arms import OVERLAYS, SECTIONS, ArmConfig, Made, ResourcesConfig, SweepConfig, made_arms
 from .footprint import FootprintConfig
 from .inputs import BenchmarkConfig, ModelConfig, ProblemsConfig, PromptConfig
 from .section import Name, Section, explain
 from .stages import (
-    MemorizationConfig,
+    CheckpointConfig,
     DistillationConfig,
     EntropiesConfig,
     EvaluationConfig,
     GrpoConfig,
+    MemorizationConfig,
     ReportConfig,
     RolloutsConfig,
     SelectionConfig,
     TrainingConfig,
-    CheckpointConfig,
     VerdictsConfig,
 )
 
@@ -64,22 +72,19 @@ class Config(Section):
         "names what would have run again).",
     )
 
-    @model_validator(mode="before")
+    # How each arm came about, which the arms themselves do not say.
+    _made: dict[str, Made] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
     @classmethod
-    def _with_sweeps(cls, raw: Any) -> Any:
-        """The arms of the sweeps stand among the others; the sweeps themselves are spent."""
-        if not isinstance(raw, Mapping) or not raw.get("sweeps"):
-            return raw
-        arms = dict(raw.get("arms") or {})
-        for item in raw["sweeps"]:
-            try:
-                sweep = SweepConfig.model_validate(item)
-            except ValidationError as error:
-                raise ValueError(explain(error, SweepConfig, "sweeps")) from error
-            if sweep.arm not in arms:
-                raise ValueError(f"sweeps: arm: no arm '{sweep.arm}' under arms")
-            arms |= sweep.arms(arms[sweep.arm] or {})
-        return {**raw, "arms": arms, "sweeps": []}
+    def _with_made_arms(cls, raw: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
+        """The arms of seeds and sweeps stand among the others; `seeds` and `sweeps` are spent."""
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("arms"), Mapping):
+            return validated(raw)
+        made = made_arms(raw["arms"], raw.get("sweeps") or [])
+        config = validated({**raw, "arms": {n: m.arm for n, m in made.items()}, "sweeps": []})
+        config._made = made
+        return config
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -99,6 +104,7 @@ class Config(Section):
                 raise ValueError(
                     f"arms.{name}.teacher: no arm '{arm.teacher}' that is not distilled itself"
                 )
+        self._experiments_differ()
         self._gradients_are_representable()
         self._protocol_is_whole()
         keys = ["rollouts", "validation", "evaluation"]
@@ -112,6 +118,29 @@ class Config(Section):
         if self.footprint is not None:
             self._check_footprint(self.footprint)
         return self
+
+    def _experiments_differ(self) -> None:
+        """What is done twice would be counted twice: as two seeds, or as two comparisons."""
+        known: dict[str, str] = {}
+        for name, arm in self.arms.items():
+            first = known.setdefault(self._experiment(name), name)
+            if first == name:
+                continue
+            seeds = f"; to train {first} several times, give it seeds: [...]"
+            raise ValueError(
+                f"arms.{name}: is the same experiment as {first}: same kind, settings, seeds and "
+                f"benchmarks; leave one of the two out{seeds if arm.kind in OVERLAYS else ''}"
+            )
+
+    def _experiment(self, name: str) -> str:
+        """All that an arm's figures come from."""
+        arm = self.arms[name]
+        sections = {key: self._dumped(name, key) for key in OVERLAYS.get(arm.kind, ())}
+        gate = sections.get("selection", {})
+        if gate.get("gate") != "random" and gate.get("advantages") != "shuffled":
+            gate.pop("seed", None)  # nothing is drawn
+        own = arm.model_dump(mode="json", include={"kind", "model", "prompt", "teacher"})
+        return json.dumps([own, sections, self.benchmarks_of(name)], sort_keys=True)
 
     def _gradients_are_representable(self) -> None:
         """Of a long rollout's anchor, float16 has no gradient left: one over its length squared."""
@@ -169,6 +198,56 @@ class Config(Section):
     def section_of(self, arm: str, section: str) -> Any:
         """The run's section with the arm's own values laid over it."""
         return self._arm_section(arm, self.arms[arm], section)
+
+    def _dumped(self, arm: str, section: str) -> dict[str, Any]:
+        values: dict[str, Any] = self.section_of(arm, section).model_dump(mode="json")
+        return values
+
+    @cached_property
+    def changed(self) -> dict[str, dict[str, Any]]:
+        """Where each arm's settings differ from those of its kind's first plain arm, by arm.
+
+        {section.key: its value}, seeds aside. An arm is plain that takes the run's sections as
+        they are; where a kind has none, its first arm stands for it.
+        """
+        settings = {
+            name: {
+                f"{section}.{key}": value
+                for section in OVERLAYS.get(arm.kind, ())
+                for key, value in self._dumped(name, section).items()
+                if key != "seed"
+            }
+            for name, arm in self.arms.items()
+        }
+        own = {
+            f"{section}.{key}": value
+            for section in SECTIONS
+            for key, value in getattr(self, section).model_dump(mode="json").items()
+        }
+        found: dict[str, dict[str, Any]] = {}
+        for kind in {arm.kind for arm in self.arms.values()}:
+            names = self.of_kind(kind)
+            plain = (name for name in names if settings[name].items() <= own.items())
+            start = settings[next(plain, names[0])]
+            found |= {
+                name: {key: value for key, value in settings[name].items() if value != start[key]}
+                for name in names
+            }
+        return found
+
+    def line_of(self, arm: str) -> str:
+        """The arm whose `seeds` made this one; itself where none did."""
+        return self._made[arm].line
+
+    def swept(self, arm: str) -> dict[str, Any] | None:
+        """Of a point of a sweep over one setting: where it starts, what it changes, from and to."""
+        made = self._made[arm]
+        if made.start is None or len(made.swept) != 1:
+            return None
+        ((place, value),) = made.swept.items()
+        section, key = place.split(".")
+        own = getattr(self.section_of(made.start, section), key)
+        return {"arm": made.start, "key": place, "value": value, "own": own}
 
     @property
     def base_arm(self) -> str:

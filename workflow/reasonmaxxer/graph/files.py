@@ -87,8 +87,8 @@ def teacher_rollouts(config: Config, arm: str) -> str:
 
 def main_arm(config: Config) -> list[str]:
     """The trained arm that the run is about, if there is one."""
-    arms = {name: {"kind": arm.kind} for name, arm in config.arms.items()}
-    main = main_of(arms)
+    changed = config.changed
+    main = main_of({n: {"kind": a.kind, "changed": changed[n]} for n, a in config.arms.items()})
     return [] if main is None else [main]
 
 

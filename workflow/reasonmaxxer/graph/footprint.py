@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..analysis.arms import main_of
 from ..config import Config, FootprintConfig, SamplingConfig
 from ..errors import UserError
+from .files import main_arm
 from .jobs import generation_job
 from .protocol import protocol
 from .shards import SHARED, rollout_shards
@@ -24,9 +24,7 @@ def section(config: Config) -> FootprintConfig:
 
 def capability_arms(config: Config) -> list[str]:
     """Base, teacher and the arm the run is about."""
-    kinds = {name: {"kind": arm.kind} for name, arm in config.arms.items()}
-    arms = [config.base_arm, section(config).teacher, main_of(kinds)]
-    return list(dict.fromkeys(arm for arm in arms if arm is not None))
+    return list(dict.fromkeys([config.base_arm, section(config).teacher, *main_arm(config)]))
 
 
 # --- jobs: each is told its own part of the section only ------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..analysis import timings
-from ..analysis.arms import SEED, changes, is_rl, lines, seeds_name, without
+from ..analysis.arms import is_rl, lines, seeds_name
 from ..config.arms import OVERLAYS
 
 MEAN = "mean"
@@ -42,9 +42,8 @@ class Run:
         for name, arm in self.arms.items():
             mark = ", own prompt" if arm.get("own_prompt") else ""
             titles[name] = (arm.get("title") or name) + mark
-        for stem, members in self.seeds.items():
-            name = titles.get(stem, stem)
-            titles[seeds_name(stem)] = f"{name} ({len(members)} seeds)"
+        for line, members in self.seeds.items():
+            titles[seeds_name(line)] = f"{titles[line]} ({len(members)} seeds)"
         return titles
 
     @property
@@ -55,31 +54,30 @@ class Run:
         """
         found = []
         for name in sorted(self.arms, key=lambda name: bool(self.arms[name].get("own_prompt"))):
-            stem = without(name, SEED)
-            if changes(stem) or self.is_ablation(name):
-                continue
-            found.append(seeds_name(stem) if stem in self.seeds else name)
+            if not self.arms[name]["swept"] and not self.is_ablation(name):
+                found.append(self._as_line(name))
         return list(dict.fromkeys(found))
+
+    def _as_line(self, arm: str) -> str:
+        line = self.arms[arm]["line"]
+        return seeds_name(line) if line in self.seeds else arm
 
     def is_ablation(self, arm: str) -> bool:
         """Whether an arm stands among the ablations alone: made here, for some benchmarks only."""
         everywhere = all(self.row(arm, benchmark) for benchmark in self.benchmarks)
-        of_main = without(arm, SEED) == self.figures["main"]
+        of_main = self.arms[arm]["line"] == self.figures["main"]
         return self.arms[arm]["kind"] in OVERLAYS and not everywhere and not of_main
 
     @property
     def main(self) -> str | None:
         """The arm the run is about, as a line over seeds where there is one."""
         main = self.figures["main"]
-        if main is None:
-            return None
-        stem = without(main, SEED)
-        return seeds_name(stem) if stem in self.seeds else main
+        return None if main is None else self._as_line(main)
 
     @property
     def single(self) -> list[str]:
         """Arms of the main table under the name of one member each: for curves."""
-        members = {seeds_name(stem): names[0] for stem, names in self.seeds.items()}
+        members = {seeds_name(line): line for line in self.seeds}
         return [members.get(name, name) for name in self.shown]
 
 
@@ -123,7 +121,7 @@ def _kind(run: Run, arm: str) -> str:
 def _note(run: Run, arm: str) -> str:
     if run.arms.get(arm, {}).get("own_prompt"):
         return "outside the comparison"
-    return "interval over seeds" if arm not in run.arms else ""
+    return "over problems and seeds" if arm not in run.arms else ""
 
 
 def _scale(run: Run, column: str) -> tuple[float, float]:
@@ -149,15 +147,18 @@ def cell(run: Run, arm: str, column: str, scale: tuple[float, float]) -> dict[st
 
 
 def change(difference: Row | None) -> dict[str, str] | None:
-    """A difference to the base in a few characters, and in words."""
+    """A difference in a few characters, and in words."""
     if difference is None:
         return None
-    shown = difference["p_corrected"] <= ALPHA
-    kind = "none" if not shown else "up" if difference["value"] > 0 else "down"
-    mark = {"none": "≈", "up": "▲", "down": "▼"}[kind]
-    words = difference["statement"]
+    up = difference["value"] > 0
+    if difference["p_corrected"] <= ALPHA:
+        kind, mark = ("up", "▲") if up else ("down", "▼")
+    elif difference["p"] <= ALPHA:
+        kind, mark = "none", "△" if up else "▽"
+    else:
+        kind, mark = "none", "○"
     value = f"{100 * difference['value']:+.1f}".replace("-", "−")
-    return {"kind": kind, "mark": mark, "value": value, "words": words}
+    return {"kind": kind, "mark": mark, "value": value, "words": difference["statement"]}
 
 
 def percent(value: float) -> str:
@@ -233,8 +234,8 @@ def _rl_words(run: Run, place: str) -> str:
     """The RL arms' accuracy, where there are any: what the main arm is measured against."""
     known = [
         f"{run.titles[arm]} {percent(row['value'])}%"
-        for arm in run.shown
-        if is_rl(without(arm, SEED), run.arms.get(arm, {"kind": None}))
+        for arm, member in zip(run.shown, run.single, strict=True)
+        if is_rl(run.arms[member])
         and (row := run.row(arm, place)) is not None
         and row["value"] is not None
     ]
@@ -245,30 +246,37 @@ def _gap_words(gap: Row) -> str:
     value, low, high = (100 * gap[key] for key in ("value", "low", "high"))
     interval = f"95% interval {low:+.1f} to {high:+.1f}".replace("-", "−")
     if gap["p_corrected"] > ALPHA:
-        return f"no difference shown ({value:+.1f} points, {interval})".replace("-", "−")
+        words = str(gap["statement"]).partition(" (")[0]
+        return f"{words} ({value:+.1f} points, {interval})".replace("-", "−")
     direction = "a gain" if value > 0 else "a loss"
     return f"{direction} of {abs(value):.1f} points ({interval})"
 
 
 def remarks(run: Run) -> list[str]:
-    """What the table's intervals hold and what they leave out."""
-    lines_ = [
-        "Under each value stands its 95% interval: Wilson's for an arm, a studentised bootstrap "
-        "over problems for differences. ▲ and ▼ mark differences to the base that remain after "
-        "Holm's correction for the number of comparisons; ≈ means that no difference is shown.",
+    """What the table's intervals and marks hold, and what they leave out."""
+    found = [
+        "Under each value stands its 95% interval over problems: Wilson's for an arm, for "
+        "differences a studentised bootstrap, or exact where fewer than 25 problems differ. ▲ and "
+        "▼ mark differences to the base that remain after Holm's correction for the number of "
+        "comparisons; △ and ▽ those whose own interval leaves out zero but that do not remain; ○ "
+        "means that no difference is shown.",
     ]
-    trained = [name for name, arm in run.arms.items() if arm["kind"] == "trained"]
-    if trained and not run.seeds:
-        lines_.append("Every arm was trained with one seed: seed variance is not in the intervals.")
-    elif run.seeds:
-        lines_.append(
-            "Lines over several seeds have Student's interval over the seeds; the choice of "
-            "problems is not in it."
+    trained = [arm for arm in run.arms.values() if arm["kind"] in OVERLAYS and not arm["swept"]]
+    once = {arm["line"] for arm in trained} - {*run.seeds}
+    if run.seeds:
+        found.append("Intervals of lines over several seeds hold the choice of seeds as well.")
+    if once:
+        who = "Every arm" if not run.seeds else f"{len(once)} arm{'s' if len(once) > 1 else ''}"
+        found.append(
+            f"{who} {'was' if len(once) == 1 or not run.seeds else 'were'} trained with one seed: "
+            "seed variance is not in the intervals, and one seed proves nothing about a method. "
+            "For more give the arm seeds: [42, 43, 44] in the config and run the same line again; "
+            "what is there stays and counts as the first of them."
         )
-    apart = sum(not changes(arm) and run.is_ablation(arm) for arm in run.arms)
+    apart = sum(not arm["swept"] and run.is_ablation(name) for name, arm in run.arms.items())
     if apart:
-        lines_.append(f"{apart} more that some benchmarks alone saw: among the ablations, below.")
-    return lines_
+        found.append(f"{apart} more that some benchmarks alone saw: among the ablations, below.")
+    return found
 
 
 def gain_parts(run: Run) -> list[dict[str, Any]]:
@@ -337,7 +345,7 @@ def _plain(row: Row | None, metric: str) -> dict[str, str] | None:
 
 def tally(claims: Sequence[Row]) -> str:
     """How many claims hold, fail, are undecided or not tested here, in words."""
-    counts = Counter(claim["verdict"] for claim in claims)
+    counts = Counter(claim["verdict"].partition(" (")[0] for claim in claims)
     words = {
         "holds": "hold" if counts["holds"] != 1 else "holds",
         "fails": "fail" if counts["fails"] != 1 else "fails",
@@ -390,19 +398,6 @@ def _paper_cost(row: Row) -> str | None:
     if row.get("cost_usd") is None:
         return None
     return f"{'≈ ' if row.get('cost_estimated') else ''}${row['cost_usd']:,}"
-
-
-def own_values(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What an arm that no sweep made has of the keys that sweeps may vary, by arm."""
-    return {
-        name: {
-            key: value
-            for section in OVERLAYS.get(arm["kind"], ())
-            for key, value in {**config.get(section, {}), **arm.get(section, {})}.items()
-        }
-        for name, arm in config.get("arms", {}).items()
-        if not changes(name)
-    }
 
 
 def spread(items: Sequence[Any], count: int) -> list[Any]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import tables
 from ..analysis.statistics import share_interval
-from ..config import ModelConfig, PromptConfig, TrainingConfig, CheckpointConfig, VerdictsConfig
+from ..config import CheckpointConfig, ModelConfig, PromptConfig, TrainingConfig, VerdictsConfig
 from ..errors import UserError
 from ..generation.engine import open_engine
 from ..generation.prompts import load_tokenizer

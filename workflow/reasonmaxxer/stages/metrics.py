@@ -8,33 +8,33 @@ from __future__ import annotations
 
 import argparse
 import json
-import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from .. import tables
-from ..analysis.arms import SEED, base_of, changes, lines, main_of, seeds_name, seeds_of, without
+from ..analysis.arms import Arms, base_of, compared, main_of, seeds_name, seeds_of
 from ..analysis.claims import claims, rl_arm
+from ..analysis.comparisons import UNBOUNDED, Metrics, difference, shared, sides, stacked
 from ..analysis.cost import cost_ratio, cost_rows
 from ..analysis.figures import figures
 from ..analysis.footprint import analysis, metric_rows
 from ..analysis.results import Scores, check_protocol, load_scores, metric_values
 from ..analysis.statistics import (
-    Difference,
+    RESAMPLES,
     Estimate,
     Values,
     holm,
-    mean_difference,
     mean_interval,
     mean_of_estimates,
-    paired_difference,
-    seeds_interval,
+    seeds_spread,
     share_interval,
     wilson,
+    with_seeds,
 )
 from ..analysis.timings import Job, read_jobs
 from ..config.arms import OVERLAYS
@@ -46,12 +46,10 @@ HELP = "compute a run's figures with intervals, and collect what the report draw
 
 MEAN = "mean"  # the pseudo-benchmark: the plain mean over all benchmarks
 ALPHA = 0.05
-UNBOUNDED = ("length",)
 MEMORISED = "completed-verbatim"
 
 Row = dict[str, Any]
 Suite = dict[str, dict[str, Scores]]  # benchmark -> arm -> scores
-Metrics = dict[str, dict[str, dict[str, Values]]]  # benchmark -> arm -> metric -> values
 
 
 def compute(manifest: Mapping[str, Any], jobs: Sequence[Job] = ()) -> tuple[dict[str, Any], Suite]:
@@ -66,8 +64,6 @@ def compute(manifest: Mapping[str, Any], jobs: Sequence[Job] = ()) -> tuple[dict
         for benchmark, arms in suite.items()
     }
     rows = arm_rows(manifest, suite, metrics)
-    rows += mean_rows(rows, list(suite))
-    rows += seed_rows(manifest, rows)
     rows += contamination_rows(manifest)
     footprint = analysis(manifest)
     evidence = {**manifest.get("evidence", {}), **(footprint or {}).get("evidence", {})}
@@ -79,7 +75,7 @@ def compute(manifest: Mapping[str, Any], jobs: Sequence[Job] = ()) -> tuple[dict
     found = {
         "run": manifest["run"],
         "rows": rows,
-        "differences": all_differences(manifest, metrics, rows),
+        "differences": all_differences(manifest, metrics),
         "ablations": ablations(manifest, metrics),
         "claims": claims({**manifest, "evidence": evidence}, metrics),
         "footprint": footprint,
@@ -121,72 +117,75 @@ def load_suite(manifest: Mapping[str, Any]) -> Suite:
 
 
 def arm_rows(manifest: Mapping[str, Any], suite: Suite, metrics: Metrics) -> list[Row]:
-    """A row for every (arm, benchmark, metric)."""
-    return [
-        {
-            "arm": arm,
-            "benchmark": benchmark,
-            "metric": metric,
-            **estimate_of(metric, values, suite[benchmark][arm]),
-            "problems": suite[benchmark][arm].problems,
-            "samples": suite[benchmark][arm].samples,
-            "seed": manifest["arms"][arm].get("seed"),
-        }
-        for benchmark, arms in metrics.items()
-        for arm, of_arm in arms.items()
-        for metric, values in of_arm.items()
-    ]
-
-
-def estimate_of(metric: str, values: Values, scores: Scores) -> dict[str, float | None]:
-    """Value and interval of one metric; all null where it is undefined (nothing parseable)."""
-    if np.isnan(values).any():
-        return dict.fromkeys(("value", "low", "high"))
-    if metric in UNBOUNDED:
-        return vars(mean_interval(values))
-    if metric == "accuracy-parsed":
-        informative = int(np.count_nonzero(scores.parsed.any(axis=1)))
-        return vars(share_interval(values, max(2, scores.samples), informative))
-    return vars(share_interval(values, scores.samples))
-
-
-def mean_rows(rows: list[Row], benchmarks: list[str]) -> list[Row]:
-    """The mean over benchmarks, for the arms and metrics that all benchmarks have."""
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        if row["value"] is not None:
-            groups.setdefault((row["arm"], row["metric"]), []).append(row)
-    return [
-        {
-            **{"arm": arm, "benchmark": MEAN, "metric": metric},
-            **vars(mean_of_estimates([_estimate(row) for row in group])),
-            **{"problems": sum(row["problems"] for row in group), "samples": None},
-            "seed": group[0]["seed"],
-        }
-        for (arm, metric), group in groups.items()
-        if len(group) == len(benchmarks)
-    ]
-
-
-def seed_rows(manifest: Mapping[str, Any], rows: list[Row]) -> list[Row]:
-    """Arms that differ in their training seed alone, as one line: Student's interval over seeds."""
-    found = []
-    for stem, members in lines(manifest["arms"]).items():
-        groups: dict[tuple[str, str], list[Row]] = {}
-        for row in rows:
-            if row["arm"] in members and row["value"] is not None:
-                groups.setdefault((row["benchmark"], row["metric"]), []).append(row)
-        found += [
-            {
-                **group[0],
-                "arm": seeds_name(stem),
-                **vars(seeds_interval([row["value"] for row in group])),
-                "seed": None,
-            }
-            for group in groups.values()
-            if len(group) == len(members)
-        ]
+    """A row for every arm, or line over seeds, and metric: each benchmark's, and their mean."""
+    found: list[Row] = []
+    for name, members in compared(manifest["arms"]).items():
+        seed = manifest["arms"][name].get("seed") if name in manifest["arms"] else None
+        for metric in metric_names(metrics, members[0]):
+            places = [b for b in suite if all(metric in metrics[b].get(m, {}) for m in members)]
+            rows = [_row(name, members, b, metric, suite, metrics) for b in places]
+            known = [row for row in rows if row["value"] is not None]
+            if known and len(known) == len(suite):
+                rows.append(_mean_row(known, members, metric, metrics))
+            found += [{**_without_problems(row), "seed": seed} for row in rows]
     return found
+
+
+def metric_names(metrics: Metrics, arm: str) -> list[str]:
+    """An arm's metrics, on any benchmark."""
+    return list(dict.fromkeys(metric for arms in metrics.values() for metric in arms.get(arm, ())))
+
+
+def _row(
+    name: str, members: Sequence[str], benchmark: str, metric: str, suite: Suite, metrics: Metrics
+) -> Row:
+    (values,) = stacked(metrics, members, [benchmark], metric)
+    scores = suite[benchmark][members[0]]
+    parsed = [int(suite[benchmark][m].parsed.any(axis=1).sum()) for m in members]
+    samples = scores.samples * len(members)
+    over_problems = estimate_of(metric, values.mean(axis=0), samples, min(parsed))
+    return {
+        **{"arm": name, "benchmark": benchmark, "metric": metric},
+        **_interval(over_problems, [values]),
+        **{"problems": scores.problems, "samples": scores.samples},
+        "over_problems": over_problems,
+    }
+
+
+def _mean_row(rows: Sequence[Row], members: Sequence[str], metric: str, metrics: Metrics) -> Row:
+    """The mean over benchmarks."""
+    over_problems = mean_of_estimates([row["over_problems"] for row in rows])
+    values = stacked(metrics, members, [row["benchmark"] for row in rows], metric)
+    return {
+        **{"arm": rows[0]["arm"], "benchmark": MEAN, "metric": metric},
+        **_interval(over_problems, values),
+        **{"problems": sum(row["problems"] for row in rows), "samples": None},
+    }
+
+
+def _interval(found: Estimate | None, values: Sequence[Values]) -> dict[str, float | None]:
+    """Value and interval over problems and seeds; all null where it is undefined."""
+    if found is None:
+        return dict.fromkeys(("value", "low", "high"))
+    return vars(with_seeds(found, seeds_spread(values)))
+
+
+def _without_problems(row: Row) -> Row:
+    return {key: value for key, value in row.items() if key != "over_problems"}
+
+
+def estimate_of(metric: str, values: Values, samples: int, parsed: int) -> Estimate | None:
+    """A metric's value and its interval over problems; None where nothing was parseable.
+
+    `samples` of a problem are behind its value; `parsed` problems have an answer that can be read.
+    """
+    if np.isnan(values).any():
+        return None
+    if metric in UNBOUNDED:
+        return mean_interval(values)
+    if metric == "accuracy-parsed":
+        return share_interval(values, max(2, samples), parsed)
+    return share_interval(values, samples)
 
 
 def contamination_rows(manifest: Mapping[str, Any]) -> list[Row]:
@@ -213,114 +212,117 @@ def _share(count: int, problems: int) -> Estimate:
 # --- two arms ---------------------------------------------------------------------------------
 
 
-def all_differences(manifest: Mapping[str, Any], metrics: Metrics, rows: list[Row]) -> list[Row]:
-    """Every arm against the base, paired by problem, p-values corrected by Holm.
+@dataclass(frozen=True)
+class Comparison:
+    """An arm, or a line over seeds, against the base: in one metric, on some benchmarks."""
 
-    A metric's comparisons over arms and benchmarks are one family; those of the mean over
-    benchmarks are another, and so are those of the lines over seeds.
+    name: str
+    members: list[str]
+    place: str  # a benchmark, or the mean over all
+    benchmarks: list[str]
+    metric: str
+    family: str
+
+
+def all_differences(manifest: Mapping[str, Any], metrics: Metrics) -> list[Row]:
+    """Every arm, and line over seeds, against the base, paired by problem.
+
+    p-values are corrected by Holm, the comparisons of a family and metric together.
     """
-    base = base_of(manifest["arms"])
-    compared = [
-        arm
-        for arm, entry in manifest["arms"].items()
-        if arm != base and not entry.get("own_prompt")
+    arms, base = manifest["arms"], base_of(manifest["arms"])
+    comparisons = [
+        Comparison(name, members, place, benchmarks, metric, _family(arms, metrics, name, place))
+        for name, members in compared(arms).items()
+        if base not in members and not arms[members[0]].get("own_prompt")
+        for metric in metric_names(metrics, members[0])
+        for place, benchmarks in _places(metrics, [*members, base], metric)
     ]
-    found = [row for arm in compared for row in differences(metrics, arm, base)]
-    found += seed_differences(manifest, rows, base)
-    families: dict[tuple[str, bool, bool], list[Row]] = {}
-    for row in found:
-        key = (row["metric"], row["benchmark"] == MEAN, row["arm"] not in manifest["arms"])
-        families.setdefault(key, []).append(row)
-    for family in families.values():
-        for row, p in zip(family, holm([row["p"] for row in family]), strict=True):
-            row["p_corrected"] = p
-            row["statement"] = statement(row)
+    sizes = Counter((one.family, one.metric) for one in comparisons)
+    found = [
+        {
+            **{"arm": one.name, "base": base, "benchmark": one.place, "metric": one.metric},
+            "family": one.family,
+            **vars(
+                difference(
+                    arms,
+                    metrics,
+                    (one.members, [base]),
+                    dict.fromkeys(one.benchmarks, one.metric),
+                    resamples(sizes[one.family, one.metric]),
+                )
+            ),
+        }
+        for one in comparisons
+    ]
+    for family, metric in sizes:
+        corrected([r for r in found if (r["family"], r["metric"]) == (family, metric)])
     return found
 
 
-def differences(metrics: Metrics, arm: str, base: str) -> list[Row]:
-    """arm - base for each benchmark and metric, and for the mean over benchmarks."""
-    found: list[Row] = []
-    parts: dict[str, list[tuple[Values, int]]] = {}
-    shared = [name for name, arms in metrics.items() if arm in arms and base in arms]
-    for benchmark in shared:
-        ours, theirs = metrics[benchmark][arm], metrics[benchmark][base]
-        for metric in ours:
-            if np.isnan(ours[metric]).any() or np.isnan(theirs[metric]).any():
-                continue
-            seed = resampling_seed(benchmark)
-            bounds = _bounds(metric)
-            difference = paired_difference(ours[metric], theirs[metric], bounds, seed)
-            found.append(_difference_row(arm, base, benchmark, metric, difference))
-            parts.setdefault(metric, []).append((ours[metric] - theirs[metric], seed))
-    for metric, pieces in parts.items():
-        if len(pieces) == len(metrics):
-            values, seeds = zip(*pieces, strict=True)
-            difference = mean_difference(values, _bounds(metric), seeds)
-            found.append(_difference_row(arm, base, MEAN, metric, difference))
-    return found
+def _places(metrics: Metrics, names: Sequence[str], metric: str) -> list[tuple[str, list[str]]]:
+    """Each benchmark that all these arms have, and the mean where they have all."""
+    benchmarks = shared(metrics, names, metric)
+    whole = [(MEAN, benchmarks)] if len(benchmarks) == len(metrics) else []
+    return [*((name, [name]) for name in benchmarks), *whole]
 
 
-def seed_differences(manifest: Mapping[str, Any], rows: list[Row], base: str) -> list[Row]:
-    """Lines over seeds against the base: Student's interval and test over the seeds."""
-    values = {(row["arm"], row["benchmark"], row["metric"]): row["value"] for row in rows}
-    found = []
-    for stem, members in lines(manifest["arms"]).items():
-        if base in members:
-            continue
-        for benchmark, metric in dict.fromkeys((b, m) for a, b, m in values if a == base):
-            theirs = values[base, benchmark, metric]
-            ours = [values.get((member, benchmark, metric)) for member in members]
-            if theirs is None or any(value is None for value in ours):
-                continue
-            difference = _over_seeds([value - theirs for value in ours if value is not None])
-            found.append(_difference_row(seeds_name(stem), base, benchmark, metric, difference))
-    return found
+def _family(arms: Arms, metrics: Metrics, name: str, place: str) -> str:
+    """What a comparison is corrected together with.
+
+    The page's main table, with lines for their seeds; single seeds; points of sweeps; arms that
+    some benchmarks alone saw. Benchmarks are apart from the means over them.
+    """
+    one = arms.get(name)
+    if one is None:
+        group = "main table"
+    elif len(seeds_of(arms, name)) > 1:
+        group = "single seeds"
+    elif one["swept"]:
+        group = "sweeps"
+    elif one["kind"] in OVERLAYS and not all(name in of_arm for of_arm in metrics.values()):
+        group = "main table" if name == main_of(arms) else "on some benchmarks"
+    else:
+        group = "main table"
+    return f"{group}, {'means' if place == MEAN else 'benchmarks'}"
 
 
 def ablations(manifest: Mapping[str, Any], metrics: Metrics) -> list[Row]:
-    """Every other arm that is made here against the main one, each seed against the same seed.
+    """Every other arm that is made here against the main one, on the benchmarks that both have.
 
-    The mean over the benchmarks that both have, since ablations may be evaluated on one alone. An
-    arm's interval is over problems, paired; a line's over its seeds is Student's. p-values are
-    corrected by Holm over these rows.
+    Points of sweeps are a family of their own in Holm's correction.
     """
     arms, main = manifest["arms"], main_of(manifest["arms"])
-    made = [arm for arm, entry in arms.items() if entry["kind"] in OVERLAYS]
-    others = [arm for arm in made if main is not None and without(arm, SEED) != main]
+    if main is None:
+        return []
+    made = dict.fromkeys(arm["line"] for arm in arms.values() if arm["kind"] in OVERLAYS)
+    pairs = [sides(arms, line, main) for line in made if line != main]
+    common = [shared(metrics, [*ours, *theirs]) for ours, theirs in pairs]
+    families = ["sweeps" if arms[ours[0]]["swept"] else "ablations" for ours, _ in pairs]
     found = []
-    for stem in dict.fromkeys(without(arm, SEED) for arm in others):
-        pairs = [(arm, _same_seed(arms, main, arm)) for arm in seeds_of(others, stem)]
-        shared = [b for b, of_arm in metrics.items() if all({*pair} <= {*of_arm} for pair in pairs)]
-        if not shared:
+    for (ours, theirs), benchmarks, family in zip(pairs, common, families, strict=True):
+        if not benchmarks:
             continue
-        gains = [_gain(metrics, shared, arm, rival) for arm, rival in pairs]
-        several = len(gains) > 1
-        difference = _over_seeds([gain.value for gain in gains]) if several else gains[0]
-        name = seeds_name(stem) if several else pairs[0][0]
-        row = _difference_row(name, str(main), MEAN, "accuracy", difference)
-        found.append({**row, "benchmarks": shared})
-    for row, p in zip(found, holm([row["p"] for row in found]), strict=True):
-        row["p_corrected"] = p
-        row["statement"] = statement(row)
+        name = ours[0] if len(ours) == 1 else seeds_name(ours[0])
+        accuracy = dict.fromkeys(benchmarks, "accuracy")
+        gap = difference(arms, metrics, (ours, theirs), accuracy, resamples(families.count(family)))
+        place = {"arm": name, "base": main, "benchmark": MEAN, "metric": "accuracy"}
+        found.append({**place, "family": family, **vars(gap), "benchmarks": benchmarks})
+    for family in dict.fromkeys(families):
+        corrected([row for row in found if row["family"] == family])
     return found
 
 
-def _same_seed(arms: Mapping[str, Any], main: str | None, arm: str) -> str:
-    """The main arm under the seed of another, where there is one."""
-    name = f"{main}+{SEED}={changes(arm).get(SEED)}"
-    return name if name in arms else str(main)
+def resamples(comparisons: int) -> int:
+    """So many that the smallest p there can be passes Holm's correction with room to spare."""
+    return max(RESAMPLES, int(2 / ALPHA) * comparisons - 1)
 
 
-def _gain(metrics: Metrics, benchmarks: Sequence[str], arm: str, rival: str) -> Difference:
-    parts = [metrics[b][arm]["accuracy"] - metrics[b][rival]["accuracy"] for b in benchmarks]
-    return mean_difference(parts, (-1.0, 1.0), [resampling_seed(name) for name in benchmarks])
-
-
-def _over_seeds(gains: Sequence[float]) -> Difference:
-    """The mean gain with Student's interval and test over the seeds."""
-    p = 1.0 if np.ptp(gains) == 0 else float(stats.ttest_1samp(gains, 0.0).pvalue)
-    return Difference(**vars(seeds_interval(gains)), p=p)
+def corrected(family: Sequence[Row]) -> None:
+    """Give each row of a family its corrected p, their number and the difference in words."""
+    for row, p in zip(family, holm([row["p"] for row in family]), strict=True):
+        row["p_corrected"] = p
+        row["comparisons"] = len(family)
+        row["statement"] = statement(row)
 
 
 def statement(row: Mapping[str, Any]) -> str:
@@ -328,29 +330,10 @@ def statement(row: Mapping[str, Any]) -> str:
     scale, unit = (1, "tokens") if row["metric"] in UNBOUNDED else (100, "points")
     value, low, high = (scale * row[key] for key in ("value", "low", "high"))
     interval = f"{value:+.1f} {unit}, 95% interval {low:+.1f} to {high:+.1f}"
-    if row["p_corrected"] > ALPHA:
-        return f"no difference shown ({interval})"
-    return f"{'higher' if value > 0 else 'lower'} ({interval})"
-
-
-def resampling_seed(benchmark: str) -> int:
-    """Each benchmark is resampled in its own way, every metric and arm of it alike."""
-    return zlib.crc32(benchmark.encode())
-
-
-def _bounds(metric: str) -> tuple[float, float] | None:
-    return None if metric in UNBOUNDED else (-1.0, 1.0)
-
-
-def _difference_row(
-    arm: str, base: str, benchmark: str, metric: str, difference: Difference
-) -> Row:
-    place = {"arm": arm, "base": base, "benchmark": benchmark, "metric": metric}
-    return {**place, **vars(difference)}
-
-
-def _estimate(row: Row) -> Estimate:
-    return Estimate(row["value"], row["low"], row["high"])
+    if row["p_corrected"] <= ALPHA:
+        return f"{'higher' if value > 0 else 'lower'} ({interval})"
+    lost = f" after correction for {row['comparisons']} comparisons" if row["p"] <= ALPHA else ""
+    return f"no difference shown{lost} ({interval})"
 
 
 # --- the command ------------------------------------------------------------------------------

@@ -125,14 +125,13 @@ def all_charts(run: Run, stages: list[dict[str, Any]]) -> dict[str, Any]:
         "pass-at-k": charts.pass_at_k(rows, run.titles, run.shown),
         "entropy": charts.entropy(figures["entropy"]),
         "pass-rates": charts.pass_rates(figures["pool"]),
-        "gated": charts.gated_share(figures["gates"], run.titles),
+        "gated": charts.gated_share(figures["gates"], run.titles, run.arms),
         "training": charts.training(figures["training"], run.titles, single),
         "validation": charts.validation(figures["validation"], run.titles, single),
         "cost": charts.cost(stages),
         **footprint.all_charts(run.metrics.get("footprint"), run.titles),
     }
-    sweeps = charts.sweep(rows, list(run.arms), view.own_values(figures["config"] or {}))
-    return found | {f"sweep-{key}": spec for key, spec in sweeps}
+    return found | {f"sweep-{key}": spec for key, spec in charts.sweep(rows, run.arms)}
 
 
 def assets(page: Path) -> dict[str, Any]:

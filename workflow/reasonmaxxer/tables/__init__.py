@@ -218,6 +218,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("low", pa.float64()),
             ("high", pa.float64()),
             ("p", pa.float64()),
+            ("family", pa.string()),
+            ("comparisons", pa.int32()),
             ("p_corrected", pa.float64()),
             ("statement", pa.string()),
         ]
