@@ -292,7 +292,7 @@ def test_an_exported_adapter_loads_and_its_card_says_what_it_is(trained, model, 
     assert f"base_model: {model}" in card
     assert "--max-lora-rank 32" in card
     assert "at its high-entropy decision points, the others anchored to the base" in card
-    assert '"share": 0.05' in card
+    assert '"top_fraction": 0.05' in card
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_an_arm_with_an_adapter_can_teach(tmp_path, models, rollouts):
 
 
 def test_the_record_says_how_small_the_adapter_is(tmp_path, models, rollouts):
-    _run(tmp_path, models, rollouts, rank=1, targets=["o_proj"])
+    _run(tmp_path, models, rollouts, rank=1, target_modules=["o_proj"])
     record = json.loads((tmp_path / "record.json").read_text())
     tensors = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     weights = load_file(Path(models[0].path) / "model.safetensors")
@@ -198,7 +198,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, models, rollouts, monke
 
 def test_a_target_that_the_model_lacks_is_named_with_its_key(tmp_path, models, rollouts):
     with pytest.raises(UserError, match=r"distillation\.target_modules: qkv: .*it has .*q_proj"):
-        _run(tmp_path, models, rollouts, targets=["qkv"])
+        _run(tmp_path, models, rollouts, target_modules=["qkv"])
 
 
 def test_no_rollouts_are_an_error(tmp_path):

@@ -21,7 +21,7 @@ PRESET = "qwen2.5-1.5b"
 def run(tmp_path):
     """The preset, with so little memory asked for that any machine has it."""
     little = "{mem_mb: 100}"
-    stages = ("generation", "verdicts", "entropies", "training", "light")
+    stages = ("generation", "verdicts", "entropies", "training", "cpu")
     path = tmp_path / "little.yaml"
     path.write_text(f"resources: {{{', '.join(f'{stage}: {little}' for stage in stages)}}}\n")
     return config.load([ROOT / "config" / f"{PRESET}.yaml", path])

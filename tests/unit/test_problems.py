@@ -168,7 +168,7 @@ def test_where_keeps_the_rows_with_these_values(tmp_path):
     rows = [{"problem": str(n), "answer": "1", "several": n > 1} for n in range(4)]
     pd.DataFrame(rows).to_csv(tmp_path / "p.csv", index=False)
     for path in (jsonl(tmp_path / "p.jsonl", rows), tmp_path / "p.csv"):
-        assert [r["problem"] for r in load(path, where={"several": False})] == ["0", "1"]
+        assert [r["problem"] for r in load(path, filter={"several": False})] == ["0", "1"]
 
 
 def test_two_sources_of_one_name_keep_their_ids_apart(tmp_path):

@@ -484,7 +484,11 @@ def test_peak_memory_is_in_mebibytes_on_every_system(platform, maxrss):
         ({"positions": [3, 40]}, {}, "positions: outside the completion"),
         ({"token_ids": [5, 97], "positions": [0]}, {}, "token id 97 is outside"),
         ({"prompt_token_ids": []}, {}, "prompt_token_ids: is empty"),
-        ({}, {"targets": ["q_proj", "qkv"]}, r"training\.target_modules: qkv: .*it has .*q_proj"),
+        (
+            {},
+            {"target_modules": ["q_proj", "qkv"]},
+            r"training\.target_modules: qkv: .*it has .*q_proj",
+        ),
         ({}, {"checkpoints": 3}, r"training\.checkpoints: 3, but --checkpoints names 2 files"),
     ],
     ids=["position", "id", "prompt", "target", "checkpoints"],

@@ -179,7 +179,7 @@ def test_an_edit_of_a_module_reruns_the_stages_that_import_it(project, verdicts_
 
 def test_a_kept_stage_survives_an_edit_of_its_code(project, verdicts_module):
     verdicts_module.write_text(verdicts_module.read_text() + "\nEDITED = True\n")
-    assert project.would_run({"keep": ["verdicts"]}) == {}
+    assert project.would_run({"freeze": ["verdicts"]}) == {}
 
 
 def test_an_edit_of_comments_and_docstrings_runs_nothing(project, verdicts_module):
@@ -251,7 +251,7 @@ def test_edits_of_page_and_resources_run_through_with_every_other_stage_poisoned
             "generation": {"threads": 2, "mem_mb": 2000, "kv_cache_mb": 400},
             "training": {"batch_tokens": 999, "processes": 2},
         },
-        "keep": ["rollouts"],
+        "freeze": ["rollouts"],
     }
     for path in (project.folder / "results/test").rglob("*.parquet"):
         path.touch()

@@ -135,13 +135,13 @@ def code(stage):
     return code_hash(f"stages.{stage}")
 
 
-def kept_code(stage, table, keep=None):
-    """The same, unless the config keeps the stage: then the hash that made the table is valid.
+def kept_code(stage, table, frozen_with=None):
+    """The same, unless the config freezes the stage: then the hash that made the table is valid.
 
     `table` is the pattern of a Parquet output. A function of wildcards alone: Snakemake does not
     track params that look at their output.
     """
-    if (keep or stage) not in CONFIG.freeze:
+    if (frozen_with or stage) not in CONFIG.freeze:
         return code(stage)
     return lambda wildcards: files.recorded_code(
         table.format(**dict(wildcards)), code(stage)

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..method.kinds import MADE
 from .arms import Arms, base_of, controls, is_rl, main_of, seeds_of
 from .comparisons import Metrics, Sides, difference, shared, sides
-from .config.arms import OVERLAYS
 from .statistics import Estimate, Values
 
 Verdict = Literal["holds", "fails", "undecided", "undecided (one seed)", "not tested"]
@@ -289,7 +289,7 @@ def _gap(
     if not common or (whole and len(common) < len(wanted)):
         return None
     found = difference(arms, metrics, between, {name: wanted[name] for name in common})
-    once = any(len(side) == 1 and arms[side[0]]["kind"] in OVERLAYS for side in between)
+    once = any(len(side) == 1 and arms[side[0]]["kind"] in MADE for side in between)
     return Figure(found.value, found.low, found.high, once and of_method)
 
 

@@ -15,25 +15,27 @@ import yaml
 from pydantic import ValidationError
 
 from ..errors import UserError
-from .arms import ArmConfig, Resources, ResourcesConfig, SweepConfig
+from .arms import ArmConfig, SweepConfig
+from .checkpoint import CheckpointConfig
+from .distillation import DistillationConfig
+from .entropies import EntropiesConfig
+from .evaluation import BenchmarkConfig, EvaluationConfig
 from .footprint import CapabilityConfig, FootprintConfig, PivotalityConfig
-from .inputs import BenchmarkConfig, HubSource, ModelConfig, ProblemsConfig, PromptConfig, Source
+from .grpo import GrpoConfig
+from .lab import LabSource
+from .memorization import MemorizationConfig
+from .model import ModelConfig
+from .problems import HubSource, ProblemsConfig, Source
+from .prompt import PromptConfig
+from .report import ReportConfig
+from .resources import ResourcesConfig
+from .rollouts import RolloutsConfig
 from .run import Config
+from .sampling import SamplingConfig
 from .section import Section, explain
-from .stages import (
-    CheckpointConfig,
-    DistillationConfig,
-    EntropiesConfig,
-    EvaluationConfig,
-    GrpoConfig,
-    MemorizationConfig,
-    ReportConfig,
-    RolloutsConfig,
-    SamplingConfig,
-    SelectionConfig,
-    TrainingConfig,
-    VerdictsConfig,
-)
+from .selection import SelectionConfig
+from .training import TrainingConfig
+from .verdicts import VerdictsConfig
 
 NOT_IN_KEY = {"*": "the values of a section are among the params of the rules that use them"}
 
@@ -49,13 +51,13 @@ __all__ = [
     "FootprintConfig",
     "GrpoConfig",
     "HubSource",
+    "LabSource",
     "MemorizationConfig",
     "ModelConfig",
     "PivotalityConfig",
     "ProblemsConfig",
     "PromptConfig",
     "ReportConfig",
-    "Resources",
     "ResourcesConfig",
     "RolloutsConfig",
     "SamplingConfig",

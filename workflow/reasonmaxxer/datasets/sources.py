@@ -43,7 +43,7 @@ class RegisterEntry(Section):
     id: str | None = None
     level: str | None = None
     extract: Literal["plain", "boxed", "hashes", "first"] = "plain"
-    where: dict[str, str | bool | int] = Field(default_factory=dict)
+    filter: dict[str, str | bool | int] = Field(default_factory=dict)
     rows: int | list[int] | None = None  # several where copies differ
     sha256: str | None = None
     licence: str

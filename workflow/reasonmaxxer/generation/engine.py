@@ -44,7 +44,7 @@ class Hardware:
 
     threads: int = 1
     kv_cache_mb: int = 1000
-    gpu_memory_utilization: int = 90
+    gpu_memory_utilization: float = 0.9
     tensor_parallel: int = 1
     pipeline_parallel: int = 1
 
@@ -124,7 +124,7 @@ class VllmEngine:
     @staticmethod
     def _gpu_options(hardware: Hardware, max_lora_rank: int | None) -> dict[str, Any]:
         options: dict[str, Any] = {
-            "gpu_memory_utilization": hardware.gpu_memory_utilization / 100,
+            "gpu_memory_utilization": hardware.gpu_memory_utilization,
             "tensor_parallel_size": hardware.tensor_parallel,
             "pipeline_parallel_size": hardware.pipeline_parallel,
         }

@@ -44,7 +44,7 @@ def _names(config: Config) -> Iterator[str]:
 def _kept(config: Config) -> Iterator[str]:
     for stage in config.freeze:
         if stage not in STAGES:
-            yield f"keep: {stage}: no such stage; {suggest(stage, STAGES)}"
+            yield f"freeze: {stage}: no such stage; {suggest(stage, STAGES)}"
 
 
 def _templates(config: Config) -> Iterator[str]:

@@ -133,7 +133,7 @@ def _checked_tokens(config: Config) -> int:
 def _generation_gb(config: Config, shape: Shape) -> float:
     """Weights and the cache of 16 sequences of full length, within the share of memory taken."""
     cache = 2 * shape.layers * shape.kv_heads * shape.head_dim * 2 * config.model.max_length
-    share = config.resources.generation.gpu_memory_utilization / 100
+    share = config.resources.generation.gpu_memory_utilization
     return (2 * shape.parameters + 16 * cache + 2e9) / share / 1e9
 
 

@@ -10,6 +10,7 @@ from ..analysis.arms import main_of
 from ..config import Config, ModelConfig
 from ..errors import UserError
 from ..generation.prompts import PROJECT
+from ..method.kinds import KINDS
 from .protocol import prompt_of, prompt_of_arm, sources_of
 from .shards import evaluation_shards
 
@@ -69,7 +70,7 @@ def arm_folder(config: Config, arm: str) -> str:
 
 def arm_weights(config: Config, arm: str) -> list[str]:
     """The files that make such an arm; none for the base and for public checkpoints."""
-    if arm not in config.of_kind("trained", "grpo", "distilled"):
+    if not KINDS[config.arms[arm].kind].sections:
         return []
     names = ("model.safetensors", "config.json")
     if not config.is_whole(arm):
@@ -83,6 +84,12 @@ def teacher_rollouts(config: Config, arm: str) -> str:
     problems = min(section.problems, sum(source.limit or 0 for source in config.problems.train))
     teacher = config.arms[arm].teacher
     return f"results/{config.run}/distillation/{teacher}/p{problems}.s{section.samples}.parquet"
+
+
+def training_log(config: Config, run: str, arm: str) -> str:
+    """The log of the arm's training, a table of its kind's name for it."""
+    log = KINDS[config.arms[arm].kind].log
+    return f"{run}/training/{arm}/{'log' if log == 'training' else log}.parquet"
 
 
 def main_arm(config: Config) -> list[str]:
@@ -132,4 +139,6 @@ def recorded_code(table: str, now: str) -> str:
 @functools.cache
 def _say_kept(folder: str) -> None:
     """Once a stage, not once a table: a large run has thousands."""
-    print(f"keep: {folder} stays as it is, though the code behind it has changed", file=sys.stderr)
+    print(
+        f"freeze: {folder} stays as it is, though the code behind it has changed", file=sys.stderr
+    )

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ..config import Config, SamplingConfig, TrainingConfig
+from ..config import Config, GrpoConfig, SamplingConfig, TrainingConfig
+from ..method.kinds import KINDS
 from ..training.lr_schedule import of_grpo
 from ..training.model_card import how
 from .files import evaluation_tables, main_arm, model_of
@@ -59,10 +60,10 @@ def side_by_side_job(config: Config, run: str) -> str:
 
 def checkpoint_training(config: Config, arm: str) -> TrainingConfig:
     """Adapter and checkpoints of an arm that chooses among some, as the section `training`."""
-    if config.arms[arm].kind == "grpo":
-        return of_grpo(config.section_of(arm, "grpo"))
-    own: TrainingConfig = config.section_of(arm, "training")
-    return own
+    name = KINDS[config.arms[arm].kind].checkpoints
+    assert name is not None, arm
+    own: TrainingConfig | GrpoConfig = config.section_of(arm, name)
+    return of_grpo(own) if isinstance(own, GrpoConfig) else own
 
 
 def choice_options(config: Config, arm: str) -> str:
@@ -77,10 +78,10 @@ def choice_options(config: Config, arm: str) -> str:
 
 def targets(config: Config) -> list[str]:
     """All modules that some arm puts an adapter on."""
-    sections = [config.training]
-    for kind, name in (("trained", "training"), ("grpo", "grpo"), ("distilled", "distillation")):
-        sections += [config.section_of(arm, name) for arm in config.of_kind(kind)]
-    return sorted({target for section in sections for target in section.target_modules})
+    sections: list[Any] = [config.training]
+    for name, arm in config.arms.items():
+        sections += [config.section_of(name, key) for key in KINDS[arm.kind].sections[-1:]]
+    return sorted({module for section in sections for module in section.target_modules})
 
 
 def models(config: Config) -> list[dict[str, Any]]:

@@ -52,10 +52,11 @@ def memory_mb() -> int:
 
 def _gpus(config: Config) -> Iterator[str]:
     here = len(set(gpus.slots()))
-    for stage, resources in config.resources:
-        if resources.gpu > here:
+    for jobs, _ in config.resources:
+        asked = config.resources.of(jobs)["gpu"]
+        if asked > here:
             yield (
-                f"resources.{stage}.gpu: {resources.gpu} GPUs are asked for, this machine has "
+                f"resources.{jobs}.gpu: {asked} GPUs are asked for, this machine has "
                 f"{here} ({gpus.VISIBLE}, or what nvidia-smi lists); set it to 0 to run on the "
                 "CPU, or run on a cluster: --workflow-profile profiles/slurm"
             )

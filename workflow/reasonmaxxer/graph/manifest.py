@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from ..config import Config
+from ..method.kinds import KINDS
 from . import footprint
-from .files import evaluation_tables, model_of, side_by_side_file, teacher_rollouts
+from .files import (
+    evaluation_tables,
+    model_of,
+    side_by_side_file,
+    teacher_rollouts,
+    training_log,
+)
 from .protocol import VALIDATION, prompt_of, protocol
 from .shards import SHARED, evaluation_shards, rollout_shards, rollouts_origin, selection_origin
 
@@ -62,7 +69,7 @@ def manifest(config: Config, run: str) -> dict[str, Any]:
         "footprint": footprint.manifest(config, run),
         # For the page to show; without what changes no figure.
         "config": config.model_dump(
-            mode="json", by_alias=True, exclude_none=True, exclude={"resources", "keep", "report"}
+            mode="json", by_alias=True, exclude_none=True, exclude={"resources", "freeze", "report"}
         ),
     }
 
@@ -76,25 +83,23 @@ def _own_prompt(config: Config, arm: str) -> dict[str, Any] | None:
 
 
 def _seed(config: Config, arm: str) -> int | None:
-    sections = {"trained": "training", "grpo": "grpo", "distilled": "distillation"}
-    section = sections.get(config.arms[arm].kind)
-    return None if section is None else int(config.section_of(arm, section).seed)
+    """The seed of the section that trains the arm, the last of its kind's."""
+    sections = KINDS[config.arms[arm].kind].sections
+    return int(config.section_of(arm, sections[-1]).seed) if sections else None
 
 
 def _made_files(config: Config, run: str, arm: str) -> dict[str, str | None]:
-    kind = config.arms[arm].kind
+    kind = KINDS[config.arms[arm].kind]
     files: dict[str, str | None] = dict.fromkeys(MADE_FILES)
-    if kind == "trained":
+    if kind.selects:
         origin = selection_origin(config, arm)
         files["selection"] = f"{run}/selection/{origin}.parquet"
         files["selection_summary"] = f"{run}/selection/{origin}.json"
-    if kind in ("trained", "distilled"):
-        files["training"] = f"{run}/training/{arm}/log.parquet"
-    if kind == "grpo":
-        files["grpo"] = f"{run}/training/{arm}/grpo.parquet"
-    if kind == "distilled":
+    if kind.log is not None:
+        files[kind.log] = training_log(config, run, arm)
+    if kind.teacher:
         files["distillation"] = f"{run}/adapters/{arm}/distillation.json"
-    if kind in ("trained", "grpo"):
+    if kind.checkpoints:
         files["validation"] = f"{run}/adapters/{arm}/validation.parquet"
         files["choice"] = f"{run}/adapters/{arm}/choice.json"
     return files
@@ -102,10 +107,10 @@ def _made_files(config: Config, run: str, arm: str) -> dict[str, str | None]:
 
 def _learnt_from(config: Config, run: str, arm: str) -> dict[str, list[str]]:
     """The rollouts that an arm is trained on, which other arms may share, and their entropies."""
-    kind = config.arms[arm].kind
-    if kind == "distilled":
+    kind = KINDS[config.arms[arm].kind]
+    if kind.teacher:
         return {"rollouts": [teacher_rollouts(config, arm)], "entropies": []}
-    shards = _pool(config, arm) if kind == "trained" else []
+    shards = _pool(config, arm) if kind.selects else []
     return {
         stage: [f"{run}/{stage}/{origin}/{shard}.parquet" for origin, shard in shards]
         for stage in ("rollouts", "entropies")
@@ -124,27 +129,24 @@ def making_jobs(config: Config, arm: str) -> dict[str, list[str]]:
     A job's name is that of its timings. The evaluation on benchmarks is none of them; the base's
     on the validation problems is, since checkpoints are held against it.
     """
-    kind, teacher = config.arms[arm].kind, config.arms[arm].teacher
-    if kind == "distilled" and teacher is not None:
-        sample = teacher_rollouts(config, arm).removesuffix(".parquet").split("/")[-2:]
-        own = {"sample_teacher": [".".join(sample)], "distil_teacher": [arm]}
-        return making_jobs(config, teacher) | own
-    if kind not in ("trained", "grpo"):
+    kind, teacher = KINDS[config.arms[arm].kind], config.arms[arm].teacher
+    if kind.rule is None:
         return {}
-    base = [
-        f"{config.base_arm}.{VALIDATION}.{shard}" for shard in evaluation_shards(config, VALIDATION)
-    ]
-    choice = "choose_whole_checkpoint" if config.is_whole(arm) else "choose_checkpoint"
-    chosen = {choice: [arm], "sample_evaluation": base, "judge_evaluation": base}
-    if kind == "grpo":
-        return {"train_grpo": [arm], **chosen}
-    pool = [f"{origin}.{shard}" for origin, shard in _pool(config, arm)]
-    return {
-        **dict.fromkeys(("sample_rollouts", "judge_rollouts", "score_rollouts"), pool),
-        "select_positions": [selection_origin(config, arm)],
-        "train_adapter": [arm],
-        **chosen,
-    }
+    made: dict[str, list[str]] = {}
+    if teacher is not None:
+        sample = teacher_rollouts(config, arm).removesuffix(".parquet").split("/")[-2:]
+        made |= making_jobs(config, teacher) | {"sample_teacher": [".".join(sample)]}
+    if kind.selects:
+        pool = [f"{origin}.{shard}" for origin, shard in _pool(config, arm)]
+        made |= dict.fromkeys(("sample_rollouts", "judge_rollouts", "score_rollouts"), pool)
+        made["select_positions"] = [selection_origin(config, arm)]
+    made[kind.rule] = [arm]
+    if kind.checkpoints:
+        choose = "choose_whole_checkpoint" if config.is_whole(arm) else "choose_checkpoint"
+        shards = evaluation_shards(config, VALIDATION)
+        base = [f"{config.base_arm}.{VALIDATION}.{shard}" for shard in shards]
+        made |= {choose: [arm], "sample_evaluation": base, "judge_evaluation": base}
+    return made
 
 
 def manifest_files(manifest: dict[str, Any]) -> list[str]:

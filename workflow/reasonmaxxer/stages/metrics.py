@@ -37,8 +37,8 @@ from ..analysis.statistics import (
     with_seeds,
 )
 from ..analysis.timings import Job, read_jobs
-from ..config.arms import OVERLAYS
 from ..errors import UserError
+from ..method.kinds import MADE
 from ..tables.artefacts import read_json
 from ..tables.provenance import provenance
 
@@ -279,7 +279,7 @@ def _family(arms: Arms, metrics: Metrics, name: str, place: str) -> str:
         group = "single seeds"
     elif one["swept"]:
         group = "sweeps"
-    elif one["kind"] in OVERLAYS and not all(name in of_arm for of_arm in metrics.values()):
+    elif one["kind"] in MADE and not all(name in of_arm for of_arm in metrics.values()):
         group = "main table" if name == main_of(arms) else "on some benchmarks"
     else:
         group = "main table"
@@ -294,7 +294,7 @@ def ablations(manifest: Mapping[str, Any], metrics: Metrics) -> list[Row]:
     arms, main = manifest["arms"], main_of(manifest["arms"])
     if main is None:
         return []
-    made = dict.fromkeys(arm["line"] for arm in arms.values() if arm["kind"] in OVERLAYS)
+    made = dict.fromkeys(arm["line"] for arm in arms.values() if arm["kind"] in MADE)
     pairs = [sides(arms, line, main) for line in made if line != main]
     common = [shared(metrics, [*ours, *theirs]) for ours, theirs in pairs]
     families = ["sweeps" if arms[ours[0]]["swept"] else "ablations" for ours, _ in pairs]

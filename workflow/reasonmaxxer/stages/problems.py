@@ -152,14 +152,15 @@ class _Columns:
         self.id = source.id or (entry.id if entry else None)
         self.level = source.level or (entry.level if entry else None)
         self.extract = source.extract or (entry.extract if entry else "plain")
-        self.where = source.where if source.where is not None else (entry.where if entry else {})
+        given = source.filter
+        self.filter = given if given is not None else (entry.filter if entry else {})
 
     def problems(self, rows: list[Row], label: str) -> list[dict[str, Any]]:
         found = []
         places: dict[str, str] = {}
         numbered = self.id is None and not (rows and "id" in rows[0].values)
         for number, row in enumerate(rows):
-            if not all(_same(_cell(row, column), value) for column, value in self.where.items()):
+            if not all(_same(_cell(row, column), value) for column, value in self.filter.items()):
                 continue
             key = str(number) if numbered else _text(row, self.id or "id")
             key = key.removeprefix(f"{label}/")
@@ -176,7 +177,9 @@ class _Columns:
                 }
             )
         if not found:
-            raise UserError(f"{label}: no problem in it" + (" that fits where" * bool(self.where)))
+            raise UserError(
+                f"{label}: no problem in it" + (" that fits `filter`" * bool(self.filter))
+            )
         return found
 
     def _level(self, row: Row) -> str | None:

@@ -94,7 +94,9 @@ def add_hardware_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("where it runs (never changes what comes out)")
     where.add_argument("--threads", type=int, default=1, help="CPU cores")
     where.add_argument("--kv-cache-mb", type=int, default=1000, help="on a CPU: KV cache, MiB")
-    where.add_argument("--gpu-memory-utilization", type=int, default=90, help="of a GPU")
+    where.add_argument(
+        "--gpu-memory-utilization", type=float, default=0.9, help="fraction of a GPU's memory"
+    )
     where.add_argument("--tensor-parallel", type=int, default=1, help="GPUs that share a layer")
     where.add_argument("--pipeline-parallel", type=int, default=1, help="GPUs one after the other")
 

@@ -24,11 +24,12 @@ import numpy as np
 from .. import tables
 from ..config import SelectionConfig
 from ..errors import UserError
+from ..method.advantages import ADVANTAGES
+from ..method.gates import GATES
 from ..tables.provenance import provenance
 
 HELP = "choose training rollouts, their advantages and their decision positions"
 
-ADVANTAGE_EPS = 1e-6
 NEAR_THRESHOLD = 0.03  # nats; what batch shape can move an entropy in bfloat16
 AUDIT_MEAN, AUDIT_P95 = 0.005, 0.15  # nats; engine against scorer
 
@@ -174,12 +175,12 @@ def _nothing_to_learn(chosen: Sequence[Scored], threshold: float, config: Select
             f"selection.trim_longest: without the longest {config.trim_longest:.0%} of the "
             "rollouts no problem has both a right and a wrong one left; lower it"
         )
-    key = "tau" if config.tau is not None else "share"
+    key = "tau" if config.tau is not None else "top_fraction"
     most = max((float(r.entropies.max()) for r in chosen if len(r.entropies)), default=0.0)
     return (
         f"selection.{key}: no position of a rollout with an advantage has an entropy above "
         f"{threshold:.4g} nats (the largest of all is {most:.4g}), so nothing would be learnt; "
-        f"{'lower tau' if key == 'tau' else 'take another share'}"
+        f"{'lower tau' if key == 'tau' else 'take another top_fraction'}"
     )
 
 
@@ -196,33 +197,25 @@ def _trimmed(groups: dict[str, list[Scored]], share: float) -> dict[str, list[Sc
     return {p: [r for r in group if len(r.ids) <= longest] for p, group in groups.items()}
 
 
-# --- advantages -------------------------------------------------------------------------------
-
-
-def advantages(rewards: Sequence[int]) -> np.ndarray:
-    """A_i = (r_i - mean) / (std + eps) within a problem, population std (Eq. 5)."""
-    values = np.asarray(rewards, dtype=np.float64)
-    return (values - values.mean()) / (values.std() + ADVANTAGE_EPS)
+# --- advantages and gates ---------------------------------------------------------------------
 
 
 def _with_advantages(
     group: Sequence[Scored], config: SelectionConfig, rng: np.random.Generator
 ) -> list[Scored]:
+    """A problem's rollouts with their advantages, without those that are left out."""
     if not group:
         return []
-    if config.advantages == "positive":
-        return [replace(rollout, advantage=1.0) for rollout in group if rollout.reward]
-    values = advantages([rollout.reward for rollout in group])
-    if config.advantages == "shuffled":
-        values = rng.permutation(values)
-    return [replace(r, advantage=float(a)) for r, a in zip(group, values, strict=True)]
-
-
-# --- gates ------------------------------------------------------------------------------------
+    assigned = ADVANTAGES[config.advantages].assign([rollout.reward for rollout in group], rng)
+    return [
+        replace(rollout, advantage=advantage)
+        for rollout, advantage in zip(group, assigned, strict=True)
+        if advantage is not None
+    ]
 
 
 def gate_threshold(rollouts: Sequence[Scored], config: SelectionConfig) -> float:
-    """tau in nats; with `share`, the entropy that this share of the positions exceeds."""
+    """tau in nats; with `top_fraction`, the entropy that this fraction of the positions exceeds."""
     if config.tau is not None:
         return config.tau
     assert config.top_fraction is not None  # one of the two, says the config
@@ -237,21 +230,8 @@ def gate(
     entropies: np.ndarray, threshold: float, config: SelectionConfig, rng: np.random.Generator
 ) -> np.ndarray:
     """The decision positions of one rollout, ascending."""
-    decisions = np.flatnonzero(entropies > np.float32(threshold))
-    count, length = len(decisions), len(entropies)
-    match config.gate:
-        case "all":
-            return np.arange(length)
-        case "first":
-            return np.arange(count)
-        case "last":
-            return np.arange(length - count, length)
-        case "low-entropy":
-            return np.sort(np.argsort(entropies, kind="stable")[:count])
-        case "random":
-            return np.sort(rng.choice(length, count, replace=False))
-        case _:
-            return decisions
+    above = np.flatnonzero(entropies > np.float32(threshold))
+    return GATES[config.gate].choose(entropies, above, rng)
 
 
 # --- what is written --------------------------------------------------------------------------

@@ -35,6 +35,9 @@ WORDS = {
     "add_parser": {"help", "description", "epilog"},
     "ArgumentParser": {"description", "epilog"},
     "Field": {"description"},
+    "Gate": {"words"},
+    "Advantages": {"words"},
+    "Kind": {"words"},
     "tqdm": {"desc", "unit"},
 }
 # Fields of the syntax tree that say nothing of what is computed.

@@ -11,8 +11,8 @@ from typing import Any
 
 from .. import config, tables
 from ..config import Config, ModelConfig
-from ..config.arms import OVERLAYS
 from ..errors import UserError
+from ..method.kinds import KINDS, MADE
 from ..tables.artefacts import check_adapter
 from ..training.model_card import front, how, usage
 
@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> None:
     run = config.load(args.configfile)
     folder = args.results / run.run
     adapter = folder / "adapters" / args.arm
-    made = run.of_kind(*OVERLAYS)
+    made = run.of_kind(*MADE)
     if args.arm not in made:
         raise UserError(f"--arm {args.arm}: the run trains {', '.join(made)}")
     if run.is_whole(args.arm):
@@ -89,7 +89,7 @@ def card(run: Config, arm: str, folder: Path, name: str, merged: bool, licence: 
     base = run.model.path + (f" at {run.model.revision}" if run.model.revision else "")
     sections = {
         key: run.section_of(arm, key).model_dump(mode="json", exclude_none=True)
-        for key in OVERLAYS[run.arms[arm].kind]
+        for key in KINDS[run.arms[arm].kind].sections
     }
     rank = None if merged else run.section_of(arm, [*sections][-1]).rank
     recipe = "\n".join(f"- {key}: `{json.dumps(value)}`" for key, value in sections.items())

@@ -5,24 +5,11 @@ from __future__ import annotations
 import yaml
 
 from ..config import Config, ModelConfig, TrainingConfig
+from ..method.advantages import ADVANTAGES
+from ..method.gates import GATES
 from ..tables.artefacts import served_rank
 
 NOT_IN_KEY = {"*": "the words of a card: a better sentence makes no adapter again"}
-
-ROLLOUTS = {
-    "group": "the base model's own rollouts",
-    "positive": "the base model's own correct rollouts",
-    "shuffled": "the base model's own rollouts, their advantages shuffled,",
-}
-POSITIONS = {
-    "entropy": "its high-entropy decision points",
-    "entropy-quantile": "its high-entropy decision points",
-    "random": "positions drawn at random",
-    "low-entropy": "low-entropy positions",
-    "first": "the first positions",
-    "last": "the last positions",
-    "all": "every position",
-}
 
 
 def how(config: Config, arm: str) -> str:
@@ -35,9 +22,10 @@ def how(config: Config, arm: str) -> str:
     anchor = (
         ", the others anchored to the base" if training.anchor_weight else ", without an anchor"
     )
+    rollouts, positions = ADVANTAGES[selection.advantages].words, GATES[selection.gate].words
     return (
-        f"trained offline by the objective of arXiv 2605.06241 on {ROLLOUTS[selection.advantages]} "
-        f"at {POSITIONS[selection.gate]}{'' if selection.gate == 'all' else anchor}"
+        f"trained offline by the objective of arXiv 2605.06241 on "
+        f"{rollouts} at {positions}{'' if selection.gate == 'all' else anchor}"
     )
 
 
