@@ -326,6 +326,8 @@ def _row(
 
 
 def _cpu_options(hardware: Hardware, model: ModelConfig) -> dict[str, Any]:
+    from ..modeling.cpu_kernels import keep_freed_memory
+
     # In process and without a compiler: two seconds to start instead of twenty to thirty.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     # The job's cores are its threads: binding to a core list would pile jobs onto the same ones.
@@ -333,6 +335,7 @@ def _cpu_options(hardware: Hardware, model: ModelConfig) -> dict[str, Any]:
     os.environ["OMP_NUM_THREADS"] = str(hardware.threads)
     # One helper of the sampler is compiled even in eager mode: seconds and a gigabyte a start.
     os.environ["TORCHDYNAMO_DISABLE"] = "1"
+    keep_freed_memory()
     return {
         "distributed_executor_backend": "uni",
         "enforce_eager": True,

@@ -18,14 +18,13 @@ from .. import tables
 from ..config import ModelConfig, TrainingConfig
 from ..datasets.sources import check_place
 from ..errors import UserError, hub_error
+from . import cpu_kernels
 from .batching import plan_batches
 from .device import on_gpu
 from .lm_head import Head
-from .norms import freeze_norms
-from .products import freeze
 
 PADDING_ID = 0
-# Widths are rounded up to this, so that batches come in few shapes (`products`).
+# Widths are rounded up to this, so that batches come in few shapes (`cpu_kernels`).
 WIDTH_STEP = 4
 # Larger batches outgrow a CPU's caches: the lab model is scored a quarter slower by 16384 tokens.
 CPU_BATCH_TOKENS = 2048
@@ -174,9 +173,8 @@ def load_base(path: str, config: ModelConfig) -> Base:
         where = "" if Path(path).is_dir() else "; remove its folder from HF_HOME and run again"
         raise UserError(f"model.path: {path}: damaged weights: {error}{where}") from error
     device = torch.device("cuda", torch.cuda.current_device()) if on_gpu() else torch.device("cpu")
-    model.to(device).eval()
-    freeze(model)
-    freeze_norms(model)
+    model.to(device).eval().requires_grad_(False)
+    cpu_kernels.install(model)
     output = model.get_output_embeddings()
     base = Base(model, Head(output.weight, getattr(output, "bias", None)), device)
     _check_split(base, path)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .products import product
+from .cpu_kernels import product
 
 # 24 MB, of which three are the most that are held at a time. GPUs want more rows for a product.
 CPU_TILE_ELEMENTS = 6 << 20

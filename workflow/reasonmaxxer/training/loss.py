@@ -21,7 +21,7 @@ from torch import Tensor
 from ..config import TrainingConfig
 from ..modeling.lm_head import Head, kl_divergence, sampled_logprobs
 
-# Numbers of anchors are rounded up to this, so that they come in few shapes (`products`).
+# Numbers of anchors are rounded up to this, so that they come in few shapes (`cpu_kernels`).
 ANCHOR_STEP = 64
 
 
