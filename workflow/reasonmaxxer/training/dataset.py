@@ -1,4 +1,4 @@
-"""What the trainer sees, when, and at which rate: rollouts, their order, the schedule."""
+"""The training set: rollouts of the table `selection`, and the order in which steps visit them."""
 
 from __future__ import annotations
 
@@ -53,14 +53,3 @@ def training_steps(rollouts: Sequence[Rollout], config: TrainingConfig) -> list[
     order = order[: config.sequences]
     size = config.sequences_per_step
     return [order[start : start + size] for start in range(0, len(order), size)]
-
-
-def learning_rate(step: int, steps: int, config: TrainingConfig) -> float:
-    """Rate of the 1-based `step`: linear warm-up from 0, then linear decay to 0.
-
-    As in the usual schedule with warm-up, the n-th step takes the rate at n - 1.
-    """
-    done, end = step - 1, config.decay_steps or steps
-    if done < config.warmup_steps:
-        return config.learning_rate * done / config.warmup_steps
-    return config.learning_rate * max(end - done, 0) / max(end - config.warmup_steps, 1)

@@ -34,9 +34,8 @@ from ..modeling.hidden_states import BaseStates, LiveStates
 from ..modeling.lora import Adapter
 from ..tables.artefacts import open_tensors
 from .checkpoints import saved_checkpoint
-from .dataset import learning_rate
 from .loss import Losses, Rollout, Rows, contrastive_loss, prediction_rows
-from .lr_schedule import checkpoint_steps
+from .lr_schedule import checkpoint_steps, learning_rate
 
 # A batch may grow past 5% of padding up to this size: smaller ones leave the processor idle.
 MIN_BATCH_TOKENS = 768
