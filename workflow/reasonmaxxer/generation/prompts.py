@@ -1,8 +1,7 @@
 """Prompts: from a problem's text to token ids, and from sampled ids back to a completion's text.
 
-One prompt and one way of ending a completion serve base, baselines and adapters alike
-(METHOD.md, section 2). The tokens are made here once and carried from then on: nothing
-downstream tokenises text again.
+One prompt and one way of ending a completion serve base, baselines and adapters alike. The tokens
+are made here once and carried from then on: nothing downstream tokenises text again.
 """
 
 from __future__ import annotations

@@ -40,30 +40,54 @@ class Base:
 
     @property
     def width(self) -> int:
+        """H, the size of a hidden state."""
         return self.head.weight.shape[1]
 
     @property
     def dtype(self) -> torch.dtype:
+        """The type of weights and hidden states."""
         return self.head.weight.dtype
 
     def hidden(self, input_ids: Tensor) -> Tensor:
-        """Last hidden states [B, T, H], after the final norm, of right-padded ids [B, T].
+        """Last hidden states, after the final norm.
 
         No attention mask: a causal model cannot see the padding behind a sequence, so the states
         of real positions are right, those of the padding are rubbish, and the padding may be any
         id. A model without a pad token needs none.
+
+        Args:
+            input_ids: [B, T] int64, right-padded, on the model's device.
+
+        Returns:
+            [B, T, H] in the model's dtype.
         """
         return self.model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
 
     def batches(
         self, lengths: Sequence[int], batch_tokens: int, min_tokens: int = 0
     ) -> list[list[int]]:
-        """`plan_batches` of no more tokens than this device runs well."""
+        """`plan_batches` of no more tokens than this device runs well.
+
+        Args:
+            lengths: tokens of each sequence.
+            batch_tokens: most tokens of a batch, padding included.
+            min_tokens: tokens from which a batch is closed rather than padded more.
+
+        Returns:
+            The indices of the sequences in each batch.
+        """
         most = CPU_BATCH_TOKENS if self.device.type == "cpu" else batch_tokens
         return plan_batches(lengths, min(batch_tokens, most), min_tokens)
 
     def pad(self, sequences: Sequence[Sequence[int] | np.ndarray]) -> Tensor:
-        """Right-padded ids [B, T] on the model's device, T somewhat rounded up."""
+        """Right-padded ids.
+
+        Args:
+            sequences: B sequences of token ids, one at least.
+
+        Returns:
+            [B, T] int64 on the model's device, T the longest length rounded up to a multiple of 4.
+        """
         width = -(-max(map(len, sequences)) // WIDTH_STEP) * WIDTH_STEP
         ids = np.full((len(sequences), width), PADDING_ID, dtype=np.int64)
         for row, sequence in zip(ids, sequences, strict=True):
@@ -102,7 +126,16 @@ def _fingerprint(path: str) -> list[tuple[str, int, int]]:
 
 
 def check_ids(ids: np.ndarray, vocabulary: int, where: str) -> None:
-    """Raise `UserError` if a token id is outside the vocabulary."""
+    """Refuse token ids that the model does not have.
+
+    Args:
+        ids: [T], any integer dtype.
+        vocabulary: how many ids the model has.
+        where: file and column, for the message.
+
+    Raises:
+        UserError: if an id is negative or at least `vocabulary`.
+    """
     if len(ids) and not (ids.min() >= 0 and ids.max() < vocabulary):
         wrong = ids.min() if ids.min() < 0 else ids.max()
         raise UserError(

@@ -25,7 +25,11 @@ PEFT_PREFIX = "base_model.model."
 class LoraLinear(torch.nn.Module):
     """A frozen linear layer with an adapter, whose weights are float32 whatever the layer's type.
 
-    Initialised as PEFT does it: A uniform (Kaiming, a = sqrt 5), B zero.
+    Initialised as PEFT does it: A [r, I] uniform (Kaiming, a = sqrt 5), B [O, r] zero.
+
+    Args:
+        linear: the layer W [O, I], whose weights are shared, not copied.
+        config: rank, alpha and dropout.
     """
 
     def __init__(self, linear: torch.nn.Linear, config: TrainingConfig) -> None:
@@ -39,7 +43,14 @@ class LoraLinear(torch.nn.Module):
         self.scale, self.dropout, self.enabled = config.alpha / config.rank, config.dropout, True
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layer's output [..., O] for [..., I]: the base layer's alone if not `enabled`."""
+        """The layer's output; without the adapter's share if not `enabled`.
+
+        Args:
+            x: [..., I] in the dtype of the base's weights.
+
+        Returns:
+            [..., O] in that dtype.
+        """
         if not self.enabled:
             return frozen_linear(x, self.weight, self.bias)
         if cpu_kernels.enabled() and not (self.training and self.dropout):
@@ -50,10 +61,14 @@ class LoraLinear(torch.nn.Module):
 
 
 class Adapter:
-    """The adapter of a model: its layers by the names that their linear layers have in it."""
+    """The adapter of a model: its layers by the names that their linear layers have in it.
+
+    Args:
+        model: gets a fresh adapter, in place.
+        config: target modules, rank, alpha, dropout, and the seed of its first weights.
+    """
 
     def __init__(self, model: torch.nn.Module, config: TrainingConfig) -> None:
-        """Put a fresh adapter into `model`, in place; initialised from `config.seed`."""
         torch.manual_seed(config.seed)
         self.layers: dict[str, LoraLinear] = {}
         for name, module in list(model.named_modules()):
@@ -63,7 +78,7 @@ class Adapter:
                 setattr(model.get_submodule(parent), last, self.layers[name])
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
-        """What is trained, under PEFT's names."""
+        """What is trained, under PEFT's names: A [r, I] and B [O, r], float32."""
         return {
             f"{PEFT_PREFIX}{name}.{part}.weight": getattr(layer, part)
             for name, layer in self.layers.items()
@@ -71,7 +86,7 @@ class Adapter:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """What `adapter_model.safetensors` holds."""
+        """What `adapter_model.safetensors` holds: A [r, I] and B [O, r], float32, on the CPU."""
         return {name: p.detach().cpu().contiguous() for name, p in self.parameters().items()}
 
     @contextlib.contextmanager

@@ -10,7 +10,7 @@ from ..config import DistillationConfig, GrpoConfig, TrainingConfig
 
 
 def optimiser_steps(sequences: int, sequences_per_step: int) -> int:
-    """The last step may have fewer sequences."""
+    """How many steps visit so many sequences; the last step may have fewer of them."""
     return -(-sequences // sequences_per_step)
 
 
@@ -33,6 +33,7 @@ def learning_rate(step: int, steps: int, config: TrainingConfig) -> float:
 
 
 def rollouts_per_step(grpo: GrpoConfig) -> int:
+    """Rollouts of an optimiser step: every prompt is sampled `num_generations` times."""
     return grpo.prompts_per_step * grpo.num_generations
 
 

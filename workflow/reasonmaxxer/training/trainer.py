@@ -46,7 +46,14 @@ SAVE_SECONDS = 30.0
 
 
 class Trainer:
-    """The model with its adapter, the optimiser, and the loop over steps."""
+    """The model with its adapter, the optimiser, and the loop over steps.
+
+    Args:
+        base: gets a fresh adapter, in place.
+        rollouts: the training set; steps name its rollouts by their index.
+        config: the section `training`.
+        processes: those that share the run; by default this one alone.
+    """
 
     base_states: BaseStates
 
@@ -81,7 +88,19 @@ class Trainer:
     def fit(
         self, steps: Sequence[Sequence[int]], folder: Path, batch_tokens: int
     ) -> list[dict[str, Any]]:
-        """All steps, from the last saved one on; returns the log's rows."""
+        """All steps, from the last saved one on.
+
+        Args:
+            steps: the indices of the rollouts of each step.
+            folder: of unfinished work, where checkpoints and the state to resume from are put.
+            batch_tokens: most tokens of a batch.
+
+        Returns:
+            The log, a row a step, those of earlier runs included.
+
+        Raises:
+            UserError: if a loss or gradient is not finite: the run has diverged.
+        """
         at = {step: i for i, step in enumerate(checkpoint_steps(self.config), start=1)}
         done, log = self._load(folder)
         saved = time.monotonic()
@@ -108,7 +127,17 @@ class Trainer:
     def step(
         self, indices: Sequence[int], number: int, steps: int, batch_tokens: int
     ) -> dict[str, Any]:
-        """One optimiser step over these rollouts; returns its row of the log."""
+        """One optimiser step.
+
+        Args:
+            indices: the rollouts of this step.
+            number: the step, from 1.
+            steps: how many there are, for the learning rate.
+            batch_tokens: most tokens of a batch.
+
+        Returns:
+            The step's row of the log; a step whose gradient is not finite changes no weight.
+        """
         started = time.monotonic()
         rate = learning_rate(number, steps, self.config)
         totals = self.accumulate(indices, batch_tokens)
@@ -130,7 +159,15 @@ class Trainer:
         }
 
     def accumulate(self, indices: Sequence[int], batch_tokens: int) -> _Totals:
-        """Gradients of the loss, averaged over the rollouts `indices`, into `parameters`."""
+        """Gradients of the loss, averaged over these rollouts, into `parameters`.
+
+        Args:
+            indices: the rollouts.
+            batch_tokens: most tokens of a batch.
+
+        Returns:
+            The sums of losses and log-prob changes over the rollouts of all processes.
+        """
         for parameter in self.parameters.values():
             parameter.grad = torch.zeros_like(parameter)
         totals = _Totals(torch.zeros(7, dtype=torch.float64, device=self.base.device))
@@ -146,7 +183,14 @@ class Trainer:
         return totals
 
     def loss(self, indices: Sequence[int]) -> tuple[Losses, Rows]:
-        """The objective summed over these rollouts, run as one batch."""
+        """The objective summed over these rollouts, run as one batch (Eq. 6 and 7).
+
+        Args:
+            indices: B rollouts.
+
+        Returns:
+            The losses in nats, and the rows that they are sums over; `total` has a gradient.
+        """
         rollouts = [self.rollouts[i] for i in indices]
         input_ids = self.base.pad([rollout.ids for rollout in rollouts])
         rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)
@@ -264,7 +308,7 @@ class Processes:
             torch.distributed.destroy_process_group()
 
     def sum(self, tensors: Sequence[Tensor | None]) -> None:
-        """Replace each tensor by its sum over the processes."""
+        """Replace each tensor, of any shape [...], by its sum over the processes, in place."""
         if self.count > 1:
             for tensor in tensors:
                 torch.distributed.all_reduce(tensor)
