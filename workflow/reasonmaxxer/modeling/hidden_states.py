@@ -22,7 +22,6 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..tables import replacing
 from ..tables.artefacts import open_tensors
-from ..training.loss import Rollout
 from .base_model import Base
 from .lora import Adapter
 
@@ -31,6 +30,18 @@ COPIED_ROWS = 4096
 _SAFETENSORS = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 
 Key = tuple[str, int, int]  # problem, sample, tokens
+
+
+class Keyed(Protocol):
+    """A rollout, as far as its states go."""
+
+    @property
+    def ids(self) -> np.ndarray:
+        """[T] int64, the prompt's first."""
+
+    @property
+    def key(self) -> Key:
+        """What tells it apart: problem, sample, and its number of tokens T."""
 
 
 class BaseStates(Protocol):
@@ -72,7 +83,7 @@ class StoredStates:
         UserError: if a rollout is in no file, or a file's states have another width or dtype.
     """
 
-    def __init__(self, base: Base, rollouts: Sequence[Rollout], files: Sequence[Path]) -> None:
+    def __init__(self, base: Base, rollouts: Sequence[Keyed], files: Sequence[Path]) -> None:
         self._base = base
         places = {key: place for path in files for key, place in _places(path, base).items()}
         missing = [rollout.key for rollout in rollouts if rollout.key not in places]
@@ -94,7 +105,7 @@ class StoredStates:
 
 
 def store_states(
-    base: Base, adapter: Adapter, rollouts: Sequence[Rollout], path: Path, batch_tokens: int
+    base: Base, adapter: Adapter, rollouts: Sequence[Keyed], path: Path, batch_tokens: int
 ) -> None:
     """Compute the states of these rollouts into the file `path`.
 
@@ -117,7 +128,7 @@ def store_states(
                 states[ends[i] - length : ends[i]] = row[:length].cpu()
 
 
-def fits_on_disk(base: Base, rollouts: Sequence[Rollout], folder: Path) -> bool:
+def fits_on_disk(base: Base, rollouts: Sequence[Keyed], folder: Path) -> bool:
     """Whether the rollouts' states take at most half of the free space at `folder`."""
     size = sum(len(r.ids) for r in rollouts) * base.width * base.dtype.itemsize
     return size <= MAX_DISK_SHARE * shutil.disk_usage(folder).free
