@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from ..config import ModelConfig, PromptConfig
 from ..modeling.device import on_gpu
@@ -58,6 +58,19 @@ class Prompt:
     max_tokens: int | None = None
 
 
+class Completion(TypedDict):
+    """A sampled completion, as a row of the table `rollouts`."""
+
+    problem_id: str
+    sample: int
+    seed: int
+    prompt_token_ids: list[int]
+    token_ids: list[int]  # up to the stop string, the end-of-sequence id included
+    logprobs: list[float]  # nats, before temperature and top-p
+    finish_reason: str  # "stop" or "length"
+    text: str
+
+
 class Engine(Protocol):
     def use(self, adapter: Path | None) -> None:
         """Run the base with the adapter in this folder from now on, or without one.
@@ -65,8 +78,8 @@ class Engine(Protocol):
         A folder that holds a whole model of the base's shape takes the base's place.
         """
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[dict[str, Any]]:
-        """Rows of the completion columns of `tables.SCHEMAS`, problem by problem."""
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
+        """The samples of each prompt, problem by problem."""
 
 
 def open_engine(
@@ -156,7 +169,7 @@ class VllmEngine:
         unique = hashlib.sha256((adapter / ADAPTER_WEIGHTS).read_bytes()).hexdigest()
         return LoRARequest(f"{self._adapters}-{unique[:12]}", self._adapters, str(adapter))
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[dict[str, Any]]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
         outputs = self.bare_generate(prompts, sampling)
         for prompt, output in zip(prompts, outputs, strict=True):
             for completion in sorted(output.outputs, key=lambda c: c.index):
@@ -223,7 +236,7 @@ class TransformersEngine:
         weights = dict(merged_weights(self._model_config, adapter))
         self._model.load_state_dict(weights, strict=False)
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[dict[str, Any]]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
         import torch
         from tqdm import tqdm
 
@@ -311,7 +324,7 @@ def _row(
     logprobs: list[float],
     finish_reason: str,
     tokenizer: Any,
-) -> dict[str, Any]:
+) -> Completion:
     kept, text = trim_stop(token_ids, tokenizer, list(sampling.stop))
     return {
         "problem_id": prompt.problem_id,

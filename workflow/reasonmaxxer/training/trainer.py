@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -43,6 +43,32 @@ MIN_BATCH_TOKENS = 768
 # worth: a quarter of the time of SmolLM2 (135 million), which keeps a megabyte a token otherwise.
 RECOMPUTE_FROM = 50_000_000
 SAVE_SECONDS = 30.0
+
+
+class StepMeans(TypedDict):
+    """Means over the rollouts of a step, in nats; a change is None where no decision has its sign.
+
+    A change is the mean of log p_theta - log p_base over the decisions of one sign of A.
+    """
+
+    loss: float
+    decision_loss: float
+    anchor_loss: float
+    positive_change: float | None
+    negative_change: float | None
+
+
+class StepLog(StepMeans):
+    """A row of the table `training`."""
+
+    step: int  # from 1
+    epoch: NotRequired[float]  # visits of rollouts so far, by the number of rollouts
+    sequences: int
+    tokens: int  # prompts included
+    gradient_norm: float  # before clipping
+    learning_rate: float
+    tokens_per_second: float
+    peak_memory_mb: float
 
 
 class Trainer:
@@ -85,9 +111,7 @@ class Trainer:
         """Compute activations again in backward instead of keeping them."""
         self.base.model.gradient_checkpointing_enable({"use_reentrant": False})
 
-    def fit(
-        self, steps: Sequence[Sequence[int]], folder: Path, batch_tokens: int
-    ) -> list[dict[str, Any]]:
+    def fit(self, steps: Sequence[Sequence[int]], folder: Path, batch_tokens: int) -> list[StepLog]:
         """All steps, from the last saved one on.
 
         Args:
@@ -124,9 +148,7 @@ class Trainer:
                 bar.update()
         return log
 
-    def step(
-        self, indices: Sequence[int], number: int, steps: int, batch_tokens: int
-    ) -> dict[str, Any]:
+    def step(self, indices: Sequence[int], number: int, steps: int, batch_tokens: int) -> StepLog:
         """One optimiser step.
 
         Args:
@@ -206,7 +228,7 @@ class Trainer:
         with tables.replacing(path) as partial:
             save_file(self.adapter.tensors(), partial, metadata={"format": "pt"})
 
-    def _save(self, folder: Path, step: int, log: Sequence[dict[str, Any]]) -> None:
+    def _save(self, folder: Path, step: int, log: Sequence[StepLog]) -> None:
         """Everything the rest of the run depends on, in one file that appears at once."""
         from safetensors.torch import save_file
 
@@ -223,7 +245,7 @@ class Trainer:
         with tables.replacing(folder / "state.safetensors") as partial:
             save_file({k: t.contiguous() for k, t in tensors.items()}, partial, metadata=metadata)
 
-    def _load(self, folder: Path) -> tuple[int, list[dict[str, Any]]]:
+    def _load(self, folder: Path) -> tuple[int, list[StepLog]]:
         """Steps done and their log, from the last saved state if there is one."""
         path = folder / "state.safetensors"
         if not path.exists():
@@ -242,7 +264,7 @@ class Trainer:
         return int(metadata["step"]), json.loads(metadata["log"])
 
 
-def _diverged(row: dict[str, Any], folder: Path, at: dict[int, int]) -> str:
+def _diverged(row: StepLog, folder: Path, at: dict[int, int]) -> str:
     good = [saved_checkpoint(folder, index) for step, index in at.items() if step < row["step"]]
     last = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint was reached"
     return (
@@ -277,7 +299,7 @@ class _Totals:
             values += [change[chosen].sum(), chosen.sum()]
         self.values += torch.stack([value.double() for value in values])
 
-    def means(self, rollouts: int) -> dict[str, float | None]:
+    def means(self, rollouts: int) -> StepMeans:
         total, decision, anchor, up, ups, down, downs = self.values.tolist()
         return {
             "loss": total / rollouts,
