@@ -17,7 +17,7 @@ MODULES = sorted(
     [
         *PACKAGE.glob("modeling/*.py"),
         *PACKAGE.glob("training/*.py"),
-        PACKAGE / "generation" / "teacher.py",
+        *PACKAGE.glob("generation/*.py"),
         *(PACKAGE / "stages" / f"{stage}.py" for stage in STAGES),
     ]
 )

@@ -72,6 +72,8 @@ class Completion(TypedDict):
 
 
 class Engine(Protocol):
+    """What samples completions: one set of weights at a time."""
+
     def use(self, adapter: Path | None) -> None:
         """Run the base with the adapter in this folder from now on, or without one.
 
@@ -104,6 +106,8 @@ def problem_seed(seed: int, problem_id: str) -> int:
 
 
 class VllmEngine:
+    """vLLM: all prompts in one call, on a GPU or a CPU."""
+
     def __init__(
         self, model: ModelConfig, hardware: Hardware, max_lora_rank: int | None = None
     ) -> None:
@@ -150,6 +154,7 @@ class VllmEngine:
         return options
 
     def use(self, adapter: Path | None) -> None:
+        """As `Engine.use`; on a CPU the adapter is merged into the weights."""
         if adapter is not None and is_whole(adapter):
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(adapter)})
             self._llm.reset_prefix_cache()
@@ -170,6 +175,7 @@ class VllmEngine:
         return LoRARequest(f"{self._adapters}-{unique[:12]}", self._adapters, str(adapter))
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
+        """As `Engine.generate`."""
         outputs = self.bare_generate(prompts, sampling)
         for prompt, output in zip(prompts, outputs, strict=True):
             for completion in sorted(output.outputs, key=lambda c: c.index):
@@ -233,10 +239,12 @@ class TransformersEngine:
         ).to(self._device)
 
     def use(self, adapter: Path | None) -> None:
+        """As `Engine.use`; the adapter is merged into the weights."""
         weights = dict(merged_weights(self._model_config, adapter))
         self._model.load_state_dict(weights, strict=False)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
+        """As `Engine.generate`."""
         import torch
         from tqdm import tqdm
 
@@ -294,7 +302,18 @@ class TransformersEngine:
 
 
 def merged_weights(model: ModelConfig, adapter: Path | None) -> Iterator[tuple[str, torch.Tensor]]:
-    """The model's weights by name, the adapter merged into them in float32."""
+    """The model's weights with an adapter merged into them in float32.
+
+    Args:
+        model: the base.
+        adapter: folder of a PEFT adapter, or of a whole model that takes the base's place.
+
+    Returns:
+        Name and tensor, each of its own shape [...], in the model's dtype; a tied head is left out.
+
+    Raises:
+        UserError: if the adapter is damaged.
+    """
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM

@@ -19,7 +19,11 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 
 def load_tokenizer(model: ModelConfig) -> Any:
-    """The model's tokenizer. Raises `UserError` when the folder or hub id cannot be read."""
+    """The model's tokenizer.
+
+    Raises:
+        UserError: if the folder or hub id holds none that can be read.
+    """
     from transformers import AutoTokenizer
 
     check_place(model.path)

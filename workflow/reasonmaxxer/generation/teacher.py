@@ -85,6 +85,7 @@ def ranks(logits: Tensor, tokens: Tensor) -> Tensor:
 
 
 def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command that holds a teacher against the base."""
     parser.add_argument("--model-config", required=True, help="config section `model`, as JSON")
     parser.add_argument("--teacher-config", required=True, help="the teacher's model, as JSON")
     parser.add_argument("--adapter", type=Path, help="the teacher's adapter, if it is one")

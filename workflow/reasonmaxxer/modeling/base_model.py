@@ -96,7 +96,11 @@ class Base:
 
 
 def model_settings(path: str, config: ModelConfig) -> Any:
-    """The model's own config (a transformers config), read without its weights."""
+    """The model's own config (a transformers config), read without its weights.
+
+    Raises:
+        UserError: if there is no readable model at `path`.
+    """
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
@@ -147,7 +151,8 @@ def check_ids(ids: np.ndarray, vocabulary: int, where: str) -> None:
 def skeleton(settings: Any) -> Any:
     """The model laid out without weights: a moment even for a large one.
 
-    Raises `UserError` if it is no causal language model.
+    Raises:
+        UserError: if it is no causal language model.
     """
     from transformers import AutoModelForCausalLM
 
@@ -161,7 +166,16 @@ def skeleton(settings: Any) -> Any:
 
 
 def check_targets(settings: Any, targets: Sequence[str], section: str = "training") -> None:
-    """Raise `UserError` if a name among `targets` is no linear module of such a model."""
+    """Refuse target modules that such a model does not have.
+
+    Args:
+        settings: the model's own config.
+        targets: last parts of module names, such as `q_proj`.
+        section: the config section that names them, for the message.
+
+    Raises:
+        UserError: if one is no linear module of the model.
+    """
     linear = {
         name.rsplit(".", 1)[-1]
         for name, module in skeleton(settings).base_model.named_modules()
@@ -176,10 +190,18 @@ def check_targets(settings: Any, targets: Sequence[str], section: str = "trainin
 
 
 def load_base(path: str, config: ModelConfig) -> Base:
-    """Load the frozen model in `config.dtype`, on a GPU where there is one.
+    """Load the frozen model, on a GPU where there is one.
 
-    Raises `UserError` when the model cannot be read or when its logits are not those of body and
-    head alone (scaled or capped logits).
+    Args:
+        path: the model's folder or hub id.
+        config: its revision, and the dtype of weights and hidden states.
+
+    Returns:
+        The model with constant weights, in evaluation mode, on this process's device.
+
+    Raises:
+        UserError: if the model cannot be read, or its logits are not those of body and head alone
+            (scaled or capped logits).
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
