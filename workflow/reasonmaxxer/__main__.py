@@ -15,7 +15,6 @@ from pathlib import Path
 
 from . import registry
 from .errors import UserError
-from .modeling.memory import keep_freed_memory
 
 # Command -> module; a module offers HELP, add_arguments(parser) and main(args). Only the module
 # of the command that is called is imported, since some need seconds to load.
@@ -68,7 +67,6 @@ def main(argv: list[str] | None = None) -> None:
     # process that has asked CUDA cannot fork, which is how vLLM starts its own (and how these
     # keep the job's GPU locked). vLLM sets it too, but only when it is imported: after we ask.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
-    keep_freed_memory()
     arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="reasonmaxxer",

@@ -1,8 +1,7 @@
 """Prompts: from a problem's text to token ids, and from sampled ids back to a completion's text.
 
-One prompt and one way of ending a completion serve base, baselines and adapters alike
-(METHOD.md, section 2). The tokens are made here once and carried from then on: nothing
-downstream tokenises text again.
+One prompt and one way of ending a completion serve base, baselines and adapters alike. The tokens
+are made here once and carried from then on: nothing downstream tokenises text again.
 """
 
 from __future__ import annotations
@@ -20,7 +19,11 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 
 def load_tokenizer(model: ModelConfig) -> Any:
-    """The model's tokenizer. Raises `UserError` when the folder or hub id cannot be read."""
+    """The model's tokenizer.
+
+    Raises:
+        UserError: if the folder or hub id holds none that can be read.
+    """
     from transformers import AutoTokenizer
 
     check_place(model.path)

@@ -18,14 +18,13 @@ from .. import tables
 from ..config import ModelConfig, TrainingConfig
 from ..datasets.sources import check_place
 from ..errors import UserError, hub_error
+from . import cpu_kernels
 from .batching import plan_batches
 from .device import on_gpu
 from .lm_head import Head
-from .norms import freeze_norms
-from .products import freeze
 
 PADDING_ID = 0
-# Widths are rounded up to this, so that batches come in few shapes (`products`).
+# Widths are rounded up to this, so that batches come in few shapes (`cpu_kernels`).
 WIDTH_STEP = 4
 # Larger batches outgrow a CPU's caches: the lab model is scored a quarter slower by 16384 tokens.
 CPU_BATCH_TOKENS = 2048
@@ -41,30 +40,54 @@ class Base:
 
     @property
     def width(self) -> int:
+        """H, the size of a hidden state."""
         return self.head.weight.shape[1]
 
     @property
     def dtype(self) -> torch.dtype:
+        """The type of weights and hidden states."""
         return self.head.weight.dtype
 
     def hidden(self, input_ids: Tensor) -> Tensor:
-        """Last hidden states [B, T, H], after the final norm, of right-padded ids [B, T].
+        """Last hidden states, after the final norm.
 
         No attention mask: a causal model cannot see the padding behind a sequence, so the states
         of real positions are right, those of the padding are rubbish, and the padding may be any
         id. A model without a pad token needs none.
+
+        Args:
+            input_ids: [B, T] int64, right-padded, on the model's device.
+
+        Returns:
+            [B, T, H] in the model's dtype.
         """
         return self.model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
 
     def batches(
         self, lengths: Sequence[int], batch_tokens: int, min_tokens: int = 0
     ) -> list[list[int]]:
-        """`plan_batches` of no more tokens than this device runs well."""
+        """`plan_batches` of no more tokens than this device runs well.
+
+        Args:
+            lengths: tokens of each sequence.
+            batch_tokens: most tokens of a batch, padding included.
+            min_tokens: tokens from which a batch is closed rather than padded more.
+
+        Returns:
+            The indices of the sequences in each batch.
+        """
         most = CPU_BATCH_TOKENS if self.device.type == "cpu" else batch_tokens
         return plan_batches(lengths, min(batch_tokens, most), min_tokens)
 
     def pad(self, sequences: Sequence[Sequence[int] | np.ndarray]) -> Tensor:
-        """Right-padded ids [B, T] on the model's device, T somewhat rounded up."""
+        """Right-padded ids.
+
+        Args:
+            sequences: B sequences of token ids, one at least.
+
+        Returns:
+            [B, T] int64 on the model's device, T the longest length rounded up to a multiple of 4.
+        """
         width = -(-max(map(len, sequences)) // WIDTH_STEP) * WIDTH_STEP
         ids = np.full((len(sequences), width), PADDING_ID, dtype=np.int64)
         for row, sequence in zip(ids, sequences, strict=True):
@@ -73,7 +96,11 @@ class Base:
 
 
 def model_settings(path: str, config: ModelConfig) -> Any:
-    """The model's own config (a transformers config), read without its weights."""
+    """The model's own config (a transformers config), read without its weights.
+
+    Raises:
+        UserError: if there is no readable model at `path`.
+    """
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
@@ -103,7 +130,16 @@ def _fingerprint(path: str) -> list[tuple[str, int, int]]:
 
 
 def check_ids(ids: np.ndarray, vocabulary: int, where: str) -> None:
-    """Raise `UserError` if a token id is outside the vocabulary."""
+    """Refuse token ids that the model does not have.
+
+    Args:
+        ids: [T], any integer dtype.
+        vocabulary: how many ids the model has.
+        where: file and column, for the message.
+
+    Raises:
+        UserError: if an id is negative or at least `vocabulary`.
+    """
     if len(ids) and not (ids.min() >= 0 and ids.max() < vocabulary):
         wrong = ids.min() if ids.min() < 0 else ids.max()
         raise UserError(
@@ -115,7 +151,8 @@ def check_ids(ids: np.ndarray, vocabulary: int, where: str) -> None:
 def skeleton(settings: Any) -> Any:
     """The model laid out without weights: a moment even for a large one.
 
-    Raises `UserError` if it is no causal language model.
+    Raises:
+        UserError: if it is no causal language model.
     """
     from transformers import AutoModelForCausalLM
 
@@ -129,7 +166,16 @@ def skeleton(settings: Any) -> Any:
 
 
 def check_targets(settings: Any, targets: Sequence[str], section: str = "training") -> None:
-    """Raise `UserError` if a name among `targets` is no linear module of such a model."""
+    """Refuse target modules that such a model does not have.
+
+    Args:
+        settings: the model's own config.
+        targets: last parts of module names, such as `q_proj`.
+        section: the config section that names them, for the message.
+
+    Raises:
+        UserError: if one is no linear module of the model.
+    """
     linear = {
         name.rsplit(".", 1)[-1]
         for name, module in skeleton(settings).base_model.named_modules()
@@ -144,10 +190,18 @@ def check_targets(settings: Any, targets: Sequence[str], section: str = "trainin
 
 
 def load_base(path: str, config: ModelConfig) -> Base:
-    """Load the frozen model in `config.dtype`, on a GPU where there is one.
+    """Load the frozen model, on a GPU where there is one.
 
-    Raises `UserError` when the model cannot be read or when its logits are not those of body and
-    head alone (scaled or capped logits).
+    Args:
+        path: the model's folder or hub id.
+        config: its revision, and the dtype of weights and hidden states.
+
+    Returns:
+        The model with constant weights, in evaluation mode, on this process's device.
+
+    Raises:
+        UserError: if the model cannot be read, or its logits are not those of body and head alone
+            (scaled or capped logits).
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
@@ -174,9 +228,8 @@ def load_base(path: str, config: ModelConfig) -> Base:
         where = "" if Path(path).is_dir() else "; remove its folder from HF_HOME and run again"
         raise UserError(f"model.path: {path}: damaged weights: {error}{where}") from error
     device = torch.device("cuda", torch.cuda.current_device()) if on_gpu() else torch.device("cpu")
-    model.to(device).eval()
-    freeze(model)
-    freeze_norms(model)
+    model.to(device).eval().requires_grad_(False)
+    cpu_kernels.install(model)
     output = model.get_output_embeddings()
     base = Base(model, Head(output.weight, getattr(output, "bias", None)), device)
     _check_split(base, path)

@@ -62,6 +62,7 @@ class Shape:
 
     @property
     def parameters(self) -> int:
+        """All weights, norms and biases included."""
         query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
         attention = 2 * self.hidden * (query + key)
         attention += (query + 2 * key) * self.biased + 2 * self.head_dim * self.normed

@@ -26,6 +26,7 @@ from ..errors import UserError
 from ..generation.prompts import encode, eos_token_ids, load_tokenizer, render, stop_ids, trim_stop
 from ..modeling import flops
 from ..modeling.base_model import check_targets, lora_config, model_settings, work_folder
+from ..modeling.cpu_kernels import keep_freed_memory
 from ..modeling.device import on_gpu
 from ..modeling.dimensions import Shape
 from ..tables.provenance import provenance
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
+    keep_freed_memory()
     run(
         problems=args.problems,
         model=ModelConfig.from_json(args.model_config),

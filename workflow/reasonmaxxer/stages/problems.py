@@ -1,4 +1,4 @@
-"""Stage problems: every source becomes one table of the same columns (DESIGN.md, section 3)."""
+"""Stage problems: every source becomes one table of the same columns."""
 
 from __future__ import annotations
 
