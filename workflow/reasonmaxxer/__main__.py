@@ -111,19 +111,27 @@ def main(argv: list[str] | None = None) -> None:
     module.add_arguments(own)
     try:
         module.main(own.parse_args(arguments[1:]))
+        sys.stdout.flush()  # here a full disk or a closed pipe still ends in words
     except UserError as error:
         print(f"reasonmaxxer {command}: error: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if not full_disk(error):
             raise
         print(
             f"reasonmaxxer {command}: error: {error}; free some space and run the same line again",
             file=sys.stderr,
         )
         sys.exit(2)
+
+
+def full_disk(error: BaseException) -> bool:
+    """Whether a full disk or quota is behind it: some libraries say so in words alone."""
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    words = any(os.strerror(number) in str(error) for number in numbers)
+    return words or getattr(error, "errno", None) in numbers
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from .. import tables
 from ..config import ModelConfig, TrainingConfig
 from ..datasets.sources import check_place
 from ..errors import UserError, hub_error
+from ..tables.artefacts import check_made_model
 from .batching import plan_batches
 from .device import on_gpu
 from .lm_head import Head
@@ -154,6 +155,7 @@ def load_base(path: str, config: ModelConfig) -> Base:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    check_made_model(path)
     # A frozen base has no use for the dropout that some models were pretrained with.
     settings = model_settings(path, config)
     for name in ("attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop"):
@@ -171,8 +173,9 @@ def load_base(path: str, config: ModelConfig) -> Base:
     except (OSError, ValueError) as error:
         raise UserError(f"model.path: {path}: cannot be loaded: {hub_error(error)}") from error
     except SafetensorError as error:
-        where = "" if Path(path).is_dir() else "; remove its folder from HF_HOME and run again"
-        raise UserError(f"model.path: {path}: damaged weights: {error}{where}") from error
+        local = "it is an input of the run: copy or download it again"
+        again = local if Path(path).is_dir() else "remove its folder from HF_HOME and run again"
+        raise UserError(f"model.path: {path}: damaged weights: {error}; {again}") from error
     device = torch.device("cuda", torch.cuda.current_device()) if on_gpu() else torch.device("cpu")
     model.to(device).eval()
     freeze(model)

@@ -28,6 +28,7 @@ from ..modeling import flops
 from ..modeling.base_model import check_targets, lora_config, model_settings, work_folder
 from ..modeling.device import on_gpu
 from ..modeling.dimensions import Shape
+from ..tables.artefacts import copy_tensors
 from ..tables.provenance import provenance
 from ..training.checkpoints import (
     add_checkpoints_argument,
@@ -281,8 +282,7 @@ def keep_weights(made: Path, folder: Path, steps: Sequence[int]) -> None:
     step = _step_of(made)
     if step in steps:
         weights = next(made / name for name in WEIGHTS if (made / name).is_file())
-        with tables.replacing(saved_checkpoint(folder, steps.index(step) + 1)) as partial:
-            shutil.copyfile(weights, partial)
+        copy_tensors(weights, saved_checkpoint(folder, steps.index(step) + 1))
 
 
 def last_saved(folder: Path) -> Path | None:

@@ -152,7 +152,10 @@ def _check_weights(folder: Path) -> None:
             with safe_open(file, "np") as tensors:
                 tensors.keys()
         except (SafetensorError, OSError) as error:
-            raise UserError(f"{file}: not a readable safetensors file: {error}") from error
+            raise UserError(
+                f"{file}: not a readable safetensors file: {error}; it is an input of the run: "
+                "copy or download it again"
+            ) from error
 
 
 def _check_hub_weights(model: ModelConfig) -> None:
