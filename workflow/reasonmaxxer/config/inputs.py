@@ -61,7 +61,12 @@ class Source(Section):
 
     lab: LabSource | None = Field(None, description="The lab's problem generator.")
     hub: HubSource | None = Field(None, description="A dataset of the Hugging Face hub.")
-    path: str | None = Field(None, description="A .jsonl, .csv or .parquet file.")
+    path: str | None = Field(
+        None, description="A .jsonl, .csv or .parquet file; the first two also as .gz."
+    )
+    delimiter: Literal[",", ";", "\t"] | None = Field(
+        None, description="What separates the columns of a .csv file; null: what its header has."
+    )
     register_: str | None = Field(
         None, alias="register", description="A name from data/sources.yaml."
     )

@@ -11,13 +11,15 @@ from typing import Any
 
 from .. import config, tables
 from ..config import HubSource, ModelConfig, PromptConfig
-from ..datasets.sources import HUB_ID, read_file, read_hub, read_register, suggest
+from ..datasets.readers import read_file, suffix
+from ..datasets.sources import HUB_ID, read_hub, read_register, suggest
 from ..errors import UserError, hub_error
 from ..generation.chat_template import not_closed
 from ..generation.prompts import load_tokenizer
 from ..graph.checks import TAKEN_BENCHMARKS, check
 from ..modeling.base_model import model_settings
 from ..modeling.dimensions import HUB_SECONDS
+from ..stages.problems import TEXTS
 from .check import report
 
 HELP = "write a commented config for a model and problems of yours, and check it"
@@ -113,7 +115,7 @@ def source_of(given: str, split: str) -> dict[str, Any]:
     """
     if given in (known := read_register()):
         return {"register": given}
-    if Path(given).suffix in (".jsonl", ".csv", ".parquet"):
+    if suffix(Path(given)) in (".jsonl", ".csv", ".parquet"):
         place: dict[str, Any] = {"path": given}
         rows = read_file(given)
     elif "/" in given and not Path(given.partition(":")[0]).exists():
@@ -130,7 +132,8 @@ def source_of(given: str, split: str) -> dict[str, Any]:
     first = rows[0].values
     problem = _column(first, PROBLEM_COLUMNS, given, str)
     answer = _column(first, ANSWER_COLUMNS, given, object)
-    extract = "first" if isinstance(first[answer], list) else "plain"
+    listed = isinstance(first[answer], list) or TEXTS.fullmatch(str(first[answer]).strip())
+    extract = "first" if listed else "plain"
     for mark, way in (("####", "hashes"), ("\\boxed{", "boxed")):
         if sum(mark in str(row.values.get(answer)) for row in rows) > len(rows) / 2:
             extract = way
