@@ -42,7 +42,8 @@ def file(name, content):
 
 def template(text):
     def make(folder):
-        (folder / "template.txt").write_text(text)
+        content = text if isinstance(text, bytes) else text.encode()
+        (folder / "template.txt").write_bytes(content)
         return {"prompt": {"template": str(folder / "template.txt")}}
 
     return make
@@ -78,6 +79,12 @@ def settings(name, **changes):
         (path / name).write_text(json.dumps(kept))
 
     return damage
+
+
+def chat(text):
+    """The lab's model with this chat template."""
+    change = settings("tokenizer_config.json", chat_template=text)
+    return model(change, prompt={"template": "chat"})
 
 
 def more_words(path):
@@ -181,6 +188,46 @@ CASES = {
     "chat without a chat template": (
         {"prompt": {"template": "chat"}},
         ["prompt.template: chat", "no chat template", "config/prompts/"],
+    ),
+    "a template that is not UTF-8": (
+        template("Problème: {problem}".encode("latin-1")),
+        ["template.txt", "byte 5: not UTF-8", "save the file as UTF-8"],
+    ),
+    "a template with Jinja's braces": (
+        template("Q: {{problem}}\nA:"),
+        ["template.txt", "{{problem}} has two pairs of braces", "write {problem}"],
+    ),
+    "a chat template that needs a system's turn": (
+        chat("{{ raise_exception('a system message is needed') }}"),
+        ["prompt.template: chat", "a system message is needed", "config/prompts/"],
+    ),
+    "a chat template with an error": (
+        chat("{{ messages[7].content.there }}"),
+        ["prompt.template: chat", "template fails: ", "config/prompts/"],
+    ),
+    "a chat template that never ends": (
+        chat("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"),
+        ["prompt.template: chat", "takes longer than 5 seconds", "config/prompts/"],
+    ),
+    "several chat templates without a default": (
+        chat([{"name": "rag", "template": "x"}, {"name": "tool_use", "template": "x"}]),
+        ["prompt.template: chat", "multiple chat templates with no default"],
+    ),
+    "a chat template without the problem": (
+        chat("{% for m in messages %}{{ m.text }}{% endfor %}"),
+        ["prompt.template: chat", "leaves the problem's text out"],
+    ),
+    "several greedy samples": (
+        {"evaluation": {"temperature": 0}},
+        ["benchmarks.far: temperature: 0 with 4 samples", "set samples: 1"],
+    ),
+    "several greedy samples of a benchmark": (
+        {"benchmarks": {"short": {"temperature": 0}}},
+        ["benchmarks.short: temperature: 0 with 2 samples", "set samples: 1"],
+    ),
+    "several greedy rollouts of an arm": (
+        {"arms": {"reasonmaxxer": {"rollouts": {"temperature": 0}}}},
+        ["arms.reasonmaxxer.rollouts: temperature: 0 with 4 samples"],
     ),
     # --- problems
     "no such dataset file": (

@@ -8,6 +8,10 @@ downstream tokenises text again.
 from __future__ import annotations
 
 import bisect
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from ..datasets.sources import check_place
 from ..errors import UserError, hub_error
 
 PLACEHOLDER = "{problem}"
+CHAT_SECONDS = 5.0  # most time that a chat template may take for one prompt
 PROJECT = Path(__file__).resolve().parents[3]
 
 
@@ -44,25 +49,65 @@ def render(prompt: PromptConfig, problem: str, tokenizer: Any) -> str:
         )
     content = f"{problem}\n{prompt.instruction}" if prompt.instruction else problem
     turns = [{"role": "user", "content": content}]
-    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    return str(text)
+    text = chat_text(turns, tokenizer, add_generation_prompt=True)
+    if problem.strip() not in text:
+        raise UserError(
+            "prompt.template: chat: the model's chat template leaves the problem's text out of the "
+            "prompt; name a file of config/prompts/ instead"
+        )
+    return text
+
+
+def chat_text(turns: list[dict[str, str]], tokenizer: Any, **options: Any) -> str:
+    """The turns in the model's chat template, which is a program of the model's makers.
+
+    Raises `UserError` with its own words if it fails, or has not ended after `CHAT_SECONDS`.
+    """
+    try:
+        with time_limit(CHAT_SECONDS):
+            return str(tokenizer.apply_chat_template(turns, tokenize=False, **options))
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"prompt.template: chat: the model's chat template fails: {reason[0]}; name a file of "
+            "config/prompts/ instead"
+        ) from error
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `TimeoutError` if Python code in the block runs longer; only in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: Any) -> None:
+        raise TimeoutError(f"it takes longer than {seconds:g} seconds")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def encode(prompt: PromptConfig, problems: list[str], tokenizer: Any) -> list[list[int]]:
     """Token ids of each problem's prompt.
 
-    The beginning-of-sequence id stands in front exactly once if the tokenizer adds one, whether
-    or not the text already spells it. No end-of-sequence id follows.
+    What the tokenizer puts in front of a text (a beginning-of-sequence id, or several) stands
+    there exactly once, whether or not the text already spells it. No end-of-sequence id follows.
     """
     return encode_texts([render(prompt, problem, tokenizer) for problem in problems], tokenizer)
 
 
 def encode_texts(texts: list[str], tokenizer: Any) -> list[list[int]]:
-    """Token ids of each text as it stands, with the beginning-of-sequence id as in `encode`."""
+    """Token ids of each text as it stands, with the leading ids as in `encode`."""
     if not texts:
         return []
     encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    head = _bos(tokenizer)
+    head = _leading_ids(tokenizer)
     return [ids if ids[: len(head)] == head else [*head, *ids] for ids in encoded]
 
 
@@ -75,7 +120,15 @@ def template_text(path: str) -> str:
     file = next((place for place in places if place.is_file()), None)
     if file is None:
         raise UserError(f"{path}: no such file; see config/prompts/, or use chat")
-    text = file.read_text(encoding="utf-8").removesuffix("\n")
+    try:
+        text = file.read_text(encoding="utf-8-sig").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start}: not UTF-8; save the file as UTF-8") from error
+    if f"{{{PLACEHOLDER}}}" in text:
+        raise UserError(
+            f"{path}: {{{PLACEHOLDER}}} has two pairs of braces, as in Jinja, of which one would "
+            f"stay in the prompt; write {PLACEHOLDER}"
+        )
     if text.count(PLACEHOLDER) != 1:
         raise UserError(
             f"{path}: a template holds {PLACEHOLDER} exactly once, "
@@ -135,7 +188,10 @@ def trim_stop(token_ids: list[int], tokenizer: Any, stop: list[str]) -> tuple[li
     return [], ""
 
 
-def _bos(tokenizer: Any) -> list[int]:
-    """The ids that the tokenizer puts in front of a text by itself: [] or [bos]."""
-    bos = tokenizer.bos_token_id
-    return [bos] if bos is not None and tokenizer("1")["input_ids"][:1] == [bos] else []
+def _leading_ids(tokenizer: Any) -> list[int]:
+    """The ids that the tokenizer puts in front of a text by itself: none, [bos], GLM's two, ..."""
+    whole = tokenizer("1")["input_ids"]
+    plain = tokenizer("1", add_special_tokens=False)["input_ids"]
+    starts = range(len(whole) - len(plain) + 1)
+    start = next((i for i in starts if whole[i : i + len(plain)] == plain), 0)
+    return list(whole[:start])
