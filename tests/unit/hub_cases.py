@@ -30,7 +30,7 @@ def outcome(case):
             model = ModelConfig.model_validate(case["weights"])
             return load_base(model.path, model).model.num_parameters()
         if "check" in case:
-            return check_model(ModelConfig.model_validate(case["check"]), [], "vllm").model_type
+            return check_model(ModelConfig.model_validate(case["check"]), [], "vllm")[0].model_type
         if "shape" in case:
             shape = Shape.of_model(**case["shape"])
             return shape and shape.parameters

@@ -14,6 +14,7 @@ from test_prompts import CHAT, byte_tokenizer
 from transformers import (
     AutoModelForCausalLM,
     GenerationConfig,
+    GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
     Qwen2Config,
@@ -173,6 +174,14 @@ def test_the_architectures_of_the_presets_pass_the_check(files, tmp_path, kind, 
     out = files / "other.yaml"
     command(init, "--model", folder, *names, "--train", 9, "--validation", 9, "--out", out)
     assert f"{folder}, {kind.model_type}" in capsys.readouterr().out
+
+
+def test_init_names_the_modules_of_other_architectures(files, tmp_path):
+    folder = tiny_model(tmp_path / "model", GPTNeoXConfig)
+    out = tmp_path / "mine.yaml"
+    flags = ("--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl")
+    command(init, "--model", folder, *flags, "--train", 4, "--validation", 2, "--out", out)
+    assert config.load([out]).training.targets == ["dense", "query_key_value"]
 
 
 def test_init_never_overwrites_a_config(written, model, files):

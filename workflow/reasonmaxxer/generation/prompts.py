@@ -8,16 +8,12 @@ downstream tokenises text again.
 from __future__ import annotations
 
 import bisect
-import contextlib
-import signal
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..config import ModelConfig, PromptConfig
 from ..datasets.sources import check_place
-from ..errors import UserError, hub_error
+from ..errors import UserError, hub_error, time_limit
 
 PLACEHOLDER = "{problem}"
 CHAT_SECONDS = 5.0  # most time that a chat template may take for one prompt
@@ -33,7 +29,7 @@ def load_tokenizer(model: ModelConfig) -> Any:
         return AutoTokenizer.from_pretrained(
             model.path, revision=model.revision, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever the libraries raise for files that are not sound
         reason = hub_error(error)
         raise UserError(f"model.path: {model.path}: no tokenizer can be read: {reason}") from error
 
@@ -72,25 +68,6 @@ def chat_text(turns: list[dict[str, str]], tokenizer: Any, **options: Any) -> st
             f"prompt.template: chat: the model's chat template fails: {reason[0]}; name a file of "
             "config/prompts/ instead"
         ) from error
-
-
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `TimeoutError` if Python code in the block runs longer; only in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(*_: Any) -> None:
-        raise TimeoutError(f"it takes longer than {seconds:g} seconds")
-
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def encode(prompt: PromptConfig, problems: list[str], tokenizer: Any) -> list[list[int]]:
@@ -138,15 +115,25 @@ def template_text(path: str) -> str:
 
 
 def eos_token_ids(model: ModelConfig, tokenizer: Any) -> list[int]:
-    """Every id that ends a completion: those of generation_config.json and the tokenizer's own."""
+    """Every id that ends a completion: those of generation_config.json and the tokenizer's own.
+
+    Raises `UserError` if the file is there and damaged: its ids would be lost.
+    """
     from transformers import GenerationConfig
 
+    file = f"{model.path}/generation_config.json"
     try:
         listed = GenerationConfig.from_pretrained(model.path, revision=model.revision).eos_token_id
-    except (OSError, ValueError):  # base models often come without generation_config.json
-        listed = None
+    except Exception as error:  # whatever the library raises for a file that is not sound
+        if isinstance(error, OSError) and "valid JSON" not in str(error):
+            listed = None  # base models often come without it
+        else:
+            raise UserError(f"{file}: cannot be read: {hub_error(error)}") from error
     ids = listed if isinstance(listed, list) else [listed]
-    return sorted({int(i) for i in [*ids, tokenizer.eos_token_id] if i is not None})
+    for i in ids:
+        if i is not None and (isinstance(i, bool) or not isinstance(i, int) or i < 0):
+            raise UserError(f"{file}: eos_token_id: {i!r} is no token id (a whole number)")
+    return sorted({i for i in [*ids, tokenizer.eos_token_id] if i is not None})
 
 
 def stop_ids(prompt: PromptConfig, tokenizer: Any) -> tuple[list[int], list[str]]:

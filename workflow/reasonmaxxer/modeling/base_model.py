@@ -17,7 +17,7 @@ from torch import Tensor
 from .. import tables
 from ..config import ModelConfig, TrainingConfig
 from ..datasets.sources import check_place
-from ..errors import UserError, hub_error
+from ..errors import UserError, hub_error, time_limit
 from ..tables.artefacts import check_made_model
 from .batching import plan_batches
 from .device import on_gpu
@@ -26,6 +26,7 @@ from .norms import freeze_norms
 from .products import freeze
 
 PADDING_ID = 0
+LAYOUT_SECONDS = 10.0  # most time that a model's layout without weights may take
 # Widths are rounded up to this, so that batches come in few shapes (`products`).
 WIDTH_STEP = 4
 # Larger batches outgrow a CPU's caches: the lab model is scored a quarter slower by 16384 tokens.
@@ -75,13 +76,12 @@ class Base:
 
 def model_settings(path: str, config: ModelConfig) -> Any:
     """The model's own config (a transformers config), read without its weights."""
-    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     check_place(path)
     try:
         return AutoConfig.from_pretrained(path, revision=config.revision, trust_remote_code=False)
-    except (OSError, ValueError, StrictDataclassError) as error:
+    except Exception as error:  # whatever the library raises for files that are not sound
         raise UserError(f"model.path: {path}: no readable model: {hub_error(error)}") from error
 
 
@@ -116,27 +116,47 @@ def check_ids(ids: np.ndarray, vocabulary: int, where: str) -> None:
 def skeleton(settings: Any) -> Any:
     """The model laid out without weights: a moment even for a large one.
 
-    Raises `UserError` if it is no causal language model.
+    Raises `UserError` if it is no causal language model, or one of impossible sizes.
     """
     from transformers import AutoModelForCausalLM
 
-    try:
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(settings)
-    except ValueError as error:
+    kind = f"model.path: a model of type {settings.model_type}"
+    if settings.get_text_config() is not settings:
         raise UserError(
-            f"model.path: a model of type {settings.model_type} is no causal language model"
+            f"{kind} is no causal language model: it has parts for other things than text; take "
+            "a checkpoint of its text model alone"
+        )
+    try:
+        with time_limit(LAYOUT_SECONDS), torch.device("meta"):
+            return AutoModelForCausalLM.from_config(settings)
+    except Exception as error:  # whatever comes of numbers that are no sizes
+        if "Unrecognized configuration class" in str(error):
+            raise UserError(f"{kind} is no causal language model") from error
+        raise UserError(
+            f"{kind} cannot be laid out: {error}; are the sizes in its config.json right?"
         ) from error
+
+
+def linear_modules(model: Any) -> dict[str, str]:
+    """The last names of the body's linear modules, each with a full name that has it."""
+    return {
+        name.rsplit(".", 1)[-1]: name
+        for name, module in model.base_model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
 
 
 def check_targets(settings: Any, targets: Sequence[str], section: str = "training") -> None:
     """Raise `UserError` if a name among `targets` is no linear module of such a model."""
-    linear = {
-        name.rsplit(".", 1)[-1]
-        for name, module in skeleton(settings).base_model.named_modules()
-        if isinstance(module, torch.nn.Linear)
-    }
+    model = skeleton(settings)
+    linear = linear_modules(model)
+    others = {type(m).__name__ for m in model.base_model.modules()}
     for target in targets:
+        if target not in linear and not linear and "Conv1D" in others:
+            raise UserError(
+                f"{section}.targets: {target}: models of type {settings.model_type} have Conv1D "
+                "modules in place of linear ones, which is not supported; take another model"
+            )
         if target not in linear:
             raise UserError(
                 f"{section}.targets: {target}: the model has no such linear module; "

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from .. import config, tables
-from ..config import HubSource, ModelConfig, PromptConfig
+from ..config import HubSource, ModelConfig, PromptConfig, TrainingConfig
 from ..datasets.readers import read_file, suffix
 from ..datasets.sources import HUB_ID, read_hub, read_register, suggest
 from ..errors import UserError, hub_error
 from ..generation.chat_template import not_closed
 from ..generation.prompts import load_tokenizer
 from ..graph.checks import TAKEN_BENCHMARKS, check
-from ..modeling.base_model import model_settings
+from ..modeling.base_model import linear_modules, model_settings, skeleton
 from ..modeling.dimensions import HUB_SECONDS
 from ..stages.problems import TEXTS
 from .check import report
@@ -72,7 +72,8 @@ def text(args: argparse.Namespace) -> str:
     """The config, with what was found out about the model and the files."""
     model = ModelConfig(path=args.model, revision=args.revision or commit_of(args.model))
     tokenizer = load_tokenizer(model)
-    positions = getattr(model_settings(args.model, model), "max_position_embeddings", None) or 4096
+    settings = model_settings(args.model, model)
+    positions = getattr(settings, "max_position_embeddings", None) or 4096
     length = min(8192, positions)
     tokens = min(4096, length * 3 // 4)
     pool = source_of(args.problems, "train")
@@ -92,6 +93,7 @@ def text(args: argparse.Namespace) -> str:
             for name, given in _named(args.benchmarks).items()
         ),
         tokens=tokens,
+        training=_targets(settings),
         resources="{gpu: 1, threads: 4, mem_mb: 15000, runtime: 480}" if gpu else "{gpu: 0}",
     )
 
@@ -195,6 +197,15 @@ def _prompt(model: ModelConfig, tokenizer: Any) -> str:
     return f"# {why}. A plain prompt, as the paper has it for base models.\n{BASE_PROMPT}"
 
 
+def _targets(settings: Any) -> str:
+    """The section `training` of an architecture whose modules have other names than Llama's."""
+    linear = linear_modules(skeleton(settings))
+    if {*TrainingConfig.model_fields["targets"].default} <= linear.keys():
+        return ""
+    attention = [name for name, place in linear.items() if re.search(r"(?i)att", place)]
+    return TARGETS.format(targets=json.dumps(sorted(attention or linear)))
+
+
 def _named(benchmarks: list[str]) -> dict[str, str]:
     """Each benchmark under a name of its own: exam, exam-2, ..."""
     named: dict[str, str] = {}
@@ -234,6 +245,11 @@ prompt:
   template: config/prompts/qwen_boxed.txt
   stop: ["Human:", "Assistant:", "Problem:"]"""
 
+TARGETS = """
+# The modules that get an adapter: the linear ones of this architecture's attention.
+training: {{targets: {targets}}}
+"""
+
 TEXT = """\
 # Every key: config/README.md. Show a few prompts before you run: python -m reasonmaxxer prompt.
 
@@ -265,7 +281,7 @@ evaluation: {{max_tokens: {tokens}}}
 # Decisions are the 5% of positions where the base model is least sure. A threshold in nats
 # (`tau: 1.4`, the paper's for Qwen2.5-1.5B) does not carry over between models.
 selection: {{problems: 50, gate: entropy-quantile, share: 0.05}}
-
+{training}
 arms:
   base: {{kind: base, title: Base model}}
   reasonmaxxer: {{title: ReasonMaxxer}}
