@@ -23,7 +23,7 @@ def outcome(case):
         if "licence" in case:
             return base_licence(ModelConfig.model_validate(case["licence"]))
         if "init" in case:
-            return source_of(*case["init"])
+            return source_of(*case["init"])[0]
         if "commit" in case:
             return commit_of(case["commit"])
         if "weights" in case:

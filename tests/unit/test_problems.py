@@ -239,6 +239,14 @@ def test_limit_takes_the_first_and_shuffle_others_in_an_order_of_its_own(tmp_pat
         load(path, limit=5)
 
 
+def test_skip_leaves_out_the_first_of_the_shuffled(tmp_path):
+    path = jsonl(tmp_path / "p.jsonl")
+    whole, rest = load(path, shuffle=3), load(path, shuffle=3, skip=1, limit=3)
+    assert rest == whole[1:]
+    with pytest.raises(UserError, match="limit 4, but it has only 3 problems behind the 1 of skip"):
+        load(path, skip=1, limit=4)
+
+
 def test_levels_are_balanced_by_the_limit(tmp_path):
     path = jsonl(tmp_path / "p.jsonl")
     rows = load(path, levels=[1, "Level 2"], limit=3)

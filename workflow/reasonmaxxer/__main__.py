@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import io
 import os
 import re
 import sys
@@ -46,7 +47,7 @@ TOOLS = {
     "check": "tools.check",
     "init": "tools.init",
     "prompt": "tools.show_prompts",
-    "judge": "verifier.judge",
+    "judge": "tools.judge",
     "show": "report.terminal",
     "export": "tools.export",
     "merge": "stages.merge",
@@ -100,7 +101,13 @@ def main(argv: list[str] | None = None) -> None:
         epilog=overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    for stream in (sys.stdout, sys.stderr):  # an ASCII terminal gets a question mark
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
+    if not arguments:
+        parser.print_help()
+        return
     command = parser.parse_args(arguments[:1]).command
     module = importlib.import_module(f"{__package__}.{COMMANDS[command]}")
     own = argparse.ArgumentParser(

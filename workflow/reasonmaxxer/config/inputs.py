@@ -96,6 +96,11 @@ class Source(Section):
     shuffle: int | None = Field(
         None, description="Seed of a shuffle before `limit`; null takes them in order."
     )
+    skip: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Leave out so many problems before `limit`: with the same `shuffle`, two "
+        "sources of one file share none.",
+    )
     levels: list[str | int] | None = Field(
         None, min_length=1, description="Keep these levels, balanced by `limit`."
     )
@@ -110,6 +115,8 @@ class Source(Section):
         if len(given) != 1 and given != ["path", "register_"]:
             names = ", ".join(given).replace("register_", "register") or "none"
             raise ValueError(f"give exactly one of lab, hub, path, register; given: {names}")
+        if self.skip and (self.levels is not None or self.lab is not None):
+            raise ValueError("skip goes with files and datasets, and without levels")
         return self
 
 

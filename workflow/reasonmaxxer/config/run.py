@@ -36,7 +36,9 @@ class Config(Section):
     )
     prompt: PromptConfig = PromptConfig()
     problems: ProblemsConfig
-    benchmarks: dict[Name, BenchmarkConfig] = Field(min_length=1)
+    benchmarks: dict[Name, BenchmarkConfig] = Field(
+        min_length=1, description="Problems that arms are compared on; null takes one out."
+    )
     rollouts: RolloutsConfig = RolloutsConfig()
     verdicts: VerdictsConfig = VerdictsConfig()
     entropies: EntropiesConfig = EntropiesConfig()
@@ -47,7 +49,8 @@ class Config(Section):
     validation: ValidationConfig = ValidationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     arms: dict[Name, ArmConfig] = Field(
-        min_length=1, description="What is compared; exactly one arm of kind base."
+        min_length=1,
+        description="What is compared; exactly one arm of kind base. null takes one out.",
     )
     sweeps: list[SweepConfig] = Field(
         default_factory=list, description="Further arms, one for each combination of some values."
@@ -63,6 +66,19 @@ class Config(Section):
         description="Stages whose outputs stay valid although our code changed (a warning "
         "names what would have run again).",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nothing(cls, raw: Any) -> Any:
+        """An arm or a benchmark that an overlay sets to null is taken out."""
+        if not isinstance(raw, Mapping):
+            return raw
+        kept = {
+            key: {name: value for name, value in raw[key].items() if value is not None}
+            for key in ("arms", "benchmarks")
+            if isinstance(raw.get(key), Mapping)
+        }
+        return {**raw, **kept}
 
     @model_validator(mode="before")
     @classmethod

@@ -317,14 +317,18 @@ def _check_entry(
 
 
 def _take(source: Source, rows: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
-    """Shuffle, levels and limit, in this order."""
+    """Shuffle, levels, skip and limit, in this order."""
     if source.shuffle is not None:
         rows = sorted(rows, key=lambda row: _draw(source.shuffle, row["problem_id"]))
     if source.levels is not None:
         return _balance(source, rows, label)
-    if source.limit is not None and len(rows) < source.limit:
-        raise UserError(f"{label}: limit {source.limit}, but it has only {len(rows)} problems")
-    return rows[: source.limit]
+    left = rows[source.skip :]
+    if len(left) < (source.limit or 1):
+        behind = f" behind the {source.skip} of skip" if source.skip else ""
+        raise UserError(
+            f"{label}: limit {source.limit}, but it has only {len(left)} problems{behind}"
+        )
+    return left[: source.limit]
 
 
 def _balance(source: Source, rows: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:

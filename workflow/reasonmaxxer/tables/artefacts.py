@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +34,8 @@ def remedy(path: str | os.PathLike[str]) -> str:
     """How a file of a run is made again."""
     if "scratch" in Path(path).parts:
         return "it is unfinished work: remove it, and run the same line again"
-    return f"make it again, with the run's --configfile: snakemake --cores all --force {path}"
+    file = shlex.quote(str(path))
+    return f"make it again, with the run's --configfile: snakemake --cores all --force {file}"
 
 
 def read_json(path: str | os.PathLike[str], *keys: str) -> dict[str, Any]:
