@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import io
 import os
 import re
 import sys
@@ -23,7 +24,7 @@ TOOLS = {
     "check": "tools.check",
     "init": "tools.init",
     "prompt": "tools.show_prompts",
-    "judge": "verifier.judge",
+    "judge": "tools.judge",
     "show": "report.terminal",
     "export": "tools.export",
     "gpus": "graph.gpus",
@@ -74,7 +75,13 @@ def main(argv: list[str] | None = None) -> None:
         epilog=overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    for stream in (sys.stdout, sys.stderr):  # an ASCII terminal gets a question mark
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
+    if not arguments:
+        parser.print_help()
+        return
     command = parser.parse_args(arguments[:1]).command
     module = importlib.import_module(f"{__package__}.{COMMANDS[command]}")
     own = argparse.ArgumentParser(
@@ -85,19 +92,27 @@ def main(argv: list[str] | None = None) -> None:
     module.add_arguments(own)
     try:
         module.main(own.parse_args(arguments[1:]))
+        sys.stdout.flush()  # here a full disk or a closed pipe still ends in words
     except UserError as error:
         print(f"reasonmaxxer {command}: error: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if not full_disk(error):
             raise
         print(
             f"reasonmaxxer {command}: error: {error}; free some space and run the same line again",
             file=sys.stderr,
         )
         sys.exit(2)
+
+
+def full_disk(error: BaseException) -> bool:
+    """Whether a full disk or quota is behind it: some libraries say so in words alone."""
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    words = any(os.strerror(number) in str(error) for number in numbers)
+    return words or getattr(error, "errno", None) in numbers
 
 
 if __name__ == "__main__":

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from ..config import ModelConfig, PromptConfig
 from ..modeling.device import on_gpu
-from ..tables.artefacts import ADAPTER_WEIGHTS, check_adapter, is_whole, served_rank
+from ..tables.artefacts import (
+    ADAPTER_WEIGHTS,
+    check_adapter,
+    check_made_model,
+    is_whole,
+    served_rank,
+)
 from .prompts import eos_token_ids, load_tokenizer, stop_ids, trim_stop
 
 if TYPE_CHECKING:
@@ -88,6 +94,7 @@ def open_engine(
     kind: str, model: ModelConfig, hardware: Hardware, adapter: Path | None = None
 ) -> Engine:
     """Start an engine with an adapter or without; `use` may change to another of its rank."""
+    check_made_model(model.path)
     rank = None if adapter is None else check_adapter(adapter)
     engine: Engine
     if kind == "vllm":

@@ -17,13 +17,15 @@ from torch import Tensor
 from .. import tables
 from ..config import ModelConfig, TrainingConfig
 from ..datasets.sources import check_place
-from ..errors import UserError, hub_error
+from ..errors import UserError, hub_error, time_limit
+from ..tables.artefacts import check_made_model
 from . import cpu_kernels
 from .batching import plan_batches
 from .device import on_gpu
 from .lm_head import Head
 
 PADDING_ID = 0
+LAYOUT_SECONDS = 10.0  # most time that a model's layout without weights may take
 # Widths are rounded up to this, so that batches come in few shapes (`cpu_kernels`).
 WIDTH_STEP = 4
 # Larger batches outgrow a CPU's caches: the lab model is scored a quarter slower by 16384 tokens.
@@ -101,13 +103,12 @@ def model_settings(path: str, config: ModelConfig) -> Any:
     Raises:
         UserError: if there is no readable model at `path`.
     """
-    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     check_place(path)
     try:
         return AutoConfig.from_pretrained(path, revision=config.revision, trust_remote_code=False)
-    except (OSError, ValueError, StrictDataclassError) as error:
+    except Exception as error:  # whatever the library raises for files that are not sound
         raise UserError(f"model.path: {path}: no readable model: {hub_error(error)}") from error
 
 
@@ -152,17 +153,34 @@ def skeleton(settings: Any) -> Any:
     """The model laid out without weights: a moment even for a large one.
 
     Raises:
-        UserError: if it is no causal language model.
+        UserError: if it is no causal language model, or one of impossible sizes.
     """
     from transformers import AutoModelForCausalLM
 
-    try:
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(settings)
-    except ValueError as error:
+    kind = f"model.path: a model of type {settings.model_type}"
+    if settings.get_text_config() is not settings:
         raise UserError(
-            f"model.path: a model of type {settings.model_type} is no causal language model"
+            f"{kind} is no causal language model: it has parts for other things than text; take "
+            "a checkpoint of its text model alone"
+        )
+    try:
+        with time_limit(LAYOUT_SECONDS), torch.device("meta"):
+            return AutoModelForCausalLM.from_config(settings)
+    except Exception as error:  # whatever comes of numbers that are no sizes
+        if "Unrecognized configuration class" in str(error):
+            raise UserError(f"{kind} is no causal language model") from error
+        raise UserError(
+            f"{kind} cannot be laid out: {error}; are the sizes in its config.json right?"
         ) from error
+
+
+def linear_modules(model: Any) -> dict[str, str]:
+    """The last names of the body's linear modules, each with a full name that has it."""
+    return {
+        name.rsplit(".", 1)[-1]: name
+        for name, module in model.base_model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
 
 
 def check_targets(settings: Any, targets: Sequence[str], section: str = "training") -> None:
@@ -176,12 +194,15 @@ def check_targets(settings: Any, targets: Sequence[str], section: str = "trainin
     Raises:
         UserError: if one is no linear module of the model.
     """
-    linear = {
-        name.rsplit(".", 1)[-1]
-        for name, module in skeleton(settings).base_model.named_modules()
-        if isinstance(module, torch.nn.Linear)
-    }
+    model = skeleton(settings)
+    linear = linear_modules(model)
+    others = {type(m).__name__ for m in model.base_model.modules()}
     for target in targets:
+        if target not in linear and not linear and "Conv1D" in others:
+            raise UserError(
+                f"{section}.target_modules: {target}: models of type {settings.model_type} have "
+                "Conv1D modules in place of linear ones, which is not supported; take another model"
+            )
         if target not in linear:
             raise UserError(
                 f"{section}.target_modules: {target}: the model has no such linear module; "
@@ -208,6 +229,7 @@ def load_base(path: str, config: ModelConfig) -> Base:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    check_made_model(path)
     # A frozen base has no use for the dropout that some models were pretrained with.
     settings = model_settings(path, config)
     for name in ("attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop"):
@@ -225,8 +247,9 @@ def load_base(path: str, config: ModelConfig) -> Base:
     except (OSError, ValueError) as error:
         raise UserError(f"model.path: {path}: cannot be loaded: {hub_error(error)}") from error
     except SafetensorError as error:
-        where = "" if Path(path).is_dir() else "; remove its folder from HF_HOME and run again"
-        raise UserError(f"model.path: {path}: damaged weights: {error}{where}") from error
+        local = "it is an input of the run: copy or download it again"
+        again = local if Path(path).is_dir() else "remove its folder from HF_HOME and run again"
+        raise UserError(f"model.path: {path}: damaged weights: {error}; {again}") from error
     device = torch.device("cuda", torch.cuda.current_device()) if on_gpu() else torch.device("cpu")
     model.to(device).eval().requires_grad_(False)
     cpu_kernels.install(model)

@@ -57,7 +57,7 @@ class Shape:
             file = Path(path) / "config.json" if Path(path).is_dir() else _fetch(path, revision)
             settings = json.loads(file.read_text(encoding="utf-8"))
             return cls.of(SimpleNamespace(**{"tie_word_embeddings": False, **settings}))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, AttributeError, ZeroDivisionError):
             return None
 
     @property

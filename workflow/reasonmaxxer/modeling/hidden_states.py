@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,13 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..tables import replacing
-from ..tables.artefacts import open_tensors
+from ..tables.artefacts import (
+    CHECKSUM,
+    NO_CHECKSUM,
+    add_checksum,
+    header_bytes,
+    open_tensors,
+)
 from .base_model import Base
 from .lora import Adapter
 
@@ -144,7 +151,7 @@ def writing_states(
     """A tensor on disk to fill; the file appears when the block ends well.
 
     It is a safetensors file with the one tensor `states` in the model's type, and with the keys
-    of the rollouts in its metadata.
+    of the rollouts and a checksum in its metadata.
 
     Args:
         path: the file to write.
@@ -158,19 +165,21 @@ def writing_states(
     shape = (sum(tokens for _, _, tokens in keys), width)
     size = shape[0] * shape[1] * dtype.itemsize
     tensor = {"dtype": _SAFETENSORS[dtype], "shape": shape, "data_offsets": [0, size]}
-    header = {"__metadata__": {"rollouts": json.dumps(list(keys))}, "states": tensor}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
+    metadata = {"rollouts": json.dumps(list(keys)), CHECKSUM: NO_CHECKSUM}
+    header = header_bytes({"__metadata__": metadata, "states": tensor})
     with replacing(path) as partial:
         with partial.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            file.truncate(8 + len(text) + size)
-        if not size:
+            file.write(header)
+            file.flush()
+            if size:  # reserved here: a full disk is an error, in mapped memory it is a SIGBUS
+                os.posix_fallocate(file.fileno(), len(header), size)
+        if size:
+            bits = np.memmap(partial, np.uint8, "r+", offset=len(header))
+            yield torch.from_numpy(bits).view(dtype).view(shape)
+            bits.flush()
+        else:
             yield torch.empty(shape, dtype=dtype)
-            return
-        bits = np.memmap(partial, np.uint8, "r+", offset=8 + len(text))
-        yield torch.from_numpy(bits).view(dtype).view(shape)
-        bits.flush()
+        add_checksum(partial)
 
 
 def join_states(parts: Sequence[Path], path: Path) -> None:

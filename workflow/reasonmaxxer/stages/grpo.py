@@ -29,6 +29,7 @@ from ..modeling.base_model import check_targets, lora_config, model_settings, wo
 from ..modeling.cpu_kernels import keep_freed_memory
 from ..modeling.device import on_gpu
 from ..modeling.dimensions import Shape
+from ..tables.artefacts import copy_tensors
 from ..tables.provenance import provenance
 from ..training.checkpoints import (
     add_checkpoints_argument,
@@ -283,8 +284,7 @@ def keep_weights(made: Path, folder: Path, steps: Sequence[int]) -> None:
     step = _step_of(made)
     if step in steps:
         weights = next(made / name for name in WEIGHTS if (made / name).is_file())
-        with tables.replacing(saved_checkpoint(folder, steps.index(step) + 1)) as partial:
-            shutil.copyfile(weights, partial)
+        copy_tensors(weights, saved_checkpoint(folder, steps.index(step) + 1))
 
 
 def last_saved(folder: Path) -> Path | None:

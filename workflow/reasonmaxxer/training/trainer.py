@@ -25,14 +25,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import tables
 from ..config import TrainingConfig
 from ..errors import UserError
 from ..modeling.base_model import Base
 from ..modeling.device import on_gpu
 from ..modeling.hidden_states import BaseStates, LiveStates
 from ..modeling.lora import Adapter
-from ..tables.artefacts import open_tensors
+from ..tables.artefacts import open_tensors, save_tensors
 from .checkpoints import saved_checkpoint
 from .loss import Losses, Rollout, Rows, contrastive_loss, prediction_rows
 from .lr_schedule import checkpoint_steps, learning_rate
@@ -223,15 +222,10 @@ class Trainer:
     # -- saving and resuming
 
     def _save_adapter(self, path: Path) -> None:
-        from safetensors.torch import save_file
-
-        with tables.replacing(path) as partial:
-            save_file(self.adapter.tensors(), partial, metadata={"format": "pt"})
+        save_tensors(path, self.adapter.tensors(), {"format": "pt"})
 
     def _save(self, folder: Path, step: int, log: Sequence[StepLog]) -> None:
         """Everything the rest of the run depends on, in one file that appears at once."""
-        from safetensors.torch import save_file
-
         if self.processes.rank:
             return
         tensors = {"random": torch.get_rng_state()}
@@ -242,8 +236,7 @@ class Trainer:
             for key, value in self.optimiser.state[parameter].items():
                 tensors[f"{key}.{name}"] = value
         metadata = {"step": str(step), "log": json.dumps(list(log))}
-        with tables.replacing(folder / "state.safetensors") as partial:
-            save_file({k: t.contiguous() for k, t in tensors.items()}, partial, metadata=metadata)
+        save_tensors(folder / "state.safetensors", tensors, metadata)
 
     def _load(self, folder: Path) -> tuple[int, list[StepLog]]:
         """Steps done and their log, from the last saved state if there is one."""
