@@ -18,6 +18,7 @@ OVERLAYS = {
     "grpo": ("grpo",),
     "distilled": ("distillation",),
 }
+MOST_ARMS = 1000  # of one sweep
 SECTIONS = tuple(name for names in OVERLAYS.values() for name in names)
 
 
@@ -91,6 +92,13 @@ class SweepConfig(Section):
     evaluate: list[Name] | None = Field(
         None, description="Benchmarks the new arms are evaluated on; null: those of `arm`."
     )
+
+    @model_validator(mode="after")
+    def _few(self) -> Self:
+        count = math.prod(map(len, self.grid.values()))
+        if count > MOST_ARMS:
+            raise ValueError(f"grid: makes {count:,} arms, more than {MOST_ARMS:,}")
+        return self
 
     def arms(self, start: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """The arms by name, each as a config would write it."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from .lab import LabSource
 from .section import Count, Section
@@ -53,6 +53,10 @@ class HubSource(Section):
     )
 
 
+def _none_for_all(limit: Any) -> Any:
+    return None if limit == "all" else limit
+
+
 class Source(Section):
     """Where problems come from: one of `lab`, `hub`, `path`, `register`.
 
@@ -92,7 +96,10 @@ class Source(Section):
     where: dict[str, str | bool | int] | None = Field(
         None, description="Keep the rows whose columns have these values; null: the register's."
     )
-    limit: Count | None = Field(None, description="Take this many problems; null takes all.")
+    limit: Annotated[
+        Count | None,
+        BeforeValidator(_none_for_all, json_schema_input_type=Count | Literal["all"] | None),
+    ] = Field(None, description="Take this many problems; `all` or null takes all.")
     shuffle: int | None = Field(
         None, description="Seed of a shuffle before `limit`; null takes them in order."
     )
