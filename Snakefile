@@ -26,9 +26,13 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/pretrain.smk"
 
 
+from reasonmaxxer.graph.messages import is_no_repetition
+
+
 onstart:
     check_machine()
     look_when_a_job_ends()
+    logger.addFilter(is_no_repetition)
 
 
 rule all:
