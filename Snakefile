@@ -22,6 +22,7 @@ include: "workflow/rules/pretrain.smk"
 onstart:
     check_machine()
     snakemake_patches.look_when_a_job_ends(workflow)
+    logger.addFilter(is_no_repetition)
 
 
 rule all:

@@ -176,6 +176,29 @@ CASES = {
         {"arms": {"main": {"selection": {"gate": "first"}}}},
         ["arms.main: the name is taken"],
     ),
+    "more problems than can be": (
+        {"problems": {"train": [{"lab": {}, "limit": 10**9}]}},
+        ["rollouts: makes 2,000,000 jobs, more than 50,000", "lower problems.train's limit"],
+    ),
+    "more samples than can be": (
+        {"rollouts": {"samples": 10**23}},
+        ["rollouts: makes 25,000,000,000,000,000,000,000 jobs", "raise problems_per_shard"],
+    ),
+    "more samples of a benchmark than can be": (
+        {"benchmarks": {"far": {"samples": 10**12}}},
+        ["benchmarks.far: makes 750,000,000,000 jobs", "evaluation.samples_per_shard"],
+    ),
+    "more arms than can be": (
+        {
+            "sweeps": [
+                {
+                    "arm": "reasonmaxxer",
+                    "grid": {f"training.{k}": [*range(1, 200)] for k in ("seed", "rank")},
+                }
+            ]
+        },
+        ["grid: makes 39,601 arms, more than 1,000"],
+    ),
     "no arm of kind base": (
         {"arms": {"base": {"kind": "trained"}}},
         ["exactly one arm of kind base is needed, found 0"],

@@ -185,7 +185,7 @@ def test_init_names_the_modules_of_other_architectures(files, tmp_path):
     out = tmp_path / "mine.yaml"
     flags = ("--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl")
     command(init, "--model", folder, *flags, "--train", 4, "--validation", 2, "--out", out)
-    assert config.load([out]).training.targets == ["dense", "query_key_value"]
+    assert config.load([out]).training.target_modules == ["dense", "query_key_value"]
 
 
 def test_init_never_overwrites_a_config(written, model, files):

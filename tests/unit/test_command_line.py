@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,23 @@ def test_a_terminal_that_knows_no_other_letters_gets_question_marks() -> None:
         command, cwd=Path(workflow).parent, env=environment, capture_output=True, check=True
     )
     assert b"? the completion starts here" in shown.stdout
+
+
+def test_ctrl_c_is_one_line_that_says_how_it_goes_on() -> None:
+    """Wherever it comes: while packages are loaded, or while a command waits for its input."""
+    workflow = str(Path(__file__).parents[2] / "workflow")
+    for seconds in (0.5, 3):
+        judge = subprocess.Popen(
+            [sys.executable, "-m", "reasonmaxxer", "judge"],
+            env={**os.environ, "PYTHONPATH": workflow},
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(seconds)
+        judge.send_signal(signal.SIGINT)
+        assert judge.stderr is not None
+        said = judge.stderr.read()
+        assert judge.wait() == 130
+        assert said.endswith("reasonmaxxer judge: stopped; the same line goes on from here\n")
+        assert "Traceback" not in said

@@ -239,6 +239,11 @@ def test_limit_takes_the_first_and_shuffle_others_in_an_order_of_its_own(tmp_pat
         load(path, limit=5)
 
 
+def test_all_is_a_limit(tmp_path):
+    path = jsonl(tmp_path / "p.jsonl")
+    assert load(path, limit="all") == load(path)
+
+
 def test_skip_leaves_out_the_first_of_the_shuffled(tmp_path):
     path = jsonl(tmp_path / "p.jsonl")
     whole, rest = load(path, shuffle=3), load(path, shuffle=3, skip=1, limit=3)

@@ -101,3 +101,15 @@ def test_a_hub_that_cannot_be_reached_is_said(checkout, tmp_path):
     assert "model.path: team/model: no readable model: " in done.stderr
     assert "out of reach" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_failed_job_tells_its_command_once_and_its_error(checkout, tmp_path):
+    (tmp_path / "pool.jsonl").write_text('{"problem": "1 + 1?", "answer": "2"}\n')
+    source = {"path": str(tmp_path / "pool.jsonl"), "limit": 20}
+    files = checkout.config_files({"problems": {"train": [source]}})
+    target = "results/test/problems/train-pool.parquet"
+    said = checkout.snakemake(target, "--configfile", *files, check=False)
+    tries = said.count("Error in rule load_problems")
+    assert tries >= 1
+    assert said.count("reasonmaxxer problems --sources") == tries
+    assert said.count("pool: limit 20, but it has only 1 problems") == tries

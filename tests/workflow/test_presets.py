@@ -4,13 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from copied import CONFIGS
 
 from reasonmaxxer import config
 
 ROOT = Path(__file__).parents[2]
-PRESETS = sorted(
-    path.stem for path in (ROOT / "config").glob("*.yaml") if "H100 hours" in path.read_text()
-)
+PRESETS = [path.stem for path in CONFIGS if "H100 hours" in path.read_text()]
 
 
 def test_there_is_a_preset_for_every_base_model_of_the_papers_table():

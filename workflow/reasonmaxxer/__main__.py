@@ -11,6 +11,7 @@ import importlib
 import io
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -83,6 +84,15 @@ def main(argv: list[str] | None = None) -> None:
         parser.print_help()
         return
     command = parser.parse_args(arguments[:1]).command
+    try:
+        run(command, arguments[1:])
+    except KeyboardInterrupt:
+        print(f"reasonmaxxer {command}: stopped; the same line goes on from here", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+def run(command: str, arguments: list[str]) -> None:
+    """Run a command of `COMMANDS`; the errors of users and of their disks are said in words."""
     module = importlib.import_module(f"{__package__}.{COMMANDS[command]}")
     own = argparse.ArgumentParser(
         prog=f"reasonmaxxer {command}",
@@ -91,7 +101,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     module.add_arguments(own)
     try:
-        module.main(own.parse_args(arguments[1:]))
+        module.main(own.parse_args(arguments))
         sys.stdout.flush()  # here a full disk or a closed pipe still ends in words
     except UserError as error:
         print(f"reasonmaxxer {command}: error: {error}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
@@ -13,6 +14,8 @@ from ..method.kinds import KINDS, SECTIONS
 from .model import ModelConfig
 from .prompt import PromptConfig
 from .section import Name, Section, Seed, explain, one_of
+
+MOST_ARMS = 1000  # of one sweep
 
 
 class ArmConfig(Section):
@@ -141,6 +144,13 @@ class SweepConfig(Section):
                     f"{place}: a seed is no setting; give the arm seeds: {grid[place]} instead"
                 )
         return grid
+
+    @model_validator(mode="after")
+    def _few(self) -> Self:
+        count = math.prod(map(len, self.grid.values()))
+        if count > MOST_ARMS:
+            raise ValueError(f"grid: makes {count:,} arms, more than {MOST_ARMS:,}")
+        return self
 
     def arms(self, start: Mapping[str, Any]) -> dict[str, Made]:
         """The arms by name."""

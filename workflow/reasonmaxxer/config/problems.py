@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from .lab import LabSource
 from .section import Count, Section
@@ -23,6 +23,10 @@ class HubSource(Section):
         None,
         description="One file of the repository to read, for a repository that declares no splits.",
     )
+
+
+def _none_for_all(limit: Any) -> Any:
+    return None if limit == "all" else limit
 
 
 class Source(Section):
@@ -73,9 +77,12 @@ class Source(Section):
         description="Keeps only rows whose columns have these values, such as `{type: algebra}`. "
         "Default: the register's.",
     )
-    limit: Count | None = Field(
+    limit: Annotated[
+        Count | None,
+        BeforeValidator(_none_for_all, json_schema_input_type=Count | Literal["all"] | None),
+    ] = Field(
         None,
-        description="Number of problems to take. Default: all. Required for training problems, "
+        description="Number of problems to take, or `all`, the default. Required for training problems, "
         "since the jobs are planned before the data is read.",
     )
     shuffle: int | None = Field(

@@ -20,14 +20,14 @@ from .protocol import VALIDATION, protocol, registered
 from .shards import SHARED, section_of
 
 REGISTRY = Path(registry.__file__)
-
+MOST_JOBS = 50_000  # of one kind
 # Files of a run that a benchmark of the same name would overwrite.
 TAKEN_BENCHMARKS = ("train", "train-pool", VALIDATION, f"{VALIDATION}-pool")
 
 
 def check(config: Config) -> None:
     """Raise `UserError` with a line for each thing that cannot work."""
-    looks = (_names, _kept, _templates, _greedy, _sources, _pool)
+    looks = (_names, _kept, _templates, _greedy, _sources, _pool, _sizes)
     found = [line for look in looks for line in look(config)]
     if found:
         raise UserError("\n".join(f"config: {line}" for line in found))
@@ -115,6 +115,30 @@ def _pool(config: Config) -> Iterator[str]:
             place = f"arms.{arm}.selection" if arm else "selection"
             yield f"{place}.min_problems: {wanted}, but the pool has only {sum(limits)} problems"
             return
+
+
+def _sizes(config: Config) -> Iterator[str]:
+    """Each job costs the graph time and memory; beyond reason, planning alone would never end."""
+    problems = sum(source.limit or 0 for source in config.problems.train)
+    jobs = {}
+    for arm in (None, *config.trained_arms):
+        rollouts = section_of(config, arm, "rollouts")
+        count = -(-problems // rollouts.problems_per_shard)
+        count *= -(-rollouts.samples // rollouts.samples_per_shard)
+        place = f"arms.{arm}.rollouts" if arm and config.arms[arm].rollouts else "rollouts"
+        jobs[place] = (
+            count,
+            "lower problems.train's limit or rollouts.samples, or raise problems_per_shard or "
+            "samples_per_shard",
+        )
+    for name in (VALIDATION, *config.benchmarks):
+        count = -(-protocol(config, name)[1] // config.evaluation.samples_per_shard)
+        place = VALIDATION if name == VALIDATION else f"benchmarks.{name}"
+        arms = len(config.arms) if name != VALIDATION else 1
+        jobs[place] = count * arms, "lower samples, or raise evaluation.samples_per_shard"
+    for place, (count, remedy) in jobs.items():
+        if count > MOST_JOBS:
+            yield f"{place}: makes {count:,} jobs, more than {MOST_JOBS:,}; {remedy}"
 
 
 # --- the project's own halves -----------------------------------------------------------------

@@ -89,6 +89,7 @@ def save_tensors(
         whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(whole, partial, metadata={**metadata, CHECKSUM: NO_CHECKSUM})
         partial.chmod(mode)  # safetensors makes a new file, for its owner alone
+        sort_metadata(partial)
         add_checksum(partial)
 
 
@@ -108,6 +109,17 @@ def header_bytes(header: Mapping[str, Any]) -> bytes:
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
+
+
+def sort_metadata(path: Path) -> None:
+    """Put the metadata in order, which safetensors does not: equal content is to be equal bytes."""
+    header = _header(path)
+    content = json.loads(header[8:])
+    content["__metadata__"] = dict(sorted(content["__metadata__"].items()))
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+    with path.open("rb+") as file:
+        file.seek(8)
+        file.write(text.ljust(len(header) - 8))
 
 
 def add_checksum(path: Path) -> None:
