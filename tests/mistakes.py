@@ -193,7 +193,7 @@ CASES = {
             "sweeps": [
                 {
                     "arm": "reasonmaxxer",
-                    "grid": {f"training.{k}": [*range(1, 200)] for k in ("seed", "rank")},
+                    "grid": {f"training.{k}": [*range(1, 200)] for k in ("sequences", "rank")},
                 }
             ]
         },

@@ -82,8 +82,8 @@ class Source(Section):
         BeforeValidator(_none_for_all, json_schema_input_type=Count | Literal["all"] | None),
     ] = Field(
         None,
-        description="Number of problems to take, or `all`, the default. Required for training problems, "
-        "since the jobs are planned before the data is read.",
+        description="Number of problems to take, or `all` (the default). Required for training "
+        "problems, since the jobs are planned before the data is read.",
     )
     shuffle: int | None = Field(
         None,
