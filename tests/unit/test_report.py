@@ -22,7 +22,7 @@ from reasonmaxxer.report.figures import figures
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "workflow/reasonmaxxer/report/template"
 SMALL: dict[str, Any] = {"benchmarks": {"chains": (20, 4)}, "pool": (8, 6), "length": 12}
-TSV = "s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t512.0\n"
+TSV = "s\th:m:s\tmax_rss\tcpu_time\n{wall}\t0:00:01\t512.0\t{seconds}\n"
 
 
 def run_of(folder: Path, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -272,10 +272,10 @@ def jobs(tmp_path: Path) -> list[timings.Job]:
         "audit_problems": "-",
     }
     for name, value in seconds.items():
-        path = tmp_path / f"{name}.tsv"
+        path = tmp_path / f"benchmarks/{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(TSV.format(seconds=value), encoding="utf-8")
-    return timings.read_jobs(tmp_path)
+        path.write_text(TSV.format(wall=500, seconds=value), encoding="utf-8")
+    return timings.read_jobs(tmp_path / "benchmarks")
 
 
 def test_stages_come_in_the_pipelines_order_with_tokens_and_dollars(
@@ -289,8 +289,28 @@ def test_stages_come_in_the_pipelines_order_with_tokens_and_dollars(
     assert found["Rollouts"]["tokens"] == 5000
     assert found["Rollouts"]["dollars"] == pytest.approx(0.1)
     assert found["Training"] == {
-        **{"stage": "Training", "jobs": 2, "seconds": 61.0, "tokens": 600},
+        **{"stage": "Training", "jobs": 2, "seconds": 61.0, "wall": 1000.0, "tokens": 600},
         **{"memory_mb": 512.0, "dollars": pytest.approx(0.061)},
+    }
+
+
+def test_what_a_job_says_it_spent_goes_before_snakemakes_sample(tmp_path: Path) -> None:
+    for name in ("train_adapter/ours", "audit_problems"):
+        for kind in ("benchmarks", "logs"):
+            (tmp_path / kind / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"benchmarks/{name}.tsv").write_text(TSV.format(wall=90, seconds=20))
+    log = tmp_path / "logs/train_adapter/ours.log"
+    line = "spent: {} s of processor time, {} s of GPU time\n"
+    log.write_text("step 1\n" + line.format(30.5, "0.00") + line.format(29.5, "0.00"))
+    jobs = timings.read_jobs(tmp_path / "benchmarks")
+    assert {job.rule: job.processor for job in jobs} == {"audit_problems": 20, "train_adapter": 60}
+    assert timings.unit_of(jobs) == "processor"
+    log.write_text(line.format(30.5, "180.00"))  # two GPUs for 90 seconds
+    jobs = timings.read_jobs(tmp_path / "benchmarks")
+    assert timings.unit_of(jobs) == "GPU"
+    assert {job.rule: job.cost("GPU") for job in jobs} == {
+        "audit_problems": 0,
+        "train_adapter": 180,
     }
 
 

@@ -13,6 +13,7 @@ import re
 import sys
 from pathlib import Path
 
+from . import gpus, spent
 from .errors import UserError
 from .memory import keep_freed_memory
 
@@ -111,6 +112,8 @@ def main(argv: list[str] | None = None) -> None:
     module.add_arguments(own)
     try:
         module.main(own.parse_args(arguments[1:]))
+        if gpus.POOL in os.environ:  # a job of the workflow
+            spent.say()
     except UserError as error:
         print(f"reasonmaxxer {command}: error: {error}", file=sys.stderr)
         sys.exit(2)

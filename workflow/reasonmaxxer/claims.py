@@ -160,7 +160,11 @@ CLAIMS = (
         "Cheap",
         (
             Condition(
-                "cost_ratio", "its seconds with this run's sweeps, of RL's", "at most", 0.01, "%"
+                "cost_ratio",
+                "its processor or GPU time with this run's sweeps, of RL's",
+                "at most",
+                0.01,
+                "%",
             ),
             Condition("gap_to_rl", "at an accuracy, minus RL's", "at least", -MARGIN, "points"),
         ),

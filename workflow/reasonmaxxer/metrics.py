@@ -27,7 +27,7 @@ from .footprint.figures import analysis, metric_rows
 from .provenance import provenance
 from .readers import read_json
 from .report.figures import figures
-from .report.timings import Job, read_jobs
+from .report.timings import Job, read_jobs, unit_of
 from .scores import Scores, check_protocol, load_scores, metric_values
 from .statistics import (
     RESAMPLES,
@@ -80,6 +80,7 @@ def compute(manifest: Mapping[str, Any], jobs: Sequence[Job] = ()) -> tuple[dict
         "claims": claims({**manifest, "evidence": evidence}, metrics),
         "footprint": footprint,
         "costs": costs,
+        "cost_unit": unit_of(jobs),
     }
     return found, suite
 

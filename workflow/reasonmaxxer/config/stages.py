@@ -278,7 +278,9 @@ class ReportConfig(Section):
         10, description="Rollouts to read in the page, their gated tokens marked."
     )
     price_per_hour: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="Dollars an hour of the machine; null leaves dollars out."
+        None,
+        description="Dollars an hour of one processor core, or of one GPU where the run uses GPUs; "
+        "null leaves dollars out.",
     )
     reference: str | None = Field(
         None, description="Rows of the paper's table to show beside ours, by base model."

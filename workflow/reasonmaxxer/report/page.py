@@ -95,7 +95,8 @@ def context(
         "published": published,
         "paper": view.beside_paper(run, published, config.reference),
         "stages": stages,
-        "total_seconds": sum(row["seconds"] for row in stages),
+        "total_seconds": timings.total(row["seconds"] for row in stages),
+        "unit": timings.unit_of(jobs),
         "charts": drawn,
         "versions": versions(figures),
         "config": as_yaml({**(figures["config"] or {}), "report": config.model_dump(mode="json")}),
@@ -127,7 +128,7 @@ def all_charts(run: Run, stages: list[dict[str, Any]]) -> dict[str, Any]:
         "gated": charts.gated_share(figures["gates"], run.titles, run.arms),
         "training": charts.training(figures["training"], run.titles, single),
         "validation": charts.validation(figures["validation"], run.titles, single),
-        "cost": charts.cost(stages),
+        "cost": charts.cost([row for row in stages if row["seconds"] is not None]),
         **footprint.all_charts(run.metrics.get("footprint"), run.titles),
     }
     return found | {f"sweep-{key}": spec for key, spec in charts.sweep(rows, run.arms)}
