@@ -105,15 +105,15 @@ def _run(
     seed and by the problem. The base solves half.
     """
     rate, closed = 0.5, 0.4
-    edge = spread / (1 - rate) * np.sqrt(3)  # of a uniform distribution with this spread
-    lifts = rng.uniform(-edge, edge, size=(2, seeds))
+    lifts = rng.normal(0, spread / (1 - rate), size=(2, seeds))
     parts = []
     for problems, samples in SUITES:
         rates = rng.beta(rate, 1 - rate, size=problems)
         arms = []
         for lift in lifts:
             share = closed + rng.uniform(-0.2, 0.2, size=problems) + lift[:, None]
-            arms.append(rng.binomial(samples, rates + (1 - rates) * share) / samples)
+            solved = rates + (1 - rates) * np.clip(share, 0, 1)
+            arms.append(rng.binomial(samples, solved) / samples)
         base = rng.binomial(samples, rates) / samples
         parts.append(arms[0] - (arms[1] if paired else base))
     return parts, 0.0 if paired else closed * (1 - rate)

@@ -153,10 +153,13 @@ def bootstrap(parts: dict[str, np.ndarray], count: int) -> tuple[np.ndarray, flo
     return np.sort(np.abs(shift) / error), float(own)
 
 
-def exact(weighed: np.ndarray, alpha: float) -> tuple[float, float, float]:
+def exact(parts: dict[str, np.ndarray], alpha: float) -> tuple[float, float, float]:
     """p, low and high by the signs of the few differences, which are enumerated."""
-    sizes, value = np.abs(weighed[weighed != 0]), weighed.sum()
+    weighed = np.concatenate([part / len(part) / len(parts) for part in parts.values()])
+    sizes, value = np.abs(weighed[np.abs(weighed) > 1e-15]), weighed.sum()
     size, count, problems = sizes.sum(), len(sizes), len(weighed)
+    error = np.linalg.norm([stats.sem(np.abs(part)) for part in parts.values()]) / len(parts)
+    trials = max(1.0, size * (1 - size) / error**2)
     ways = Counter({(0, 0.0): 1})  # subsets by how many are in them and what they add up to
     for one in sizes:
         with_it = Counter({(n + 1, round(sum_ + one, 12)): c for (n, sum_), c in ways.items()})
@@ -178,8 +181,7 @@ def exact(weighed: np.ndarray, alpha: float) -> tuple[float, float, float]:
         return 2 * optimize.brentq(lambda x: chance(tail, x) - alpha / 2, 0, 1, xtol=1e-12) - 1
 
     least, most, sign = edge(tails[0], 0.0), edge(tails[1], 1.0), value / size
-    few, many = wilson(count / problems, problems, stats.norm.ppf(1 - alpha / 2))
-    small, large = (size * x * problems / count for x in (few, many))
+    small, large = wilson(size, trials, stats.t.ppf(1 - alpha / 2, problems - 1))
     down, up = size - small, large - size
     down, up = (down, up) if sign >= 0 else (up, down)
     low = value - np.hypot((sign - least) * size, sign * down)
@@ -206,22 +208,21 @@ def compare(
     """Value, low, high, p and the method of differences [seeds, problems] by benchmark."""
     means = {name: part.mean(axis=0) for name, part in parts.items()}
     value = float(np.mean([part.mean() for part in means.values()]))
-    weighed = np.concatenate([part / len(part) / len(parts) for part in means.values()])
-    weighed[np.abs(weighed) < 1e-15] = 0
-    differing = np.count_nonzero(weighed)
+    differing = sum(np.count_nonzero(np.abs(part) > 1e-15) for part in means.values())
+    problems = sum(len(part) for part in means.values())
     seeds, error = len(next(iter(parts.values()))), seeds_error(list(parts.values()))
     count = max(9_999, 40 * comparisons - 1)
     if 0 < differing < EXACT_BELOW:
-        how, p = "exact", exact(weighed, 0.05)[0]
+        how, p = "exact", exact(means, 0.05)[0]
     elif all(np.ptp(part) == 0 for part in means.values()):
-        how, p = "unanimous", min(1.0, 2 * 0.5 ** len(weighed)) if value else 1.0
+        how, p = "unanimous", min(1.0, 2 * 0.5**problems) if value else 1.0
     else:
         how, (t, own) = "bootstrap", bootstrap(means, count)
         p = (1 + np.sum(t >= abs(value) / own - 1e-12)) / (1 + count)
 
     def interval(alpha: float) -> tuple[float, float]:
         if how == "exact":
-            bounds = exact(weighed, alpha)[1:]
+            bounds = exact(means, alpha)[1:]
         elif how == "unanimous":
             bounds = unanimous(means, alpha)
         else:

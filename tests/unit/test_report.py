@@ -133,12 +133,50 @@ def test_no_difference_is_not_a_gain(tmp_path: Path) -> None:
     assert "no difference shown" in view.verdict(view.Run(found, drawn))
 
 
+def test_the_first_sentence_has_the_controls_and_the_seeds(tmp_path: Path) -> None:
+    arms = {"base": 0.3, "reasonmaxxer": 0.7, "random-gate": 0.4, "positive-only": 0.6}
+    for seeds in (1, 2):
+        found, drawn = run_of(tmp_path / str(seeds), arms=arms)
+        seen = view.Run(found, drawn)
+        said = view.verdict(seen)
+        for arm in ("random-gate", "positive-only"):
+            gain = view.change(seen.difference(seen.as_line(arm), "chains"))
+            assert gain is not None
+            assert f"{seen.titles[seen.as_line(arm)]} {gain['value']}" in said
+        assert f", {'one seed' if seeds == 1 else '2 seeds'}. Controls over the base: " in said
+        arms |= {"reasonmaxxer+seed=43": 0.7, "random-gate+seed=43": 0.4}
+
+
+def test_marks_agree_with_the_interval_or_say_why_not() -> None:
+    row = {"metric": "accuracy", "value": 0.15, "low": 0.02, "high": 0.28, "p": 0.02}
+    row |= {"statement": "", "p_corrected": 0.02}
+    marks = {
+        "▲": row,
+        "▼": {**row, "value": -0.15},
+        "△": {**row, "p_corrected": 0.3},
+        "▽": {**row, "value": -0.15, "p_corrected": 0.3},
+        "○": {**row, "low": -0.02, "p": 0.2, "p_corrected": 0.3},
+    }
+    for mark, difference in marks.items():
+        found = view.change(difference)
+        assert found is not None and found["mark"] == mark
+
+
 def test_gains_by_format_and_by_reasoning_add_up(run: dict[str, Any]) -> None:
     seen = view.Run(run["metrics"], run["figures"])
     (part,) = view.gain_parts(seen)
     gain = seen.difference("reasonmaxxer", "chains")
     assert gain is not None
-    assert part["format"] + part["reasoning"] == pytest.approx(100 * gain["value"])
+    assert part["total"] == 100 * gain["value"]
+    assert part["format"] + part["reasoning"] == pytest.approx(part["total"])
+    ours, theirs = (
+        [seen.row(arm, "chains", key) for key in ("unparseable", "accuracy-parsed")]
+        for arm in ("reasonmaxxer", "base")
+    )
+    reasoning = (ours[1]["value"] - theirs[1]["value"]) * (
+        1 - (ours[0]["value"] + theirs[0]["value"]) / 2
+    )
+    assert part["reasoning"] == pytest.approx(100 * reasoning)
 
 
 def test_the_papers_figures_stand_beside_ours_where_both_exist(run: dict[str, Any]) -> None:
