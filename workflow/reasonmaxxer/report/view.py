@@ -184,10 +184,10 @@ def costs(run: Run, price_per_hour: float | None) -> list[dict[str, Any]]:
     rows = {row["arm"]: row for row in run.metrics.get("costs", [])}
     rl = next((a for a in run.single if a in rows and run.arms[a]["kind"] == "grpo"), None)
     place = MEAN if len(run.benchmarks) > 1 else next(iter(run.benchmarks))
-    yardstick = run.row(rl, place) if rl else None
+    yardstick = run.row(run.as_line(rl), place) if rl else None
     found = []
     for arm in (name for name in run.single if name in rows):
-        row, own = rows[arm], run.row(arm, place)
+        row, own = rows[arm], run.row(run.as_line(arm), place)
         spent = (row["seconds"], row["sweep_seconds"])
         seconds = None if None in spent else sum(spent)
         gap = None
