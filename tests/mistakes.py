@@ -133,7 +133,7 @@ CASES = {
         {"selection": {"gate": "entrpy"}},
         ["selection.gate", "'entropy'", "'entrpy'"],
     ),
-    "tau and share": ({"selection": {"share": 0.1}}, ["selection", "exactly one of tau"]),
+    "tau and share": ({"selection": {"top_fraction": 0.1}}, ["selection", "exactly one of tau"]),
     "a rank beyond what the engine serves": (
         {"training": {"rank": 1024}},
         ["training.rank", "equal to 512", "1024"],
@@ -147,7 +147,10 @@ CASES = {
         {"benchmarks": {"train": {"source": {"lab": {}, "limit": 5}}}},
         ["benchmarks.train: the name is taken", "choose another"],
     ),
-    "an arm that collides": ({"arms": {"main": {}}}, ["arms.main: the name is taken"]),
+    "an arm that collides": (
+        {"arms": {"main": {"selection": {"gate": "first"}}}},
+        ["arms.main: the name is taken"],
+    ),
     "no arm of kind base": (
         {"arms": {"base": {"kind": "trained"}}},
         ["exactly one arm of kind base is needed, found 0"],
@@ -164,7 +167,10 @@ CASES = {
         {"sweeps": [{"arm": "mine", "grid": {"selection.tau": [0.1]}}]},
         ["sweeps", "no arm 'mine'"],
     ),
-    "an unknown stage kept": ({"keep": ["rolouts"]}, ["keep: rolouts", "did you mean 'rollouts'"]),
+    "an unknown stage kept": (
+        {"freeze": ["rolouts"]},
+        ["freeze: rolouts", "did you mean 'rollouts'"],
+    ),
     "more mixed problems wanted than there are": (
         {"selection": {"min_problems": 21}},
         ["selection.min_problems: 21", "only 20 problems"],
@@ -258,8 +264,8 @@ CASES = {
         ["model.path: ", "token id 1000", "outside the model's vocabulary of"],
     ),
     "a module the model does not have": (
-        {"training": {"targets": ["qkv_proj"]}},
-        ["training.targets: qkv_proj", "no such linear module", "q_proj"],
+        {"training": {"target_modules": ["qkv_proj"]}},
+        ["training.target_modules: qkv_proj", "no such linear module", "q_proj"],
     ),
     "max_length beyond the positions": (
         {"model": {"max_length": 10**6}},
@@ -267,7 +273,7 @@ CASES = {
     ),
     "a prompt that leaves no room": (
         {"model": {"max_length": 100}}
-        | {key: {"max_tokens": 99} for key in ("rollouts", "validation", "evaluation")},
+        | {key: {"max_tokens": 99} for key in ("rollouts", "checkpoint", "evaluation")},
         ["its prompt has", "of model.max_length = 100, less than half", "lower max_tokens"],
     ),
     "a checkpoint that is not there": (
@@ -288,8 +294,8 @@ CASES = {
         ["resources.generation", "gpu: 2, but tensor_parallel x pipeline_parallel = 4"],
     ),
     "more memory than there is": (
-        {"resources": {"light": {"mem_mb": 10**9}}},
-        ["resources.light.mem_mb: 1000000000 MB, this machine has", "lower it"],
+        {"resources": {"cpu": {"mem_mb": 10**9}}},
+        ["resources.cpu.mem_mb: 1000000000 MB, this machine has", "lower it"],
     ),
     "less memory than the weights take": (
         {"resources": {"training": {"mem_mb": 1}}},
@@ -297,7 +303,7 @@ CASES = {
     ),
     "less disk than the states take": (
         {"rollouts": {"samples": 10**9, "samples_per_shard": 10**9}},
-        ["disk: ", "GB are needed", "entropies.keep_states: false"],
+        ["disk: ", "GB are needed", "entropies.cache_hidden_states: false"],
     ),
 }
 

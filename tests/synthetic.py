@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from reasonmaxxer import tables
-from reasonmaxxer.provenance import provenance
+from reasonmaxxer.tables.provenance import provenance
 
 HOSTILE = "</script><img src=x onerror=\"document.title='hit'\">"
 WORDS = [
@@ -120,7 +120,7 @@ def save_tokenizer(folder: Path) -> None:
 
 
 def made_by(stage: str, **config: Any) -> dict[str, Any]:
-    return provenance("statistics", config, seed=42) | {"stage": stage}
+    return provenance("metrics", config, seed=42) | {"stage": stage}
 
 
 def write_problems(folder: Path, split: str, count: int) -> None:

@@ -1,4 +1,4 @@
-"""How often the intervals of `reasonmaxxer.statistics` hold the true value.
+"""How often the intervals of `reasonmaxxer.analysis.statistics` hold the true value.
 
     python tests/benchmarks/coverage.py [--benchmarks 2000]
 
@@ -24,7 +24,7 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
 
-from reasonmaxxer.statistics import (
+from reasonmaxxer.analysis.statistics import (
     EXACT_BELOW,
     Estimate,
     Values,

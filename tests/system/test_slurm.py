@@ -23,7 +23,7 @@ import yaml
 from copied import ROOT, copy_of_the_project
 
 STAGES_WITH_GPU = ("generation", "entropies", "training")
-GPU_JOBS = "sample_rollouts|evaluate_arm|train_adapter|choose_checkpoint|read_pairs"
+GPU_JOBS = "sample_rollouts|sample_evaluation|train_adapter|choose_checkpoint|read_side_by_side"
 ENVIRONMENT = {**copied.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
 
 
@@ -102,7 +102,7 @@ def runs(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     filled_in(through_slurm)
     config = ("--configfile", "config/test.yaml")
     run = start(through_slurm, "--workflow-profile", "profiles/slurm", *config, "gpu.yaml")
-    cancelled = cancel_one("evaluate_arm", run)
+    cancelled = cancel_one("sample_evaluation", run)
     assert run.wait() == 0, log_of(through_slurm)
     assert cancelled is not None
     (through_slurm / "cancelled").write_text(cancelled)

@@ -9,13 +9,13 @@ import sys
 
 from reasonmaxxer.config import HubSource, ModelConfig, Source
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.export import base_licence
-from reasonmaxxer.init import commit_of, source_of
-from reasonmaxxer.model import load_base
-from reasonmaxxer.preflight import check_model
-from reasonmaxxer.problems import load_problems
-from reasonmaxxer.prompts import load_tokenizer
-from reasonmaxxer.shape import Shape
+from reasonmaxxer.generation.prompts import load_tokenizer
+from reasonmaxxer.modeling.base_model import load_base
+from reasonmaxxer.modeling.dimensions import Shape
+from reasonmaxxer.stages.preflight import check_model
+from reasonmaxxer.stages.problems import load_problems
+from reasonmaxxer.tools.export import base_licence
+from reasonmaxxer.tools.init import commit_of, source_of
 
 
 def outcome(case):

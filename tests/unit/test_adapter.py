@@ -14,12 +14,13 @@ import torch
 from safetensors.torch import save_file
 from test_prompts import byte_tokenizer
 
-from reasonmaxxer import adapter, tables
-from reasonmaxxer.adapter import choose
+from reasonmaxxer import tables
 from reasonmaxxer.config import ModelConfig, TrainingConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.lora import Adapter
-from reasonmaxxer.model import load_base
+from reasonmaxxer.modeling.base_model import load_base
+from reasonmaxxer.modeling.lora import Adapter
+from reasonmaxxer.stages import checkpoint as adapter
+from reasonmaxxer.stages.checkpoint import choose
 
 C, W, U, T = "correct", "incorrect", "unparseable", "timeout"
 BASE = [[C, W], [W, W], [W, W], [W, W]]

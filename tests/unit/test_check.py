@@ -20,12 +20,15 @@ from transformers import (
     Qwen3Config,
 )
 
-from reasonmaxxer import check, config, export, init, merge, preview, tables
+from reasonmaxxer import config, tables
 from reasonmaxxer.__main__ import COMMANDS
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.model import lora_config
-from reasonmaxxer.preflight import check_model
+from reasonmaxxer.modeling.base_model import lora_config
+from reasonmaxxer.stages import merge
+from reasonmaxxer.stages.preflight import check_model
+from reasonmaxxer.tools import check, export, init
+from reasonmaxxer.tools import show_prompts as preview
 
 PROBLEMS = [{"id": i, "problem": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(40)]
 TESTS = [{"question": f"And {i} + 1?", "answer": f"so\n#### {i + 1}"} for i in range(6)]
@@ -289,7 +292,7 @@ def test_an_exported_adapter_loads_and_its_card_says_what_it_is(trained, model, 
     assert f"base_model: {model}" in card
     assert "--max-lora-rank 32" in card
     assert "at its high-entropy decision points, the others anchored to the base" in card
-    assert '"share": 0.05' in card
+    assert '"top_fraction": 0.05' in card
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 import synthetic
 from scipy import stats
 
-from reasonmaxxer.claims import CLAIMS, Condition, Figure, arm_figures
-from reasonmaxxer.metrics import compute
-from reasonmaxxer.statistics import mean_difference
+from reasonmaxxer.analysis.claims import CLAIMS, Condition, Figure, arm_figures
+from reasonmaxxer.analysis.statistics import mean_difference
+from reasonmaxxer.stages.metrics import compute
 
 ARMS = {"base": 0.35, "reasonmaxxer": 0.6, "random-gate": 0.4, "grpo": 0.6}
 SMALL: dict[str, Any] = {

@@ -17,7 +17,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_the_help_says_of_every_command_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = dict(re.findall(r"^  ([a-z-]+) +(\w.*)$", said(capsys), re.M))
+    lines = dict(re.findall(r"^  ([a-z_-]+) +(\w.*)$", said(capsys), re.M))
     assert COMMANDS.keys() <= lines.keys()
     assert lines["show"] == "print a run's main table"
 

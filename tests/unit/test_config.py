@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reasonmaxxer import schema
 from reasonmaxxer.config import TrainingConfig, load, overlay, validate
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.plan.checks import check
+from reasonmaxxer.graph.checks import check
+from reasonmaxxer.tools import schema
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +22,7 @@ def minimal(**changes):
         "problems": {"train": [source], "validation": [source]},
         "benchmarks": {"short": {"source": source}},
         "rollouts": {"max_tokens": 64},
-        "validation": {"max_tokens": 64},
+        "checkpoint": {"max_tokens": 64},
         "evaluation": {"max_tokens": 64},
         "arms": {"base": {"kind": "base"}, "ours": {}},
     }
@@ -49,9 +49,9 @@ def test_the_minimal_config_is_valid():
         (
             {
                 "footprint": {"teacher": "ours", "benchmark": "short"},
-                "selection": {"gate": "entropy-quantile", "share": 0.1},
+                "selection": {"gate": "entropy-quantile", "top_fraction": 0.1},
             },
-            "footprint.tau: is needed where selection has a share",
+            "footprint.tau: is needed where selection has top_fraction",
         ),
         (
             {
@@ -76,7 +76,7 @@ def test_the_minimal_config_is_valid():
         ),
         (
             {"training": {"sequences": 80, "warmup_steps": 5, "decay_steps": 9}},
-            "training: decay_steps: 9 ends before the 10 steps do",
+            "training: decay_steps: 9 is before the last of the 10 steps",
         ),
         ({"selection": {"tau": 1.0, "window": [0.6, 0.4]}}, "window: the first value"),
         ({"arms": {"other": {"kind": "base"}}}, "exactly one arm of kind base is needed, found 2"),
@@ -92,11 +92,14 @@ def test_the_minimal_config_is_valid():
             {"evaluation": {"protocol": "paper"}, "benchmarks": {"short": {"samples": 4}}},
             "benchmarks.short.samples: evaluation.protocol: paper sets it",
         ),
-        ({"arms": {"base": {"selection": {"tau": 1}}}}, "is not trained: no overlays"),
+        (
+            {"arms": {"base": {"selection": {"tau": 1}}}},
+            "an arm of kind 'base' is not trained, so it cannot override 'selection'",
+        ),
         ({"arms": {"x": {"kind": "distilled"}}}, "teacher goes with kind distilled"),
         (
             {"arms": {"x": {"kind": "grpo", "training": {"rank": 1}}}},
-            "no section of an arm of kind",
+            "an arm of kind 'grpo' cannot override 'training'; it may override: grpo",
         ),
         ({"arms": {"x": {"kind": "distilled", "teacher": "no"}}}, "teacher: no arm 'no'"),
         ({"arms": {"x": {"kind": "grpo", "grpo": {"steps": 2}}}}, "4 is more than the 2 steps"),
@@ -108,15 +111,39 @@ def test_the_minimal_config_is_valid():
         ({"model": {"path": None}}, "model.path"),
         (
             {"resources": {"training": {"gpu": 4, "processes": 2}}},
-            "resources.training: gpu: 4, but processes = 2",
+            "resources.training: gpu: 4, but its jobs use 2: raise processes",
         ),
         (
             {"resources": {"generation": {"gpu": 4}}},
-            "resources: generation.gpu: 4, but its jobs use 1: raise tensor_parallel",
+            "resources.generation: gpu: 4, but its jobs use 1: raise tensor_parallel",
         ),
-        ({"resources": {"entropies": {"gpu": 2}}}, "entropies.gpu: 2, but its jobs use 1"),
-        ({"resources": {"training": {"gpu": 4}}}, "training.gpu: 4, but its jobs use 1: raise pro"),
-        ({"resources": {"verdicts": {"gpu": 1}}}, "verdicts.gpu: 1, but its jobs use 0: so set"),
+        ({"resources": {"entropies": {"gpu": 2}}}, "entropies.gpu: Input should be less than"),
+        (
+            {"resources": {"training": {"gpu": 4}}},
+            "training: gpu: 4, but its jobs use 1: raise",
+        ),
+        ({"resources": {"verdicts": {"gpu": 1}}}, "resources.verdicts.gpu: unknown key"),
+        (
+            {"resources": {"verdicts": {"batch_tokens": 1}}},
+            "verdicts.batch_tokens: unknown key; this section has: threads, mem_mb, runtime",
+        ),
+        ({"resources": {"generation": {"processes": 2}}}, "generation.processes: unknown key"),
+        ({"rollouts": {"sample": 4}}, "rollouts.sample: unknown key; did you mean 'samples'?"),
+        ({"rollouts": {"num_generations": 4}}, "num_generations: unknown key; this section has:"),
+        ({"keep": ["rollouts"]}, "keep: unknown key; it is called 'freeze' now"),
+        (
+            {"selection": {"share": 0.1}},
+            "selection.share: unknown key; it is called 'top_fraction' now",
+        ),
+        (
+            {"benchmarks": {"short": {"source": {"lab": {}, "where": {}}}}},
+            "benchmarks.short.source.where: unknown key; it is called 'filter' now",
+        ),
+        (
+            {"arms": {"ours": {"training": {"targets": ["x"]}}}},
+            "arms.ours.training: targets: unknown key; it is called 'target_modules' now",
+        ),
+        ({"resources": {"light": {}}}, "resources.light: unknown key; it is called 'cpu' now"),
         ({"sweeps": [{"arm": "ours", "grid": {"report.title": ["x"]}}]}, "sweeps"),
         ({"report": {"price_per_hour": -1}}, "report.price_per_hour"),
     ],
@@ -138,29 +165,29 @@ OUT_OF_RANGE = {
         "advantages": ("none",),
         "gate": ("none",),
         "tau": (-1,),
-        "share": (0, 1),
+        "top_fraction": (0, 1),
         "seed": (-1, 2**32),
     },
     "training": {
         "rank": (0, 513),  # beyond what the engine serves
         "alpha": (0,),
         "dropout": (-0.1, 1),
-        "targets": ([],),
+        "target_modules": ([],),
         "sequences": (0,),
-        "sequences_per_step": (0,),
+        "batch_size": (0,),
         "order": ("none",),
         "learning_rate": (0, "nan"),
         "warmup_steps": (-1,),
         "decay_steps": (0,),
         "weight_decay": (-1,),
-        "gradient_clip": (0,),
+        "max_grad_norm": (0,),
         "anchor_weight": (-1, "inf"),
         "advantage_clip": (0,),
         "probability_floor": (0, 1),
         "checkpoints": (0, 21),
         "seed": (-1, 2**32),
     },
-    "validation": {"min_parseable": (-0.1, 1.1), "samples": (0,)},
+    "checkpoint": {"min_parseable": (-0.1, 1.1), "samples": (0,)},
 }
 
 
@@ -195,10 +222,10 @@ def test_the_training_pool_needs_a_limit():
 def test_an_arm_lays_its_values_over_the_section():
     changes = {
         "selection": {"tau": 1.0},
-        "arms": {"q": {"selection": {"gate": "entropy-quantile", "share": 0.05}}},
+        "arms": {"q": {"selection": {"gate": "entropy-quantile", "top_fraction": 0.05}}},
     }
     section = validate(minimal(**changes)).section_of("q", "selection")
-    assert (section.share, section.tau) == (0.05, None)
+    assert (section.top_fraction, section.tau) == (0.05, None)
 
 
 def test_a_sweep_makes_an_arm_of_every_combination():

@@ -11,11 +11,11 @@ import pytest
 import synthetic
 
 from reasonmaxxer import tables
-from reasonmaxxer.arms import is_rl
-from reasonmaxxer.claims import arm_figures
-from reasonmaxxer.cost import Pool, base_weights, cost_ratio, cost_rows, pool_tokens
-from reasonmaxxer.metrics import compute
-from reasonmaxxer.report.timings import Job
+from reasonmaxxer.analysis.arms import is_rl
+from reasonmaxxer.analysis.claims import arm_figures
+from reasonmaxxer.analysis.cost import Pool, base_weights, cost_ratio, cost_rows, pool_tokens
+from reasonmaxxer.analysis.timings import Job
+from reasonmaxxer.stages.metrics import compute
 
 STEPS = 4
 SHARES = {"kl-r4": 0.02, "kl-r1": 0.004, "kl-o1": 0.001}
@@ -85,22 +85,22 @@ def _teacher_rollouts(folder: Path) -> Path:
     return path
 
 
-BASE = {"evaluate_arm": ["base.validation.s0-3"], "judge_arm": ["base.validation.s0-3"]}
-RL_JOBS = {"train_grpo": ["rl"], "choose_model": ["rl"], **BASE}
+BASE = {"sample_evaluation": ["base.validation.s0-3"], "judge_evaluation": ["base.validation.s0-3"]}
+RL_JOBS = {"train_grpo": ["rl"], "choose_whole_checkpoint": ["rl"], **BASE}
 SECONDS = {
     ("sample_rollouts", "main.p0-9.s0-3"): 100,
     ("train_adapter", "reasonmaxxer"): 30,
     ("choose_checkpoint", "reasonmaxxer"): 5,
     ("train_adapter", "reasonmaxxer+tau=0.2"): 31,
     ("choose_checkpoint", "reasonmaxxer+tau=0.2"): 6,
-    ("evaluate_arm", "base.validation.s0-3"): 6,
-    ("judge_arm", "base.validation.s0-3"): 1,
+    ("sample_evaluation", "base.validation.s0-3"): 6,
+    ("judge_evaluation", "base.validation.s0-3"): 1,
     ("train_grpo", "rl"): 60,
-    ("choose_model", "rl"): 8,
+    ("choose_whole_checkpoint", "rl"): 8,
     ("sample_teacher", "rl.p100.s1"): 3,
     **{("distil_teacher", name): 4 for name in SHARES},
     # What no arm of the run needs: its evaluation, shards of another number of samples.
-    ("evaluate_arm", "rl.short.s0-3"): 1000,
+    ("sample_evaluation", "rl.short.s0-3"): 1000,
     ("sample_rollouts", "main.p0-9.s0-1"): 1000,
 }
 # The machine was busy: three times as much went by on its clock.
@@ -130,7 +130,10 @@ def test_seconds_hold_every_stage_once_and_the_sweep_apart(manifest):
 
 
 def test_an_arm_whose_jobs_were_not_all_timed_has_no_seconds(manifest):
-    for missing in (("judge_arm", "base.validation.s0-3"), ("sample_rollouts", "main.p0-9.s0-3")):
+    for missing in (
+        ("judge_evaluation", "base.validation.s0-3"),
+        ("sample_rollouts", "main.p0-9.s0-3"),
+    ):
         jobs = [job for job in JOBS if (job.rule, job.name) != missing]
         rows = _rows(manifest, jobs)
         assert rows["reasonmaxxer"]["seconds"] is None
@@ -172,7 +175,9 @@ def test_tokens_and_operations_are_those_of_the_tables(manifest):
     assert kl["flops"] == pytest.approx(4e6 + weights * (4 * kl_trained + 2 * (43 + 46)))
 
     # The base's states were kept by the scorer: no pass of the base beside training.
-    kept = _rows({**manifest, "config": {"entropies": {"keep_states": True}}})["reasonmaxxer"]
+    kept = _rows({**manifest, "config": {"entropies": {"cache_hidden_states": True}}})[
+        "reasonmaxxer"
+    ]
     assert ours["flops"] - kept["flops"] == pytest.approx(weights * 2 * trained)
 
 

@@ -42,7 +42,7 @@ print("there is a GPU:", torch.cuda.is_available())
 FORWARD_PASSES = """
 import resource, torch
 from reasonmaxxer.config import ModelConfig
-from reasonmaxxer.model import load_base
+from reasonmaxxer.modeling.base_model import load_base
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

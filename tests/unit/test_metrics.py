@@ -12,9 +12,9 @@ import synthetic
 from scipy import stats
 
 from reasonmaxxer import __main__, tables
+from reasonmaxxer.analysis.excerpts import TokenTexts
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.metrics import compute, corrected, read_manifest, resamples
-from reasonmaxxer.report.excerpts import TokenTexts
+from reasonmaxxer.stages.metrics import compute, corrected, read_manifest, resamples
 
 ARMS = {"base": 0.35, "reasonmaxxer": 0.6, "random-gate": 0.4, "grpo": 0.6}
 SMALL: dict[str, Any] = {
@@ -397,9 +397,9 @@ def test_a_control_that_collapsed_altogether_is_warned_of(tmp_path: Path) -> Non
 def test_problems_known_by_heart_are_counted_and_warned_of(tmp_path: Path) -> None:
     manifest = synthetic.make_run(tmp_path, arms={"base": 0.3}, training=False, **SMALL)
     found = {"chains": {"problems": 24, "completed": ["chains-0001", "chains-0002"]}}
-    path = tmp_path / "contamination.json"
+    path = tmp_path / "memorization.json"
     path.write_text(json.dumps({"tail": 0.4, "benchmarks": found}), encoding="utf-8")
-    manifest["contamination"] = str(path)
+    manifest["memorization"] = str(path)
     result, figures = metrics(tmp_path, manifest)
     share = row(result, "base", "chains", "completed-verbatim")
     expected = stats.binomtest(2, 24).proportion_ci(method="wilson")

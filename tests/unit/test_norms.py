@@ -7,7 +7,7 @@ import torch
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
-from reasonmaxxer.norms import FrozenRMSNorm, freeze_norms
+from reasonmaxxer.modeling.norms import FrozenRMSNorm, freeze_norms
 
 
 class OffsetRMSNorm(LlamaRMSNorm):

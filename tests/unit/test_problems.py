@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reasonmaxxer import audit, clean, problems, sources, tables
+from reasonmaxxer import tables
 from reasonmaxxer.config import Source, VerdictsConfig
+from reasonmaxxer.datasets import sources
+from reasonmaxxer.datasets.overlap import normalise
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.overlap import normalise
+from reasonmaxxer.stages import decontaminate, problems
 
 ROWS = [
     {"id": "a", "problem": "What is 1 + 1?", "answer": "2", "level": "Level 1"},
@@ -166,7 +168,7 @@ def test_where_keeps_the_rows_with_these_values(tmp_path):
     rows = [{"problem": str(n), "answer": "1", "several": n > 1} for n in range(4)]
     pd.DataFrame(rows).to_csv(tmp_path / "p.csv", index=False)
     for path in (jsonl(tmp_path / "p.jsonl", rows), tmp_path / "p.csv"):
-        assert [r["problem"] for r in load(path, where={"several": False})] == ["0", "1"]
+        assert [r["problem"] for r in load(path, filter={"several": False})] == ["0", "1"]
 
 
 def test_two_sources_of_one_name_keep_their_ids_apart(tmp_path):
@@ -276,7 +278,7 @@ def cleaned(tmp_path, overlap):
     others = [paths["bench"]]
     for split, path in out.items():
         flags = {"split": split, "overlap": overlap, "out": path}
-        command(clean, pool=paths[split], others=others, **flags)
+        command(decontaminate, pool=paths[split], others=others, **flags)
         others = [path, *others]
     return {**out, "bench": paths["bench"]}
 
@@ -290,13 +292,8 @@ def test_an_overlap_drops_the_training_problem_never_the_benchmarks(tmp_path):
     assert ids == {"train": ["t1", "t4"], "validation": ["v1", "v2"]}
     made = tables.provenance_of(paths["train"], "problems")
     assert (made["doubles"], made["overlap"]) == (1, {"bench": 1, "validation": 1})
-    command(
-        audit,
-        train=paths["train"],
-        validation=paths["validation"],
-        benchmarks=[paths["bench"]],
-        out=tmp_path / "audit.json",
-    )
+    splits = [paths[split] for split in ("train", "validation", "bench")]
+    command(decontaminate, audit=splits, out=tmp_path / "audit.json")
     summary = json.loads((tmp_path / "audit.json").read_text())
     assert {name: split["problems"] for name, split in summary["splits"].items()} == {
         "train": 2,
@@ -314,14 +311,9 @@ def test_an_overlap_under_fail_is_told_with_both_ids(tmp_path):
 
 def test_the_audit_stops_a_run_whose_splits_share_a_problem(tmp_path):
     paths = shared(tmp_path)
+    splits = [paths[split] for split in ("train", "validation", "bench")]
     with pytest.raises(UserError, match="v3 is b1 of bench"):
-        command(
-            audit,
-            train=paths["train"],
-            validation=paths["validation"],
-            benchmarks=[paths["bench"]],
-            out=tmp_path / "audit.json",
-        )
+        command(decontaminate, audit=splits, out=tmp_path / "audit.json")
 
 
 def test_references_that_do_not_verify_are_dropped_or_stop_the_run(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from reasonmaxxer.products import WORTHWHILE, freeze, product
+from reasonmaxxer.modeling.products import WORTHWHILE, freeze, product
 
 
 @pytest.mark.parametrize(

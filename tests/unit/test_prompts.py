@@ -11,7 +11,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast
 from reasonmaxxer import tables
 from reasonmaxxer.config import ModelConfig, PromptConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.prompts import (
+from reasonmaxxer.generation.prompts import (
     decode,
     encode,
     eos_token_ids,
@@ -21,7 +21,7 @@ from reasonmaxxer.prompts import (
     template_text,
     trim_stop,
 )
-from reasonmaxxer.rollouts import GenerationJob, load_prompts
+from reasonmaxxer.stages.rollouts import GenerationJob, load_prompts
 
 SPECIAL = ["<bos>", "<eos>", "<|im_end|>"]
 CHAT = (

@@ -12,12 +12,13 @@ import pytest
 import synthetic
 
 from reasonmaxxer import __main__
-from reasonmaxxer.claims import Verdict
+from reasonmaxxer.analysis import timings
+from reasonmaxxer.analysis.claims import Verdict
+from reasonmaxxer.analysis.figures import figures
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.metrics import compute
-from reasonmaxxer.report import page as report
-from reasonmaxxer.report import timings, view
-from reasonmaxxer.report.figures import figures
+from reasonmaxxer.report import view
+from reasonmaxxer.stages import report
+from reasonmaxxer.stages.metrics import compute
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "workflow/reasonmaxxer/report/template"
@@ -302,11 +303,11 @@ def jobs(tmp_path: Path) -> list[timings.Job]:
         "train_adapter/reasonmaxxer": 30,
         "train_adapter/random-gate": 31,
         "train_grpo/grpo": 120,
-        "choose_model/grpo": 8,
+        "choose_whole_checkpoint/grpo": 8,
         "sample_teacher/grpo.p100.s1": 3,
         "distil_teacher/kl-r8": 5,
-        "evaluate_arm/base.validation.s0-3": 7,
-        "evaluate_arm/reasonmaxxer.chains.s0-3": 50,
+        "sample_evaluation/base.validation.s0-3": 7,
+        "sample_evaluation/reasonmaxxer.chains.s0-3": 50,
         "audit_problems": "-",
     }
     for name, value in seconds.items():
@@ -321,8 +322,8 @@ def test_stages_come_in_the_pipelines_order_with_tokens_and_dollars(
 ) -> None:
     rows = timings.stage_rows(jobs, {"rollouts": 5000, "training": {"reasonmaxxer": 600}}, 3.6)
     names = ["Problems", "Rollouts", "Scoring", "Selection", "Training"]
-    names += ["GRPO", "Teacher's rollouts", "Distillation", "Checkpoint choice"]
-    assert [row["stage"] for row in rows] == [*names, "Checkpoint choice, base", "Evaluation"]
+    names += ["GRPO", "Distillation", "Checkpoint"]
+    assert [row["stage"] for row in rows] == [*names, "Checkpoint, base", "Evaluation"]
     found = {row["stage"]: row for row in rows}
     assert found["Rollouts"]["tokens"] == 5000
     assert found["Rollouts"]["dollars"] == pytest.approx(0.1)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from reasonmaxxer import statistics as s
+from reasonmaxxer.analysis import statistics as s
 
 
 @pytest.mark.parametrize(("samples", "right"), [(n, c) for n in range(1, 8) for c in range(n + 1)])

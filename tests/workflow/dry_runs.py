@@ -54,10 +54,10 @@ def prepare(project: Path) -> None:
     sys.path.insert(0, str(project / "workflow"))
     import snakemake.cli  # noqa: F401
 
-    from reasonmaxxer import sources, tables  # noqa: F401
+    from reasonmaxxer import tables  # noqa: F401
     from reasonmaxxer.__main__ import COMMANDS
-    from reasonmaxxer.codehash import code_hash
-    from reasonmaxxer.plan import manifest  # noqa: F401
+    from reasonmaxxer.graph import manifest  # noqa: F401
+    from reasonmaxxer.tables.code_hash import code_hash
 
     for module in COMMANDS.values():
         code_hash(module)

@@ -39,5 +39,5 @@ def test_its_graph_builds_and_its_plan_counts_every_arm_on_every_benchmark(check
     assert jobs["sample_rollouts"] == jobs["score_rollouts"] == 1
     assert jobs["train_adapter"] == jobs["choose_checkpoint"] == len(run.trained_arms)
     # The base works the validation problems too: that is what a checkpoint is held against.
-    assert jobs["evaluate_arm"] == len(run.arms) * len(run.benchmarks) + 1
+    assert jobs["sample_evaluation"] == len(run.arms) * len(run.benchmarks) + 1
     assert jobs["render_report"] == 1

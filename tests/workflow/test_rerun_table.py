@@ -18,7 +18,7 @@ from dry_runs import DryRuns, jobs_in
 
 from reasonmaxxer import __main__ as commands
 from reasonmaxxer import tables
-from reasonmaxxer.plan.jobs import JOBS
+from reasonmaxxer.registry import STAGES as REGISTERED
 
 # In place of `python -m reasonmaxxer`: the rules' table of commands, and files that exist.
 STAND_IN = """
@@ -84,9 +84,7 @@ class EveryStage:
         return {stage for stage, jobs in STAGES.items() if found.intersection(jobs)}
 
 
-# The stages by the words of docs/reruns.md.
-CHECK = ("audit_problems", "check_model")
-STAGES = {**JOBS, "problems": set(JOBS["problems"]) - {*CHECK}, "check": CHECK}
+STAGES = {name: stage.rules for name, stage in REGISTERED.items()}
 
 
 def table() -> dict[str, set[str]]:
@@ -120,7 +118,7 @@ def row_of(key: str) -> str:
 # a GPU, there is no other value.
 EDITS: dict[str, list[str]] = {}
 for name in KEYS:
-    if name in ("resources.verdicts.gpu", "resources.light.gpu"):
+    if name in ("resources.verdicts.gpu", "resources.cpu.gpu"):
         continue
     section, _, leaf = name.partition(".")
     EDITS.setdefault(
@@ -151,7 +149,9 @@ def test_every_row_of_the_table_is_of_some_key():
 def test_an_upgrade_is_said_and_runs_nothing_again(every_stage):
     said = every_stage.ask(every_stage.config)
     assert jobs_in(said) == {}
-    assert "rollouts, entropies, training, adapter, evaluation with torch 1.0 (now " in said
+    assert (
+        "rollouts, entropies, training, grpo, checkpoint, evaluation with torch 1.0 (now " in said
+    )
     assert "snakemake --cores all -R rollouts" in said
 
 
@@ -182,5 +182,5 @@ def test_going_back_draws_no_sample_and_trains_no_arm_that_was_left_out(every_st
     del other["arms"]["kl"], other["benchmarks"]["hub"]
     every_stage.run(other)
     drawn = {"rollouts", "verdicts", "entropies"}
-    expected = ROWS["rollouts.samples"] - drawn | {"check", "contamination"}
+    expected = ROWS["rollouts.samples"] - drawn | {"decontaminate", "preflight", "memorization"}
     assert every_stage.stages(every_stage.config) == expected

@@ -43,7 +43,7 @@ def test_the_scheduler_looks_for_work_when_a_job_ends_and_not_all_the_time(proje
     assert looks <= ended + 1
 
 
-@pytest.mark.parametrize("rule", ["sample_rollouts", "evaluate_arm", "choose_checkpoint"])
+@pytest.mark.parametrize("rule", ["sample_rollouts", "sample_evaluation", "choose_checkpoint"])
 def test_parallel_sizes_are_handed_to_the_engine(planned, rule):
     assert "reasonmaxxer gpus 4 python -m reasonmaxxer" in job(planned, rule)
     assert "--tensor-parallel 2 --pipeline-parallel 2" in job(planned, rule)

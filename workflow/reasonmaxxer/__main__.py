@@ -13,47 +13,23 @@ import re
 import sys
 from pathlib import Path
 
-from . import gpus, spent
+from . import registry, spent
 from .errors import UserError
-from .memory import keep_freed_memory
+from .graph.gpus import POOL
+from .modeling.memory import keep_freed_memory
 
 # Command -> module; a module offers HELP, add_arguments(parser) and main(args). Only the module
 # of the command that is called is imported, since some need seconds to load.
-STAGES = {
-    "problems": "problems",
-    "clean": "clean",
-    "audit": "audit",
-    "preflight": "preflight",
-    "rollouts": "rollouts",
-    "verdicts": "verdicts",
-    "entropies": "entropies",
-    "selection": "selection",
-    "training": "training",
-    "grpo": "grpo",
-    "distillation": "distillation",
-    "adapter": "adapter",
-    "evaluation": "evaluation",
-    "reading": "reading",
-    "contamination": "contamination",
-    "footprint": "footprint.positions",
-    "decode": "footprint.decode",
-    "interventions": "footprint.interventions",
-    "continuations": "footprint.continuations",
-    "pivotality": "footprint.pivotality",
-    "metrics": "metrics",
-    "report": "report.page",
-}
+STAGES = {name: f"stages.{name}" for name, stage in registry.STAGES.items() if not stage.command}
 TOOLS = {
-    "check": "check",
-    "init": "init",
-    "prompt": "preview",
+    "check": "tools.check",
+    "init": "tools.init",
+    "prompt": "tools.show_prompts",
     "judge": "verifier.judge",
-    "show": "report.show",
-    "export": "export",
-    "merge": "merge",
-    "gpus": "gpus",
-    "schema": "schema",
-    "convert": "convert",
+    "show": "report.terminal",
+    "export": "tools.export",
+    "gpus": "graph.gpus",
+    "schema": "tools.schema",
     "pretrain": "lab.pretrain",
     "lab-audit": "lab.audit",
 }
@@ -112,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
     module.add_arguments(own)
     try:
         module.main(own.parse_args(arguments[1:]))
-        if gpus.POOL in os.environ:  # a job of the workflow
+        if POOL in os.environ:  # a job of the workflow
             spent.say()
     except UserError as error:
         print(f"reasonmaxxer {command}: error: {error}", file=sys.stderr)

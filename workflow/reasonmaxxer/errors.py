@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+NOT_IN_KEY = {"*": "what users are told when something is wrong"}
+
 
 class UserError(Exception):
     """Something in the config, an input or a file of a run is wrong.

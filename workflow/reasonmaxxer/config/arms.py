@@ -1,62 +1,71 @@
-"""Sections of what is compared, and of what jobs ask for."""
+"""The sections `arms` and `sweeps`: what is compared."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from .inputs import ModelConfig, PromptConfig
-from .section import Count, Name, Section, Seed, explain
-
-# The sections that an arm of a kind may overlay.
-OVERLAYS = {
-    "trained": ("rollouts", "selection", "training"),
-    "grpo": ("grpo",),
-    "distilled": ("distillation",),
-}
-SECTIONS = tuple(name for names in OVERLAYS.values() for name in names)
+from ..method.kinds import KINDS, SECTIONS
+from .model import ModelConfig
+from .prompt import PromptConfig
+from .section import Name, Section, Seed, explain, one_of
 
 
 class ArmConfig(Section):
     """One thing that is compared. Sections given here overlay the run's own."""
 
-    kind: Literal["base", "trained", "grpo", "distilled", "checkpoint"] = Field(
+    kind: one_of(KINDS) = Field(  # type: ignore[valid-type]
         "trained",
-        description="base: the frozen model. trained: an adapter of ours. grpo: reinforcement "
-        "learning from the base. distilled: `teacher` in a LoRA. checkpoint: `model`.",
+        description="What the arm is. "
+        + "; ".join(f"{name}: {kind.words}" for name, kind in KINDS.items())
+        + ".",
     )
-    title: str | None = Field(None, description="Its name in the report.")
+    title: str | None = Field(None, description="Its name in the report. Default: its key.")
     evaluate: list[Name] | None = Field(
-        None, description="Benchmarks it is evaluated on; null: all. The base takes all."
+        None,
+        description="The benchmarks that it is evaluated on. Default: all. The base is evaluated "
+        "on all of them in any case.",
     )
     model: ModelConfig | None = Field(
         None,
-        description="With kind checkpoint: the model; dtype and max_length default to the run's.",
+        description="With kind checkpoint: the public model. Its dtype and max_length are those "
+        "of the run unless they are given.",
     )
     prompt: PromptConfig | None = Field(
         None,
-        description="With kind checkpoint: its own prompt, on every benchmark. The arm is shown as "
-        "a marked row and compared with nothing; an arm that is compared has the benchmarks'.",
+        description="With kind checkpoint: a prompt of its own, on every benchmark. The arm is "
+        "then shown as a marked row and compared with nothing, since compared arms share prompts.",
     )
-    teacher: Name | None = Field(None, description="With kind distilled: the arm distilled.")
+    teacher: Name | None = Field(
+        None, description="With kind distilled: the arm whose distributions are distilled."
+    )
     seeds: list[Seed] | None = Field(
         None,
         min_length=1,
-        description="Makes the arm once with each of these seeds, in all of its sections (for kind "
-        "trained: rollouts, selection and training). The first keeps the arm's name, so put the "
-        "seed of a finished run first. The figures are those of all seeds together.",
+        description="Trains the arm once with each of these seeds, in all of its sections (for "
+        "kind trained: rollouts, selection and training). The figures are those of all seeds "
+        "together. The first seed keeps the arm's name: to add seeds to a finished run, put "
+        "its seed first.",
     )
-    rollouts: dict[str, Any] = Field(default_factory=dict, description="Overlay of rollouts.")
-    selection: dict[str, Any] = Field(default_factory=dict, description="Overlay of selection.")
-    training: dict[str, Any] = Field(default_factory=dict, description="Overlay of training.")
-    grpo: dict[str, Any] = Field(default_factory=dict, description="Overlay of grpo.")
+    rollouts: dict[str, Any] = Field(
+        default_factory=dict, description="Keys of the section rollouts in which the arm differs."
+    )
+    selection: dict[str, Any] = Field(
+        default_factory=dict, description="Keys of the section selection in which the arm differs."
+    )
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="Keys of the section training in which the arm differs."
+    )
+    grpo: dict[str, Any] = Field(
+        default_factory=dict, description="Keys of the section grpo in which the arm differs."
+    )
     distillation: dict[str, Any] = Field(
-        default_factory=dict, description="Overlay of distillation."
+        default_factory=dict,
+        description="Keys of the section distillation in which the arm differs.",
     )
 
     @field_validator("seeds")
@@ -81,12 +90,18 @@ class ArmConfig(Section):
         if self.prompt is not None and self.kind != "checkpoint":
             raise ValueError("prompt goes with kind checkpoint, and only there")
         given = [name for name in SECTIONS if getattr(self, name)]
-        own = OVERLAYS.get(self.kind)
+        own = KINDS[self.kind].sections or None
         if given and own is None:
-            raise ValueError(f"an arm of kind {self.kind} is not trained: no overlays")
+            raise ValueError(
+                f"an arm of kind '{self.kind}' is not trained, so it cannot override "
+                f"'{given[0]}'; remove the section or give another kind"
+            )
         for name in given:
             if name not in (own or ()):
-                raise ValueError(f"{name} is no section of an arm of kind {self.kind}")
+                raise ValueError(
+                    f"an arm of kind '{self.kind}' cannot override '{name}'; it may override: "
+                    f"{', '.join(own or ())}"
+                )
         if self.seeds is not None and own is None:
             raise ValueError(f"seeds: an arm of kind {self.kind} is not trained; leave them out")
         for name in given if self.seeds is not None else ():
@@ -104,13 +119,17 @@ class SweepConfig(Section):
     `reasonmaxxer+tau=0.4`, each with the first seed of `arm`.
     """
 
-    arm: str = Field(description="The arm whose overlays the new ones start from.")
+    arm: str = Field(description="The arm that the new ones are made from.")
     grid: dict[
         Annotated[str, Field(pattern=rf"^({'|'.join(SECTIONS)})\.[a-z_]+$")],
         Annotated[list[Any], Field(min_length=1)],
-    ] = Field(min_length=1, description="`section.key` -> the values it takes.")
+    ] = Field(
+        min_length=1,
+        description="The keys to vary, as `section.key`, each with the list of its values.",
+    )
     evaluate: list[Name] | None = Field(
-        None, description="Benchmarks the new arms are evaluated on; null: those of `arm`."
+        None,
+        description="The benchmarks that the new arms are evaluated on. Default: those of `arm`.",
     )
 
     @field_validator("grid")
@@ -198,78 +217,10 @@ def _seeded(name: str, arm: Any) -> dict[str, Made]:
 
 
 def _with_seed(kind: str, arm: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    sections = {name: {**(arm.get(name) or {}), "seed": seed} for name in OVERLAYS[kind]}
+    sections = {name: {**(arm.get(name) or {}), "seed": seed} for name in KINDS[kind].sections}
     return {**{key: value for key, value in arm.items() if key != "seeds"}, **sections}
 
 
 def _word(value: Any) -> str:
     """A setting's value as it stands in a name: [0.2, 0.8] is 0.2-0.8."""
     return "-".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-class Resources(Section):
-    """What a job of a stage asks for. Never part of what makes a result."""
-
-    threads: Count = Field(1, description="CPU cores.")
-    mem_mb: Count = Field(4000, description="Memory.")
-    runtime: Count = Field(60, description="Minutes.")
-    gpu: Annotated[int, Field(ge=0)] = Field(0, description="GPUs.")
-    batch_tokens: Count = Field(16384, description="Tokens in a batch of the scorer or trainer.")
-    kv_cache_mb: Count = Field(1000, description="CPU engines: memory for the KV cache.")
-    gpu_memory_percent: Annotated[int, Field(ge=1, le=100)] = Field(
-        90, description="GPU engines: share of the GPU's memory taken."
-    )
-    tensor_parallel: Count = Field(1, description="GPU engines: vLLM's tensor parallel size.")
-    pipeline_parallel: Count = Field(1, description="GPU engines: vLLM's pipeline parallel size.")
-    processes: Count = Field(
-        1,
-        description="The trainer's processes, started by torchrun; on GPUs one each. GRPO and "
-        "distillation are one process, on one GPU.",
-    )
-
-    @model_validator(mode="after")
-    def _fits_gpus(self) -> Self:
-        for keys in (("tensor_parallel", "pipeline_parallel"), ("processes",)):
-            wanted = math.prod(getattr(self, key) for key in keys)
-            if self.gpu and wanted not in (1, self.gpu):
-                raise ValueError(f"gpu: {self.gpu}, but {' x '.join(keys)} = {wanted}")
-        return self
-
-
-class ResourcesConfig(Section):
-    generation: Resources = Field(
-        Resources(), description="Rollouts, checkpoint choice and evaluation."
-    )
-    verdicts: Resources = Field(Resources(threads=2, mem_mb=3000), description="The verifier.")
-    entropies: Resources = Field(Resources(), description="The scorer.")
-    training: Resources = Field(Resources(), description="The trainer.")
-    light: Resources = Field(
-        Resources(mem_mb=2000, runtime=20), description="Problems, selection, metrics, report."
-    )
-
-    @model_validator(mode="after")
-    def _uses_its_gpus(self) -> Self:
-        parallel = self.generation.tensor_parallel * self.generation.pipeline_parallel
-        used = {
-            "generation": (parallel, "raise tensor_parallel or pipeline_parallel, or"),
-            "verdicts": (0, "so"),
-            "entropies": (1, "so"),
-            "training": (self.training.processes, "raise processes, or"),
-            "light": (0, "so"),
-        }
-        for stage, (most, remedy) in used.items():
-            asked = getattr(self, stage).gpu
-            if asked > most:
-                raise ValueError(
-                    f"{stage}.gpu: {asked}, but its jobs use {most}: {remedy} set gpu to {most}"
-                )
-        return self
-
-    @property
-    def gpus(self) -> int:
-        """Most GPUs that a job asks for."""
-        return max(self.generation.gpu, self.entropies.gpu, self.training.gpu)
-
-    def of(self, stage: str) -> dict[str, int]:
-        """What a stage's jobs ask for beside their threads."""
-        return getattr(self, stage).model_dump(exclude={"threads"})

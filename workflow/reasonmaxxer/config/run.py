@@ -15,61 +15,89 @@ from pydantic import (
     model_validator,
 )
 
-from .arms import OVERLAYS, SECTIONS, ArmConfig, Made, ResourcesConfig, SweepConfig, made_arms
+from ..method.advantages import ADVANTAGES
+from ..method.gates import GATES
+from ..method.kinds import KINDS, SECTIONS
+from .arms import ArmConfig, Made, SweepConfig, made_arms
+from .checkpoint import CheckpointConfig
+from .distillation import DistillationConfig
+from .entropies import EntropiesConfig
+from .evaluation import BenchmarkConfig, EvaluationConfig
 from .footprint import FootprintConfig
-from .inputs import BenchmarkConfig, ModelConfig, ProblemsConfig, PromptConfig
+from .grpo import GrpoConfig
+from .memorization import MemorizationConfig
+from .model import ModelConfig
+from .problems import ProblemsConfig
+from .prompt import PromptConfig
+from .report import ReportConfig
+from .resources import ResourcesConfig
+from .rollouts import RolloutsConfig
 from .section import Name, Section, explain
-from .stages import (
-    ContaminationConfig,
-    DistillationConfig,
-    EntropiesConfig,
-    EvaluationConfig,
-    GrpoConfig,
-    ReportConfig,
-    RolloutsConfig,
-    SelectionConfig,
-    TrainingConfig,
-    ValidationConfig,
-    VerdictsConfig,
-)
+from .selection import SelectionConfig
+from .training import TrainingConfig
+from .verdicts import VerdictsConfig
 
 
 class Config(Section):
     """A whole run."""
 
-    run: Name = Field(description="Its folder under results/.")
-    model: ModelConfig
-    engine: Literal["vllm", "transformers"] = Field(
-        "vllm", description="What generates; transformers where no vLLM wheel exists (slow)."
+    run: Name = Field(
+        description="Name of the run: its files lie in results/<run>/. Another name starts a new "
+        "run beside this one."
     )
-    prompt: PromptConfig = PromptConfig()
-    problems: ProblemsConfig
-    benchmarks: dict[Name, BenchmarkConfig] = Field(min_length=1)
-    rollouts: RolloutsConfig = RolloutsConfig()
-    verdicts: VerdictsConfig = VerdictsConfig()
-    entropies: EntropiesConfig = EntropiesConfig()
-    selection: SelectionConfig = Field(default_factory=lambda: SelectionConfig(tau=1.4))
-    training: TrainingConfig = TrainingConfig()
-    grpo: GrpoConfig = GrpoConfig()
-    distillation: DistillationConfig = DistillationConfig()
-    validation: ValidationConfig = ValidationConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    model: ModelConfig = Field(description="The base model.")
+    engine: Literal["vllm", "transformers"] = Field(
+        "vllm",
+        description="What samples completions. Take transformers, which is many times slower, "
+        "where vLLM cannot be installed.",
+    )
+    prompt: PromptConfig = Field(PromptConfig(), description="How problems are put to the model.")
+    problems: ProblemsConfig = Field(description="The problems for training and validation.")
+    benchmarks: dict[Name, BenchmarkConfig] = Field(
+        min_length=1, description="The benchmarks that arms are evaluated on, by name."
+    )
+    rollouts: RolloutsConfig = Field(
+        RolloutsConfig(), description="Sampling of the training rollouts."
+    )
+    verdicts: VerdictsConfig = Field(VerdictsConfig(), description="The verifier.")
+    entropies: EntropiesConfig = Field(EntropiesConfig(), description="The scorer.")
+    selection: SelectionConfig = Field(
+        default_factory=lambda: SelectionConfig(tau=1.4),
+        description="Which rollouts train, how strongly, and at which positions.",
+    )
+    training: TrainingConfig = Field(TrainingConfig(), description="The contrastive LoRA.")
+    grpo: GrpoConfig = Field(GrpoConfig(), description="Reinforcement learning, the yardstick.")
+    distillation: DistillationConfig = Field(
+        DistillationConfig(), description="Distillation of one arm into a small LoRA."
+    )
+    checkpoint: CheckpointConfig = Field(
+        CheckpointConfig(), description="How the best checkpoint of an arm is chosen."
+    )
+    evaluation: EvaluationConfig = Field(
+        EvaluationConfig(), description="How arms are evaluated on the benchmarks."
+    )
     arms: dict[Name, ArmConfig] = Field(
-        min_length=1, description="What is compared; exactly one arm of kind base."
+        min_length=1, description="What is compared, by name; exactly one arm of kind base."
     )
     sweeps: list[SweepConfig] = Field(
-        default_factory=list, description="Further arms, one for each combination of some values."
-    )
-    contamination: ContaminationConfig = ContaminationConfig()
-    footprint: FootprintConfig | None = Field(
-        None, description="Analysis of where an arm departs from the base; null leaves it out."
-    )
-    report: ReportConfig = ReportConfig()
-    resources: ResourcesConfig = ResourcesConfig()
-    keep: list[str] = Field(
         default_factory=list,
-        description="Stages whose outputs stay valid although our code changed (a warning "
-        "names what would have run again).",
+        description="Further arms: one for every combination of some keys' values.",
+    )
+    memorization: MemorizationConfig = Field(
+        MemorizationConfig(), description="How much of the benchmarks the base knows by heart."
+    )
+    footprint: FootprintConfig | None = Field(
+        None, description="Analysis of where an arm departs from the base. null: none."
+    )
+    report: ReportConfig = Field(ReportConfig(), description="The report page.")
+    resources: ResourcesConfig = Field(
+        ResourcesConfig(), description="What jobs ask of the machine. Reruns nothing."
+    )
+    freeze: list[str] = Field(
+        default_factory=list,
+        description="Stages whose results stay valid although the code behind them has changed, "
+        "such as `[rollouts]` after an update of this workflow. A warning names what would "
+        "otherwise have run again.",
     )
 
     # How each arm came about, which the arms themselves do not say.
@@ -107,7 +135,7 @@ class Config(Section):
         self._experiments_differ()
         self._gradients_are_representable()
         self._protocol_is_whole()
-        keys = ["rollouts", "validation", "evaluation"]
+        keys = ["rollouts", "checkpoint", "evaluation"]
         keys += ["grpo"] if self.of_kind("grpo") else []
         for key in keys:
             if getattr(self, key).max_tokens >= self.model.max_length:
@@ -129,18 +157,18 @@ class Config(Section):
             seeds = f"; to train {first} several times, give it seeds: [...]"
             raise ValueError(
                 f"arms.{name}: is the same experiment as {first}: same kind, settings, seeds and "
-                f"benchmarks; leave one of the two out{seeds if arm.kind in OVERLAYS else ''}"
+                f"benchmarks; leave one of the two out{seeds if KINDS[arm.kind].sections else ''}"
             )
 
     def _experiment(self, name: str) -> str:
         """All that an arm's figures come from."""
         arm = self.arms[name]
-        sections = {key: self._dumped(name, key) for key in OVERLAYS.get(arm.kind, ())}
-        gate = sections.get("selection", {})
-        if gate.get("gate") != "random" and gate.get("advantages") != "shuffled":
-            gate.pop("seed", None)  # nothing is drawn
-        own = arm.model_dump(mode="json", include={"kind", "model", "prompt", "teacher"})
-        return json.dumps([own, sections, self.benchmarks_of(name)], sort_keys=True)
+        sections = {key: self._dumped(name, key) for key in KINDS[arm.kind].sections}
+        own = sections.get("selection")
+        if own and not (GATES[own["gate"]].draws or ADVANTAGES[own["advantages"]].draws):
+            own.pop("seed")
+        about = arm.model_dump(mode="json", include={"kind", "model", "prompt", "teacher"})
+        return json.dumps([about, sections, self.benchmarks_of(name)], sort_keys=True)
 
     def _gradients_are_representable(self) -> None:
         """Of a long rollout's anchor, float16 has no gradient left: one over its length squared."""
@@ -174,7 +202,9 @@ class Config(Section):
             known = ", ".join(self.benchmarks)
             raise ValueError(f"footprint.benchmark: {footprint.benchmark}: is not one of: {known}")
         if footprint.tau is None and self.selection.tau is None:
-            raise ValueError("footprint.tau: is needed where selection has a share instead of tau")
+            raise ValueError(
+                "footprint.tau: is needed where selection has top_fraction instead of tau"
+            )
         wanted = footprint.pivotality.alternatives if footprint.pivotality else 0
         if wanted > self.entropies.top_k:
             raise ValueError(
@@ -186,9 +216,9 @@ class Config(Section):
         own: Section = getattr(self, section)
         overlay = getattr(arm, section)
         merged = {**own.model_dump(), **overlay}
-        if section == "selection" and "tau" in overlay and "share" not in overlay:
-            merged["share"] = None
-        if section == "selection" and "share" in overlay and "tau" not in overlay:
+        if section == "selection" and "tau" in overlay and "top_fraction" not in overlay:
+            merged["top_fraction"] = None
+        if section == "selection" and "top_fraction" in overlay and "tau" not in overlay:
             merged["tau"] = None
         try:
             return type(own).model_validate(merged)
@@ -213,7 +243,7 @@ class Config(Section):
         settings = {
             name: {
                 f"{section}.{key}": value
-                for section in OVERLAYS.get(arm.kind, ())
+                for section in KINDS[arm.kind].sections
                 for key, value in self._dumped(name, section).items()
                 if key != "seed"
             }

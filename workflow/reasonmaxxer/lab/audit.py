@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 from ..config import ModelConfig, PromptConfig
-from ..engine import Engine, Hardware, Prompt, Sampling, open_engine
-from ..prompts import encode, load_tokenizer
+from ..config.lab import LabSource
+from ..generation.engine import Engine, Hardware, Prompt, Sampling, open_engine
+from ..generation.prompts import encode, load_tokenizer
 from .generator import RECIPES, SUITES, generate, problems
-from .options import LabSource
 from .tokenizer import EOS
 from .traces import Fork, Trace, problem_tokens, work
 from .world import MISCONCEPTION, world

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..config.lab import LabSource, PretrainConfig
 from .generator import problems
-from .options import LabSource, PretrainConfig
 from .tokenizer import EOS, PAD, tokenizer, vocabulary
 from .traces import problem_tokens, work
 from .world import world

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..arms import Arms, sweeps
+from ..analysis.arms import Arms, sweeps
 from .spec import (
     DOT,
     INTERVAL,

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..arms import controls, is_rl, lines, seeds_name
-from ..config.arms import OVERLAYS
-from . import timings
+from ..analysis import timings
+from ..analysis.arms import controls, is_rl, lines, seeds_name
+from ..method.kinds import MADE
 
 MEAN = "mean"
 ALPHA = 0.05
@@ -67,7 +67,7 @@ class Run:
         """Whether an arm stands among the ablations alone: made here, for some benchmarks only."""
         everywhere = all(self.row(arm, benchmark) for benchmark in self.benchmarks)
         of_main = self.arms[arm]["line"] == self.figures["main"]
-        return self.arms[arm]["kind"] in OVERLAYS and not everywhere and not of_main
+        return self.arms[arm]["kind"] in MADE and not everywhere and not of_main
 
     @property
     def main(self) -> str | None:
@@ -279,7 +279,7 @@ def remarks(run: Run) -> list[str]:
         "comparisons; △ and ▽ those whose own interval leaves out zero but that do not remain; ○ "
         "means that no difference is shown.",
     ]
-    trained = [arm for arm in run.arms.values() if arm["kind"] in OVERLAYS and not arm["swept"]]
+    trained = [arm for arm in run.arms.values() if arm["kind"] in MADE and not arm["swept"]]
     once = {arm["line"] for arm in trained} - {*run.seeds}
     if run.seeds:
         found.append("Intervals of lines over several seeds hold the choice of seeds as well.")

@@ -1,0 +1,38 @@
+"""Chat templates: does what closes an assistant's turn also end a completion?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import TemplateError
+
+from ..config import ModelConfig, PromptConfig
+from .prompts import eos_token_ids
+
+ANSWER = "It is 42."
+TURNS = [{"role": "user", "content": "What is 6 * 7?"}, {"role": "assistant", "content": ANSWER}]
+
+
+def not_closed(model: ModelConfig, prompt: PromptConfig, tokenizer: Any) -> str | None:
+    """Why an answer to a chat prompt would run on; None if the closing of its turn ends it.
+
+    Base models often carry the template of their chat siblings (Qwen2.5, Qwen3), but end a text
+    with another token than a turn: asked in turns, they write until the limit.
+    """
+    try:
+        text = tokenizer.apply_chat_template(TURNS, tokenize=False)
+    except TemplateError as error:
+        return f"it cannot be rendered ({error})"
+    closing = text.rpartition(ANSWER)[2]
+    if any(stop in closing for stop in prompt.stop):
+        return None
+    ends = eos_token_ids(model, tokenizer)
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    ids = tokenizer(closing, add_special_tokens=False)["input_ids"]
+    closes = next((i for i in ids if i in special or i in ends), None)
+    if closes is None:
+        return "no token closes the assistant's turn in it"
+    if closes in ends:
+        return None
+    closing, *others = tokenizer.convert_ids_to_tokens([closes, *ends])
+    return f"{closing} closes the assistant's turn in it, and a text ends at {', '.join(others)}"

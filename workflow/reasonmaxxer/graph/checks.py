@@ -1,0 +1,141 @@
+"""What the config alone shows to be wrong, before the graph is built.
+
+Light, since the Snakefile calls it: files are looked for, templates read, nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .. import registry
+from ..config import Config, PromptConfig, Source
+from ..datasets.sources import suggest
+from ..errors import UserError
+from ..generation.prompts import template_text
+from ..registry import STAGES, Stage
+from .protocol import VALIDATION, registered
+from .shards import SHARED, section_of
+
+REGISTRY = Path(registry.__file__)
+
+# Files of a run that a benchmark of the same name would overwrite.
+TAKEN_BENCHMARKS = ("train", "train-pool", VALIDATION, f"{VALIDATION}-pool")
+
+
+def check(config: Config) -> None:
+    """Raise `UserError` with a line for each thing that cannot work."""
+    looks = (_names, _kept, _templates, _sources, _pool)
+    found = [line for look in looks for line in look(config)]
+    if found:
+        raise UserError("\n".join(f"config: {line}" for line in found))
+
+
+def _names(config: Config) -> Iterator[str]:
+    for name in TAKEN_BENCHMARKS:
+        if name in config.benchmarks:
+            yield f"benchmarks.{name}: the name is taken by the run's own problems; choose another"
+    if SHARED in config.arms:
+        yield f"arms.{SHARED}: the name is taken by what the arms share; choose another"
+
+
+def _kept(config: Config) -> Iterator[str]:
+    for stage in config.freeze:
+        if stage not in STAGES:
+            yield f"freeze: {stage}: no such stage; {suggest(stage, STAGES)}"
+
+
+def _templates(config: Config) -> Iterator[str]:
+    for place, prompt in _prompts(config):
+        if prompt.template == "chat":
+            continue
+        try:
+            template_text(prompt.template)
+        except UserError as error:
+            yield f"{place}.template: {error}"
+
+
+def _prompts(config: Config) -> Iterator[tuple[str, PromptConfig]]:
+    yield "prompt", config.prompt
+    for name, benchmark in config.benchmarks.items():
+        if benchmark.prompt is not None:
+            yield f"benchmarks.{name}.prompt", benchmark.prompt
+    for name, arm in config.arms.items():
+        if arm.prompt is not None:
+            yield f"arms.{name}.prompt", arm.prompt
+
+
+def _sources(config: Config) -> Iterator[str]:
+    for place, source in _all_sources(config):
+        if source.path is not None and not Path(source.path).is_file():
+            yield f"{place}.path: {source.path}: no such file"
+        try:
+            if source.register_ is not None:
+                registered(source.register_)
+        except UserError as error:
+            yield f"{place}.{error}"
+
+
+def _all_sources(config: Config) -> Iterator[tuple[str, Source]]:
+    for split in ("train", "validation"):
+        for index, source in enumerate(getattr(config.problems, split)):
+            yield f"problems.{split}[{index}]", source
+    for name, benchmark in config.benchmarks.items():
+        yield f"benchmarks.{name}.source", benchmark.source
+
+
+def _pool(config: Config) -> Iterator[str]:
+    limits: list[Any] = [source.limit for source in config.problems.train]
+    if None in limits:
+        yield (
+            "problems.train: limit: give the number of problems: shards of rollouts are planned "
+            "before the data is read"
+        )
+        return
+    for arm in (None, *config.trained_arms):
+        wanted = section_of(config, arm, "selection").min_problems
+        if wanted > sum(limits):
+            place = f"arms.{arm}.selection" if arm else "selection"
+            yield f"{place}.min_problems: {wanted}, but the pool has only {sum(limits)} problems"
+            return
+
+
+# --- the project's own halves -----------------------------------------------------------------
+
+RULE = re.compile(r"^ *(?:rule (\w+):|use rule \w+ as (\w+) with:)", re.MULTILINE)
+# Rule files that are no stage's: what the rules share, and the lab's base models.
+NO_STAGES = {"common", "pretrain"}
+
+
+def check_stages(rules: Path) -> None:
+    """Raise `UserError` where a stage's registration, module and rule file do not fit each other.
+
+    `rules` is the folder of the rule files.
+    """
+    found = [line for stage in STAGES.values() for line in _halves(stage, rules)]
+    known = STAGES.keys() | NO_STAGES
+    found += [
+        f"{file}: no stage of this name is in {REGISTRY}; add a line there, or remove the file"
+        for file in sorted(rules.glob("*.smk"))
+        if file.stem not in known
+    ]
+    if found:
+        raise UserError("\n".join(found))
+
+
+def _halves(stage: Stage, rules: Path) -> Iterator[str]:
+    module = REGISTRY.parent / "stages" / f"{stage.name}.py"
+    if stage.command is None and not module.is_file():
+        yield f"{REGISTRY}: stage '{stage.name}': its module {module} is missing"
+    file = rules / f"{stage.name}.smk"
+    if not file.is_file():
+        yield f"{REGISTRY}: stage '{stage.name}': its rule file {file} is missing"
+        return
+    there = {one or other for one, other in RULE.findall(file.read_text(encoding="utf-8"))}
+    for rule in (stage.name, *stage.rules):
+        if rule not in there:
+            yield f"{file}: the rule '{rule}' is missing, which {REGISTRY} expects of the stage"
+    for rule in sorted(there - {stage.name, *stage.rules}):
+        yield f"{REGISTRY}: stage '{stage.name}': its rule '{rule}' in {file} is not in `rules`"
