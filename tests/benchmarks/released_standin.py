@@ -17,8 +17,8 @@ from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.config import ModelConfig, TrainingConfig
 from reasonmaxxer.modeling.base_model import lora_config
-from reasonmaxxer.training.dataset import learning_rate
 from reasonmaxxer.training.loss import Rollout
+from reasonmaxxer.training.lr_schedule import learning_rate
 
 
 def load(path: str, config: ModelConfig):

@@ -181,19 +181,16 @@ def _worker(args: argparse.Namespace) -> dict:
     from transformers import LlamaForCausalLM  # noqa: F401
 
     from reasonmaxxer.config import ModelConfig, TrainingConfig
-    from reasonmaxxer.modeling.memory import keep_freed_memory
-    from reasonmaxxer.training import dataset as curriculum
+    from reasonmaxxer.training.dataset import training_steps
 
     torch.set_num_threads(args.threads)
-    if not args.worker.startswith("standin"):
-        keep_freed_memory()  # as every command does
     libraries = _peak_mb()
     model_config = ModelConfig(path=args.model, dtype=args.dtype)
     rollouts = _rollouts(args)
     config = TrainingConfig(
         sequences=args.sequences, warmup_steps=1, checkpoints=1, learning_rate=1e-4
     )
-    steps = curriculum.training_steps(rollouts, config)
+    steps = training_steps(rollouts, config)
     if "train" in args.worker:
         work = _standin_train if args.worker.startswith("standin") else _train
         seconds, values = work(args, model_config, config, rollouts, steps)

@@ -23,14 +23,14 @@ def outcome(case):
         if "licence" in case:
             return base_licence(ModelConfig.model_validate(case["licence"]))
         if "init" in case:
-            return source_of(*case["init"])
+            return source_of(*case["init"])[0]
         if "commit" in case:
             return commit_of(case["commit"])
         if "weights" in case:
             model = ModelConfig.model_validate(case["weights"])
             return load_base(model.path, model).model.num_parameters()
         if "check" in case:
-            return check_model(ModelConfig.model_validate(case["check"]), [], "vllm").model_type
+            return check_model(ModelConfig.model_validate(case["check"]), [], "vllm")[0].model_type
         if "shape" in case:
             shape = Shape.of_model(**case["shape"])
             return shape and shape.parameters

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +34,19 @@ def test_a_commands_help_tells_a_default_once_and_only_where_there_is_one(
     assert not re.search(r"default: (None|False|\[\])", text)
     for option in re.split(r"\n  (?=-)", text):
         assert option.count("default") <= 1
+
+
+def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    shown = capsys.readouterr().out
+    assert all(re.search(rf"^  {command} ", shown, re.M) for command in COMMANDS)
+
+
+def test_a_terminal_that_knows_no_other_letters_gets_question_marks() -> None:
+    command = [sys.executable, "-m", "reasonmaxxer", "prompt", "--configfile", "config/test.yaml"]
+    workflow = str(Path(__file__).parents[2] / "workflow")
+    environment = {**os.environ, "PYTHONPATH": workflow, "PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(
+        command, cwd=Path(workflow).parent, env=environment, capture_output=True, check=True
+    )
+    assert b"? the completion starts here" in shown.stdout

@@ -13,8 +13,9 @@ import synthetic
 from reasonmaxxer import tables
 from reasonmaxxer.analysis.arms import is_rl
 from reasonmaxxer.analysis.claims import arm_figures
-from reasonmaxxer.analysis.cost import Pool, base_weights, cost_ratio, cost_rows, pool_tokens
+from reasonmaxxer.analysis.cost import SWEPT, Pool, base_weights, cost_ratio, cost_rows, pool_tokens
 from reasonmaxxer.analysis.timings import Job
+from reasonmaxxer.config import Config
 from reasonmaxxer.stages.metrics import compute
 
 STEPS = 4
@@ -213,6 +214,12 @@ def test_low_dimension_is_read_from_the_largest_adapter_within_the_limit(manifes
     values = {"rl": 0.6, "kl-r1": 0.5, "kl-o1": 0.9, "kl-r4": 0.9}
     metrics["only"] = {name: {"accuracy": np.full(50, v)} for name, v in values.items()}
     assert arm_figures(arms, metrics)["kl_lora_gap"].value == pytest.approx(-0.1)
+
+
+def test_settings_that_are_tried_are_keys_of_the_config():
+    for place in SWEPT:
+        section, key = place.split(".")
+        assert key in Config.model_fields[section].annotation.model_fields, place
 
 
 def test_an_arm_is_reinforcement_learning_by_its_kind():

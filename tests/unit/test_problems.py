@@ -1,11 +1,14 @@
 """Problems: every source reads into the same table, and bad input is told by file, row, column."""
 
 import argparse
+import gzip
 import json
 import re
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -102,7 +105,87 @@ BAD = {
     "broken list": ('{"problem": "a", "answer": "[\\"1"}\n', "not a JSON list"),
     "empty list": ('{"problem": "a", "answer": []}\n', "an empty list"),
     "nothing": ("\n", "no problem in it"),
+    "NaN": ('{"problem": "a", "answer": NaN}\n', "line 1: column 'answer' is empty"),
+    "a key twice": ('{"problem": "a", "answer": 1, "answer": 2}\n', "'answer' stands twice"),
+    "half an emoji": (
+        '{"problem": "a \\ud83d", "answer": "1"}\n',
+        "line 1: column 'problem': half",
+    ),
+    "too many digits": (
+        f'{{"problem": "a", "answer": {"9" * 5000}}}\n',
+        "line 1: Exceeds the limit",
+    ),
+    "too deep": ("[" * 100_000 + "\n", "line 1: "),
+    "texts written out": ('{"problem": "a", "answer": "[\'5\']"}\n', "use extract: first"),
 }
+
+
+def test_what_pandas_writes_for_an_empty_cell_is_empty(tmp_path):
+    frame = pd.DataFrame({"problem": ["a", "b"], "answer": [1.5, float("nan")]})
+    frame.to_parquet(tmp_path / "p.parquet")
+    with pytest.raises(UserError, match="row 1: column 'answer' is empty"):
+        load(tmp_path / "p.parquet")
+
+
+def test_bytes_are_read_as_the_text_that_they_are(tmp_path):
+    rows = {"problem": [b"wof\xc3\xbcr?"], "answer": [b"1"], "level": [b"2"]}
+    pq.write_table(pa.table(rows), tmp_path / "p.parquet")
+    (row,) = load(tmp_path / "p.parquet")
+    assert (row["problem"], row["answer"], row["level"]) == ("wofür?", "1", "2")
+    pq.write_table(pa.table(rows | {"answer": [b"\xff"]}), tmp_path / "p.parquet")
+    with pytest.raises(UserError, match="row 0: column 'answer': bytes that are no UTF-8"):
+        load(tmp_path / "p.parquet")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl.gz", ".csv.gz"])
+def test_a_compressed_file_is_read_and_a_damaged_one_named(tmp_path, suffix):
+    path = tmp_path / f"p{suffix}"
+    text = {".jsonl.gz": '{"problem": "a", "answer": "1"}\n', ".csv.gz": "problem,answer\na,1\n"}
+    whole = gzip.compress(text[suffix].encode())
+    path.write_bytes(whole)
+    assert [row["problem_id"] for row in load(path)] == ["p/0"]
+    path.write_bytes(whole[:-6])
+    with pytest.raises(UserError, match=f"p{suffix}: not a readable gzip file"):
+        load(path)
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_another_delimiter_is_found_and_said(tmp_path, capsys, mark, name):
+    path = tmp_path / "p.csv"
+    path.write_text(f"problem{mark}answer\nHow much, Ann?{mark}1,5\n")
+    (row,) = load(path)
+    assert (row["problem"], row["answer"]) == ("How much, Ann?", "1,5")
+    assert f"its columns are separated by {name}" in capsys.readouterr().err
+    assert load(path, delimiter=mark) == [row]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("cell", "answer"),
+    [
+        ("['5']", "5"),
+        ("['5', '6']", "5"),
+        ('[\'it is "5"\', "6"]', 'it is "5"'),
+        ('["5"]', "5"),
+        (r"['\\frac{1}{2}']", r"\frac{1}{2}"),
+        ("[1, 2]", "[1, 2]"),
+    ],
+)
+def test_the_first_of_a_list_that_is_written_out_is_taken(tmp_path, cell, answer):
+    pd.DataFrame({"problem": ["a"], "answer": [cell]}).to_csv(tmp_path / "p.csv", index=False)
+    (row,) = load(tmp_path / "p.csv", extract="first")
+    assert row["answer"] == answer
+
+
+@pytest.mark.parametrize("cell", ["['5' '6']", "['5'", "[__import__('os')]", "['5', x]"])
+def test_a_list_that_cannot_be_read_is_an_error_or_a_text(tmp_path, cell):
+    pd.DataFrame({"problem": ["a"], "answer": [cell]}).to_csv(tmp_path / "p.csv", index=False)
+    try:
+        (row,) = load(tmp_path / "p.csv", extract="first")
+    except UserError as error:
+        assert "line 2: column 'answer': not a JSON list" in str(error)
+    else:
+        assert row["answer"] == cell
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -131,6 +214,7 @@ def test_a_reference_without_its_mark_is_an_error(tmp_path, extract, mark):
     [
         ("p.csv", b"problem,answer\na,1\nb\n", "line 3: has not as many fields"),
         ("p.csv", b"problem,answer\n\xff\xfe,1\n", "not UTF-8"),
+        ("p.csv", b"problem,answer,answer\na,1,2\n", "line 1: column 'answer' stands twice"),
         ("p.parquet", b"not parquet", "not a readable Parquet file"),
         ("p.txt", b"", "not a .jsonl, .csv or .parquet file"),
     ],
@@ -153,6 +237,14 @@ def test_limit_takes_the_first_and_shuffle_others_in_an_order_of_its_own(tmp_pat
     assert load(path, shuffle=3) == load(path, shuffle=3)
     with pytest.raises(UserError, match="limit 5, but it has only 4"):
         load(path, limit=5)
+
+
+def test_skip_leaves_out_the_first_of_the_shuffled(tmp_path):
+    path = jsonl(tmp_path / "p.jsonl")
+    whole, rest = load(path, shuffle=3), load(path, shuffle=3, skip=1, limit=3)
+    assert rest == whole[1:]
+    with pytest.raises(UserError, match="limit 4, but it has only 3 problems behind the 1 of skip"):
+        load(path, skip=1, limit=4)
 
 
 def test_levels_are_balanced_by_the_limit(tmp_path):

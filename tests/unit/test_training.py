@@ -24,9 +24,9 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.modeling import hidden_states as base_states
 from reasonmaxxer.modeling.base_model import load_base, lora_config
 from reasonmaxxer.stages import entropies, training
-from reasonmaxxer.training.dataset import learning_rate, read_rollouts, training_steps
+from reasonmaxxer.training.dataset import read_rollouts, training_steps
 from reasonmaxxer.training.loss import Rollout
-from reasonmaxxer.training.lr_schedule import checkpoint_steps
+from reasonmaxxer.training.lr_schedule import checkpoint_steps, learning_rate
 from reasonmaxxer.training.trainer import resident_mb
 
 QUICK = {"rank": 4, "alpha": 8, "warmup_steps": 2, "learning_rate": 0.005, "batch_size": 4}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import io
 import os
 import re
 import sys
@@ -16,7 +17,6 @@ from pathlib import Path
 from . import registry, spent
 from .errors import UserError
 from .graph.gpus import POOL
-from .modeling.memory import keep_freed_memory
 
 # Command -> module; a module offers HELP, add_arguments(parser) and main(args). Only the module
 # of the command that is called is imported, since some need seconds to load.
@@ -25,7 +25,7 @@ TOOLS = {
     "check": "tools.check",
     "init": "tools.init",
     "prompt": "tools.show_prompts",
-    "judge": "verifier.judge",
+    "judge": "tools.judge",
     "show": "report.terminal",
     "export": "tools.export",
     "gpus": "graph.gpus",
@@ -69,7 +69,6 @@ def main(argv: list[str] | None = None) -> None:
     # process that has asked CUDA cannot fork, which is how vLLM starts its own (and how these
     # keep the job's GPU locked). vLLM sets it too, but only when it is imported: after we ask.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
-    keep_freed_memory()
     arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="reasonmaxxer",
@@ -77,7 +76,13 @@ def main(argv: list[str] | None = None) -> None:
         epilog=overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    for stream in (sys.stdout, sys.stderr):  # an ASCII terminal gets a question mark
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
+    if not arguments:
+        parser.print_help()
+        return
     command = parser.parse_args(arguments[:1]).command
     module = importlib.import_module(f"{__package__}.{COMMANDS[command]}")
     own = argparse.ArgumentParser(
@@ -88,6 +93,7 @@ def main(argv: list[str] | None = None) -> None:
     module.add_arguments(own)
     try:
         module.main(own.parse_args(arguments[1:]))
+        sys.stdout.flush()  # here a full disk or a closed pipe still ends in words
         if POOL in os.environ:  # a job of the workflow
             spent.say()
     except UserError as error:
@@ -95,14 +101,21 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if not full_disk(error):
             raise
         print(
             f"reasonmaxxer {command}: error: {error}; free some space and run the same line again",
             file=sys.stderr,
         )
         sys.exit(2)
+
+
+def full_disk(error: BaseException) -> bool:
+    """Whether a full disk or quota is behind it: some libraries say so in words alone."""
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    words = any(os.strerror(number) in str(error) for number in numbers)
+    return words or getattr(error, "errno", None) in numbers
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -33,7 +33,14 @@ class Source(Section):
 
     lab: LabSource | None = Field(None, description="The problem generator of the lab.")
     hub: HubSource | None = Field(None, description="A dataset of the Hugging Face hub.")
-    path: str | None = Field(None, description="A file on this machine: .jsonl, .csv or .parquet.")
+    path: str | None = Field(
+        None,
+        description="A file on this machine: .jsonl, .csv or .parquet; the first two also as .gz.",
+    )
+    delimiter: Literal[",", ";", "\t"] | None = Field(
+        None,
+        description="The character between columns of a .csv file. Default: read off its header.",
+    )
     register_: str | None = Field(
         None, alias="register", description="The name of a dataset in data/sources.yaml."
     )
@@ -76,6 +83,11 @@ class Source(Section):
         description="Seed of a shuffle before `limit` is applied. Default: no shuffle, the first "
         "problems are taken.",
     )
+    skip: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Number of problems to leave out before `limit` is applied: with the same "
+        "`shuffle`, two sources can so share a file and no problem.",
+    )
     levels: list[str | int] | None = Field(
         None,
         min_length=1,
@@ -92,6 +104,8 @@ class Source(Section):
         if len(given) != 1 and given != ["path", "register_"]:
             names = ", ".join(given).replace("register_", "register") or "none"
             raise ValueError(f"give exactly one of lab, hub, path, register; given: {names}")
+        if self.skip and (self.levels is not None or self.lab is not None):
+            raise ValueError("skip goes with files and datasets, and without levels")
         return self
 
 

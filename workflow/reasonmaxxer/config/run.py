@@ -37,6 +37,8 @@ from .selection import SelectionConfig
 from .training import TrainingConfig
 from .verdicts import VerdictsConfig
 
+REMOVABLE = ("arms", "benchmarks")
+
 
 class Config(Section):
     """A whole run."""
@@ -54,7 +56,9 @@ class Config(Section):
     prompt: PromptConfig = Field(PromptConfig(), description="How problems are put to the model.")
     problems: ProblemsConfig = Field(description="The problems for training and validation.")
     benchmarks: dict[Name, BenchmarkConfig] = Field(
-        min_length=1, description="The benchmarks that arms are evaluated on, by name."
+        min_length=1,
+        description="The benchmarks that arms are evaluated on, by name. In an overlay, null "
+        "removes one.",
     )
     rollouts: RolloutsConfig = Field(
         RolloutsConfig(), description="Sampling of the training rollouts."
@@ -77,7 +81,9 @@ class Config(Section):
         EvaluationConfig(), description="How arms are evaluated on the benchmarks."
     )
     arms: dict[Name, ArmConfig] = Field(
-        min_length=1, description="What is compared, by name; exactly one arm of kind base."
+        min_length=1,
+        description="What is compared, by name; exactly one arm of kind base. In an overlay, "
+        "null removes one.",
     )
     sweeps: list[SweepConfig] = Field(
         default_factory=list,
@@ -106,7 +112,12 @@ class Config(Section):
     @model_validator(mode="wrap")
     @classmethod
     def _with_made_arms(cls, raw: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
-        """The arms of seeds and sweeps stand among the others; `seeds` and `sweeps` are spent."""
+        """The arms of seeds and sweeps stand among the others; `seeds` and `sweeps` are spent.
+
+        An arm or a benchmark that an overlay sets to null is taken out.
+        """
+        if isinstance(raw, Mapping):
+            raw = {**raw, **{key: _without_nulls(raw[key]) for key in REMOVABLE if key in raw}}
         if not isinstance(raw, Mapping) or not isinstance(raw.get("arms"), Mapping):
             return validated(raw)
         made = made_arms(raw["arms"], raw.get("sweeps") or [])
@@ -299,3 +310,9 @@ class Config(Section):
         """The benchmarks an arm is evaluated on, in the config's order."""
         wanted = self.arms[arm].evaluate
         return [name for name in self.benchmarks if wanted is None or name in wanted]
+
+
+def _without_nulls(named: Any) -> Any:
+    if not isinstance(named, Mapping):
+        return named
+    return {name: value for name, value in named.items() if value is not None}

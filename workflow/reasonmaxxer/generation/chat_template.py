@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jinja2 import TemplateError
-
 from ..config import ModelConfig, PromptConfig
-from .prompts import eos_token_ids
+from ..errors import UserError
+from .prompts import chat_text, eos_token_ids
 
 ANSWER = "It is 42."
 TURNS = [{"role": "user", "content": "What is 6 * 7?"}, {"role": "assistant", "content": ANSWER}]
@@ -20,9 +19,9 @@ def not_closed(model: ModelConfig, prompt: PromptConfig, tokenizer: Any) -> str 
     with another token than a turn: asked in turns, they write until the limit.
     """
     try:
-        text = tokenizer.apply_chat_template(TURNS, tokenize=False)
-    except TemplateError as error:
-        return f"it cannot be rendered ({error})"
+        text = chat_text(TURNS, tokenizer)
+    except UserError:  # asked for with one turn, it may do; if not, rendering a prompt says why
+        return "it cannot be rendered with an assistant's turn"
     closing = text.rpartition(ANSWER)[2]
     if any(stop in closing for stop in prompt.stop):
         return None

@@ -11,11 +11,17 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from ..config import ModelConfig, PromptConfig
 from ..modeling.device import on_gpu
-from ..tables.artefacts import ADAPTER_WEIGHTS, check_adapter, is_whole, served_rank
+from ..tables.artefacts import (
+    ADAPTER_WEIGHTS,
+    check_adapter,
+    check_made_model,
+    is_whole,
+    served_rank,
+)
 from .prompts import eos_token_ids, load_tokenizer, stop_ids, trim_stop
 
 if TYPE_CHECKING:
@@ -58,21 +64,37 @@ class Prompt:
     max_tokens: int | None = None
 
 
+class Completion(TypedDict):
+    """A sampled completion, as a row of the table `rollouts`."""
+
+    problem_id: str
+    sample: int
+    seed: int
+    prompt_token_ids: list[int]
+    token_ids: list[int]  # up to the stop string, the end-of-sequence id included
+    logprobs: list[float]  # nats, before temperature and top-p
+    finish_reason: str  # "stop" or "length"
+    text: str
+
+
 class Engine(Protocol):
+    """What samples completions: one set of weights at a time."""
+
     def use(self, adapter: Path | None) -> None:
         """Run the base with the adapter in this folder from now on, or without one.
 
         A folder that holds a whole model of the base's shape takes the base's place.
         """
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[dict[str, Any]]:
-        """Rows of the completion columns of `tables.SCHEMAS`, problem by problem."""
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
+        """The samples of each prompt, problem by problem."""
 
 
 def open_engine(
     kind: str, model: ModelConfig, hardware: Hardware, adapter: Path | None = None
 ) -> Engine:
     """Start an engine with an adapter or without; `use` may change to another of its rank."""
+    check_made_model(model.path)
     rank = None if adapter is None else check_adapter(adapter)
     engine: Engine
     if kind == "vllm":
@@ -91,6 +113,8 @@ def problem_seed(seed: int, problem_id: str) -> int:
 
 
 class VllmEngine:
+    """vLLM: all prompts in one call, on a GPU or a CPU."""
+
     def __init__(
         self, model: ModelConfig, hardware: Hardware, max_lora_rank: int | None = None
     ) -> None:
@@ -137,6 +161,7 @@ class VllmEngine:
         return options
 
     def use(self, adapter: Path | None) -> None:
+        """As `Engine.use`; on a CPU the adapter is merged into the weights."""
         if adapter is not None and is_whole(adapter):
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(adapter)})
             self._llm.reset_prefix_cache()
@@ -156,7 +181,8 @@ class VllmEngine:
         unique = hashlib.sha256((adapter / ADAPTER_WEIGHTS).read_bytes()).hexdigest()
         return LoRARequest(f"{self._adapters}-{unique[:12]}", self._adapters, str(adapter))
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[dict[str, Any]]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
+        """As `Engine.generate`."""
         outputs = self.bare_generate(prompts, sampling)
         for prompt, output in zip(prompts, outputs, strict=True):
             for completion in sorted(output.outputs, key=lambda c: c.index):
@@ -220,10 +246,12 @@ class TransformersEngine:
         ).to(self._device)
 
     def use(self, adapter: Path | None) -> None:
+        """As `Engine.use`; the adapter is merged into the weights."""
         weights = dict(merged_weights(self._model_config, adapter))
         self._model.load_state_dict(weights, strict=False)
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[dict[str, Any]]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
+        """As `Engine.generate`."""
         import torch
         from tqdm import tqdm
 
@@ -281,7 +309,18 @@ class TransformersEngine:
 
 
 def merged_weights(model: ModelConfig, adapter: Path | None) -> Iterator[tuple[str, torch.Tensor]]:
-    """The model's weights by name, the adapter merged into them in float32."""
+    """The model's weights with an adapter merged into them in float32.
+
+    Args:
+        model: the base.
+        adapter: folder of a PEFT adapter, or of a whole model that takes the base's place.
+
+    Returns:
+        Name and tensor, each of its own shape [...], in the model's dtype; a tied head is left out.
+
+    Raises:
+        UserError: if the adapter is damaged.
+    """
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -311,7 +350,7 @@ def _row(
     logprobs: list[float],
     finish_reason: str,
     tokenizer: Any,
-) -> dict[str, Any]:
+) -> Completion:
     kept, text = trim_stop(token_ids, tokenizer, list(sampling.stop))
     return {
         "problem_id": prompt.problem_id,
@@ -326,6 +365,8 @@ def _row(
 
 
 def _cpu_options(hardware: Hardware, model: ModelConfig) -> dict[str, Any]:
+    from ..modeling.cpu_kernels import keep_freed_memory
+
     # In process and without a compiler: two seconds to start instead of twenty to thirty.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     # The job's cores are its threads: binding to a core list would pile jobs onto the same ones.
@@ -333,6 +374,7 @@ def _cpu_options(hardware: Hardware, model: ModelConfig) -> dict[str, Any]:
     os.environ["OMP_NUM_THREADS"] = str(hardware.threads)
     # One helper of the sampler is compiled even in eager mode: seconds and a gigabyte a start.
     os.environ["TORCHDYNAMO_DISABLE"] = "1"
+    keep_freed_memory()
     return {
         "distributed_executor_backend": "uni",
         "enforce_eager": True,

@@ -1,8 +1,7 @@
 """Prompts: from a problem's text to token ids, and from sampled ids back to a completion's text.
 
-One prompt and one way of ending a completion serve base, baselines and adapters alike
-(METHOD.md, section 2). The tokens are made here once and carried from then on: nothing
-downstream tokenises text again.
+One prompt and one way of ending a completion serve base, baselines and adapters alike. The tokens
+are made here once and carried from then on: nothing downstream tokenises text again.
 """
 
 from __future__ import annotations
@@ -13,14 +12,19 @@ from typing import Any
 
 from ..config import ModelConfig, PromptConfig
 from ..datasets.sources import check_place
-from ..errors import UserError, hub_error
+from ..errors import UserError, hub_error, time_limit
 
 PLACEHOLDER = "{problem}"
+CHAT_SECONDS = 5.0  # most time that a chat template may take for one prompt
 PROJECT = Path(__file__).resolve().parents[3]
 
 
 def load_tokenizer(model: ModelConfig) -> Any:
-    """The model's tokenizer. Raises `UserError` when the folder or hub id cannot be read."""
+    """The model's tokenizer.
+
+    Raises:
+        UserError: if the folder or hub id holds none that can be read.
+    """
     from transformers import AutoTokenizer
 
     check_place(model.path)
@@ -28,7 +32,7 @@ def load_tokenizer(model: ModelConfig) -> Any:
         return AutoTokenizer.from_pretrained(
             model.path, revision=model.revision, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever the libraries raise for files that are not sound
         reason = hub_error(error)
         raise UserError(f"model.path: {model.path}: no tokenizer can be read: {reason}") from error
 
@@ -44,25 +48,46 @@ def render(prompt: PromptConfig, problem: str, tokenizer: Any) -> str:
         )
     content = f"{problem}\n{prompt.instruction}" if prompt.instruction else problem
     turns = [{"role": "user", "content": content}]
-    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    return str(text)
+    text = chat_text(turns, tokenizer, add_generation_prompt=True)
+    if problem.strip() not in text:
+        raise UserError(
+            "prompt.template: chat: the model's chat template leaves the problem's text out of the "
+            "prompt; name a file of config/prompts/ instead"
+        )
+    return text
+
+
+def chat_text(turns: list[dict[str, str]], tokenizer: Any, **options: Any) -> str:
+    """The turns in the model's chat template, which is a program of the model's makers.
+
+    Raises `UserError` with its own words if it fails, or has not ended after `CHAT_SECONDS`.
+    """
+    try:
+        with time_limit(CHAT_SECONDS):
+            return str(tokenizer.apply_chat_template(turns, tokenize=False, **options))
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"prompt.template: chat: the model's chat template fails: {reason[0]}; name a file of "
+            "config/prompts/ instead"
+        ) from error
 
 
 def encode(prompt: PromptConfig, problems: list[str], tokenizer: Any) -> list[list[int]]:
     """Token ids of each problem's prompt.
 
-    The beginning-of-sequence id stands in front exactly once if the tokenizer adds one, whether
-    or not the text already spells it. No end-of-sequence id follows.
+    What the tokenizer puts in front of a text (a beginning-of-sequence id, or several) stands
+    there exactly once, whether or not the text already spells it. No end-of-sequence id follows.
     """
     return encode_texts([render(prompt, problem, tokenizer) for problem in problems], tokenizer)
 
 
 def encode_texts(texts: list[str], tokenizer: Any) -> list[list[int]]:
-    """Token ids of each text as it stands, with the beginning-of-sequence id as in `encode`."""
+    """Token ids of each text as it stands, with the leading ids as in `encode`."""
     if not texts:
         return []
     encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    head = _bos(tokenizer)
+    head = _leading_ids(tokenizer)
     return [ids if ids[: len(head)] == head else [*head, *ids] for ids in encoded]
 
 
@@ -75,7 +100,15 @@ def template_text(path: str) -> str:
     file = next((place for place in places if place.is_file()), None)
     if file is None:
         raise UserError(f"{path}: no such file; see config/prompts/, or use chat")
-    text = file.read_text(encoding="utf-8").removesuffix("\n")
+    try:
+        text = file.read_text(encoding="utf-8-sig").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start}: not UTF-8; save the file as UTF-8") from error
+    if f"{{{PLACEHOLDER}}}" in text:
+        raise UserError(
+            f"{path}: {{{PLACEHOLDER}}} has two pairs of braces, as in Jinja, of which one would "
+            f"stay in the prompt; write {PLACEHOLDER}"
+        )
     if text.count(PLACEHOLDER) != 1:
         raise UserError(
             f"{path}: a template holds {PLACEHOLDER} exactly once, "
@@ -85,15 +118,25 @@ def template_text(path: str) -> str:
 
 
 def eos_token_ids(model: ModelConfig, tokenizer: Any) -> list[int]:
-    """Every id that ends a completion: those of generation_config.json and the tokenizer's own."""
+    """Every id that ends a completion: those of generation_config.json and the tokenizer's own.
+
+    Raises `UserError` if the file is there and damaged: its ids would be lost.
+    """
     from transformers import GenerationConfig
 
+    file = f"{model.path}/generation_config.json"
     try:
         listed = GenerationConfig.from_pretrained(model.path, revision=model.revision).eos_token_id
-    except (OSError, ValueError):  # base models often come without generation_config.json
-        listed = None
+    except Exception as error:  # whatever the library raises for a file that is not sound
+        if isinstance(error, OSError) and "valid JSON" not in str(error):
+            listed = None  # base models often come without it
+        else:
+            raise UserError(f"{file}: cannot be read: {hub_error(error)}") from error
     ids = listed if isinstance(listed, list) else [listed]
-    return sorted({int(i) for i in [*ids, tokenizer.eos_token_id] if i is not None})
+    for i in ids:
+        if i is not None and (isinstance(i, bool) or not isinstance(i, int) or i < 0):
+            raise UserError(f"{file}: eos_token_id: {i!r} is no token id (a whole number)")
+    return sorted({i for i in [*ids, tokenizer.eos_token_id] if i is not None})
 
 
 def stop_ids(prompt: PromptConfig, tokenizer: Any) -> tuple[list[int], list[str]]:
@@ -135,7 +178,10 @@ def trim_stop(token_ids: list[int], tokenizer: Any, stop: list[str]) -> tuple[li
     return [], ""
 
 
-def _bos(tokenizer: Any) -> list[int]:
-    """The ids that the tokenizer puts in front of a text by itself: [] or [bos]."""
-    bos = tokenizer.bos_token_id
-    return [bos] if bos is not None and tokenizer("1")["input_ids"][:1] == [bos] else []
+def _leading_ids(tokenizer: Any) -> list[int]:
+    """The ids that the tokenizer puts in front of a text by itself: none, [bos], GLM's two, ..."""
+    whole = tokenizer("1")["input_ids"]
+    plain = tokenizer("1", add_special_tokens=False)["input_ids"]
+    starts = range(len(whole) - len(plain) + 1)
+    start = next((i for i in starts if whole[i : i + len(plain)] == plain), 0)
+    return list(whole[:start])

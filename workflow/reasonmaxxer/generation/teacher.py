@@ -21,6 +21,8 @@ from .engine import merged_weights
 
 @dataclass(frozen=True)
 class Pair:
+    """The base and the teacher, on one device, with one vocabulary of V ids."""
+
     base: Base
     teacher: Base
 
@@ -28,7 +30,17 @@ class Pair:
 def load_pair(model: ModelConfig, teacher: ModelConfig, adapter: Path | None = None) -> Pair:
     """The base and the teacher: another model, or `teacher` with an adapter merged into it.
 
-    Raises `UserError` when their vocabularies differ: then token ids cannot be compared.
+    Args:
+        model: the base.
+        teacher: the teacher's model, without its adapter.
+        adapter: folder of the teacher's adapter, if it has one.
+
+    Returns:
+        Both, frozen.
+
+    Raises:
+        UserError: if a model cannot be read, or their vocabularies differ: then token ids cannot be
+            compared.
     """
     pair = Pair(load_base(model.path, model), load_base(teacher.path, teacher))
     sizes = (pair.base.head.vocabulary, pair.teacher.head.vocabulary)
@@ -44,13 +56,28 @@ def load_pair(model: ModelConfig, teacher: ModelConfig, adapter: Path | None = N
 
 
 def entropies(logits: Tensor) -> Tensor:
-    """H = -sum_v p(v) log p(v), in nats (Eq. 2), of logits [..., V]."""
+    """H = -sum_v p(v) log p(v) of the softmax p of each row (Eq. 2).
+
+    Args:
+        logits: [..., V] float32; -inf stands for a token of probability 0.
+
+    Returns:
+        [...] float32, in nats.
+    """
     logprobs = logits.log_softmax(-1)
     return -(logprobs.exp() * logprobs).nan_to_num(0.0).sum(-1)
 
 
 def ranks(logits: Tensor, tokens: Tensor) -> Tensor:
-    """1-based rank of `tokens` [N] among logits [N, V]; of equals the smaller id comes first."""
+    """The rank of a token among all, by logit; of equals the smaller id comes first.
+
+    Args:
+        logits: [N, V].
+        tokens: [N] int64.
+
+    Returns:
+        [N] int64, from 1.
+    """
     own = logits.gather(1, tokens[:, None])
     ids = torch.arange(logits.shape[1], device=logits.device)
     before = (logits > own) | ((logits == own) & (ids < tokens[:, None]))
@@ -58,6 +85,7 @@ def ranks(logits: Tensor, tokens: Tensor) -> Tensor:
 
 
 def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command that holds a teacher against the base."""
     parser.add_argument("--model-config", required=True, help="config section `model`, as JSON")
     parser.add_argument("--teacher-config", required=True, help="the teacher's model, as JSON")
     parser.add_argument("--adapter", type=Path, help="the teacher's adapter, if it is one")
@@ -67,7 +95,14 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def pair_of(args: argparse.Namespace) -> tuple[Pair, list[Path]]:
-    """The pair that the arguments name, and the files it was read from beside the models."""
+    """The pair that the arguments of `add_pair_arguments` name.
+
+    Args:
+        args: as parsed; `threads` is set for this process.
+
+    Returns:
+        The pair, and the files it was read from beside the models.
+    """
     torch.set_num_threads(args.threads)
     model = ModelConfig.from_json(args.model_config)
     teacher = ModelConfig.from_json(args.teacher_config)

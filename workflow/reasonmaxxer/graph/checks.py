@@ -16,7 +16,7 @@ from ..datasets.sources import suggest
 from ..errors import UserError
 from ..generation.prompts import template_text
 from ..registry import STAGES, Stage
-from .protocol import VALIDATION, registered
+from .protocol import VALIDATION, protocol, registered
 from .shards import SHARED, section_of
 
 REGISTRY = Path(registry.__file__)
@@ -27,7 +27,7 @@ TAKEN_BENCHMARKS = ("train", "train-pool", VALIDATION, f"{VALIDATION}-pool")
 
 def check(config: Config) -> None:
     """Raise `UserError` with a line for each thing that cannot work."""
-    looks = (_names, _kept, _templates, _sources, _pool)
+    looks = (_names, _kept, _templates, _greedy, _sources, _pool)
     found = [line for look in looks for line in look(config)]
     if found:
         raise UserError("\n".join(f"config: {line}" for line in found))
@@ -65,6 +65,21 @@ def _prompts(config: Config) -> Iterator[tuple[str, PromptConfig]]:
     for name, arm in config.arms.items():
         if arm.prompt is not None:
             yield f"arms.{name}.prompt", arm.prompt
+
+
+def _greedy(config: Config) -> Iterator[str]:
+    """At temperature 0 all samples of a problem are equal, and vLLM refuses to draw several."""
+    asked = {"validation": protocol(config, VALIDATION)}
+    asked |= {f"benchmarks.{name}": protocol(config, name) for name in config.benchmarks}
+    for arm in (None, *config.trained_arms):
+        rollouts = section_of(config, arm, "rollouts")
+        asked[f"arms.{arm}.rollouts" if arm else "rollouts"] = rollouts, rollouts.samples
+    for place, (sampling, samples) in asked.items():
+        if sampling.temperature == 0 and samples > 1:
+            yield (
+                f"{place}: temperature: 0 with {samples} samples a problem, which would all be "
+                "equal; set samples: 1, or a temperature above 0"
+            )
 
 
 def _sources(config: Config) -> Iterator[str]:

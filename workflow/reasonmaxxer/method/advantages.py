@@ -24,7 +24,14 @@ class Advantages:
 
 
 def group_advantages(rewards: Sequence[int]) -> NDArray[np.float64]:
-    """A_i = (r_i - mean) / (std + eps) within a problem, population std (Eq. 5)."""
+    """A_i = (r_i - mean) / (std + eps) within a problem (Eq. 5), eps = 1e-6.
+
+    Args:
+        rewards: r [K], 0 or 1, of a problem's K rollouts; one at least.
+
+    Returns:
+        A [K] float64; std is that of the population.
+    """
     values = np.asarray(rewards, dtype=np.float64)
     return (values - values.mean()) / (values.std() + EPS)
 

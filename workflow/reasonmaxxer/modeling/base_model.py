@@ -17,15 +17,16 @@ from torch import Tensor
 from .. import tables
 from ..config import ModelConfig, TrainingConfig
 from ..datasets.sources import check_place
-from ..errors import UserError, hub_error
+from ..errors import UserError, hub_error, time_limit
+from ..tables.artefacts import check_made_model
+from . import cpu_kernels
 from .batching import plan_batches
 from .device import on_gpu
 from .lm_head import Head
-from .norms import freeze_norms
-from .products import freeze
 
 PADDING_ID = 0
-# Widths are rounded up to this, so that batches come in few shapes (`products`).
+LAYOUT_SECONDS = 10.0  # most time that a model's layout without weights may take
+# Widths are rounded up to this, so that batches come in few shapes (`cpu_kernels`).
 WIDTH_STEP = 4
 # Larger batches outgrow a CPU's caches: the lab model is scored a quarter slower by 16384 tokens.
 CPU_BATCH_TOKENS = 2048
@@ -41,30 +42,54 @@ class Base:
 
     @property
     def width(self) -> int:
+        """H, the size of a hidden state."""
         return self.head.weight.shape[1]
 
     @property
     def dtype(self) -> torch.dtype:
+        """The type of weights and hidden states."""
         return self.head.weight.dtype
 
     def hidden(self, input_ids: Tensor) -> Tensor:
-        """Last hidden states [B, T, H], after the final norm, of right-padded ids [B, T].
+        """Last hidden states, after the final norm.
 
         No attention mask: a causal model cannot see the padding behind a sequence, so the states
         of real positions are right, those of the padding are rubbish, and the padding may be any
         id. A model without a pad token needs none.
+
+        Args:
+            input_ids: [B, T] int64, right-padded, on the model's device.
+
+        Returns:
+            [B, T, H] in the model's dtype.
         """
         return self.model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
 
     def batches(
         self, lengths: Sequence[int], batch_tokens: int, min_tokens: int = 0
     ) -> list[list[int]]:
-        """`plan_batches` of no more tokens than this device runs well."""
+        """`plan_batches` of no more tokens than this device runs well.
+
+        Args:
+            lengths: tokens of each sequence.
+            batch_tokens: most tokens of a batch, padding included.
+            min_tokens: tokens from which a batch is closed rather than padded more.
+
+        Returns:
+            The indices of the sequences in each batch.
+        """
         most = CPU_BATCH_TOKENS if self.device.type == "cpu" else batch_tokens
         return plan_batches(lengths, min(batch_tokens, most), min_tokens)
 
     def pad(self, sequences: Sequence[Sequence[int] | np.ndarray]) -> Tensor:
-        """Right-padded ids [B, T] on the model's device, T somewhat rounded up."""
+        """Right-padded ids.
+
+        Args:
+            sequences: B sequences of token ids, one at least.
+
+        Returns:
+            [B, T] int64 on the model's device, T the longest length rounded up to a multiple of 4.
+        """
         width = -(-max(map(len, sequences)) // WIDTH_STEP) * WIDTH_STEP
         ids = np.full((len(sequences), width), PADDING_ID, dtype=np.int64)
         for row, sequence in zip(ids, sequences, strict=True):
@@ -73,14 +98,17 @@ class Base:
 
 
 def model_settings(path: str, config: ModelConfig) -> Any:
-    """The model's own config (a transformers config), read without its weights."""
-    from huggingface_hub.errors import StrictDataclassError
+    """The model's own config (a transformers config), read without its weights.
+
+    Raises:
+        UserError: if there is no readable model at `path`.
+    """
     from transformers import AutoConfig
 
     check_place(path)
     try:
         return AutoConfig.from_pretrained(path, revision=config.revision, trust_remote_code=False)
-    except (OSError, ValueError, StrictDataclassError) as error:
+    except Exception as error:  # whatever the library raises for files that are not sound
         raise UserError(f"model.path: {path}: no readable model: {hub_error(error)}") from error
 
 
@@ -103,7 +131,16 @@ def _fingerprint(path: str) -> list[tuple[str, int, int]]:
 
 
 def check_ids(ids: np.ndarray, vocabulary: int, where: str) -> None:
-    """Raise `UserError` if a token id is outside the vocabulary."""
+    """Refuse token ids that the model does not have.
+
+    Args:
+        ids: [T], any integer dtype.
+        vocabulary: how many ids the model has.
+        where: file and column, for the message.
+
+    Raises:
+        UserError: if an id is negative or at least `vocabulary`.
+    """
     if len(ids) and not (ids.min() >= 0 and ids.max() < vocabulary):
         wrong = ids.min() if ids.min() < 0 else ids.max()
         raise UserError(
@@ -115,27 +152,57 @@ def check_ids(ids: np.ndarray, vocabulary: int, where: str) -> None:
 def skeleton(settings: Any) -> Any:
     """The model laid out without weights: a moment even for a large one.
 
-    Raises `UserError` if it is no causal language model.
+    Raises:
+        UserError: if it is no causal language model, or one of impossible sizes.
     """
     from transformers import AutoModelForCausalLM
 
-    try:
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(settings)
-    except ValueError as error:
+    kind = f"model.path: a model of type {settings.model_type}"
+    if settings.get_text_config() is not settings:
         raise UserError(
-            f"model.path: a model of type {settings.model_type} is no causal language model"
+            f"{kind} is no causal language model: it has parts for other things than text; take "
+            "a checkpoint of its text model alone"
+        )
+    try:
+        with time_limit(LAYOUT_SECONDS), torch.device("meta"):
+            return AutoModelForCausalLM.from_config(settings)
+    except Exception as error:  # whatever comes of numbers that are no sizes
+        if "Unrecognized configuration class" in str(error):
+            raise UserError(f"{kind} is no causal language model") from error
+        raise UserError(
+            f"{kind} cannot be laid out: {error}; are the sizes in its config.json right?"
         ) from error
 
 
-def check_targets(settings: Any, targets: Sequence[str], section: str = "training") -> None:
-    """Raise `UserError` if a name among `targets` is no linear module of such a model."""
-    linear = {
-        name.rsplit(".", 1)[-1]
-        for name, module in skeleton(settings).base_model.named_modules()
+def linear_modules(model: Any) -> dict[str, str]:
+    """The last names of the body's linear modules, each with a full name that has it."""
+    return {
+        name.rsplit(".", 1)[-1]: name
+        for name, module in model.base_model.named_modules()
         if isinstance(module, torch.nn.Linear)
     }
+
+
+def check_targets(settings: Any, targets: Sequence[str], section: str = "training") -> None:
+    """Refuse target modules that such a model does not have.
+
+    Args:
+        settings: the model's own config.
+        targets: last parts of module names, such as `q_proj`.
+        section: the config section that names them, for the message.
+
+    Raises:
+        UserError: if one is no linear module of the model.
+    """
+    model = skeleton(settings)
+    linear = linear_modules(model)
+    others = {type(m).__name__ for m in model.base_model.modules()}
     for target in targets:
+        if target not in linear and not linear and "Conv1D" in others:
+            raise UserError(
+                f"{section}.target_modules: {target}: models of type {settings.model_type} have "
+                "Conv1D modules in place of linear ones, which is not supported; take another model"
+            )
         if target not in linear:
             raise UserError(
                 f"{section}.target_modules: {target}: the model has no such linear module; "
@@ -144,16 +211,25 @@ def check_targets(settings: Any, targets: Sequence[str], section: str = "trainin
 
 
 def load_base(path: str, config: ModelConfig) -> Base:
-    """Load the frozen model in `config.dtype`, on a GPU where there is one.
+    """Load the frozen model, on a GPU where there is one.
 
-    Raises `UserError` when the model cannot be read or when its logits are not those of body and
-    head alone (scaled or capped logits).
+    Args:
+        path: the model's folder or hub id.
+        config: its revision, and the dtype of weights and hidden states.
+
+    Returns:
+        The model with constant weights, in evaluation mode, on this process's device.
+
+    Raises:
+        UserError: if the model cannot be read, or its logits are not those of body and head alone
+            (scaled or capped logits).
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    check_made_model(path)
     # A frozen base has no use for the dropout that some models were pretrained with.
     settings = model_settings(path, config)
     for name in ("attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop"):
@@ -171,12 +247,12 @@ def load_base(path: str, config: ModelConfig) -> Base:
     except (OSError, ValueError) as error:
         raise UserError(f"model.path: {path}: cannot be loaded: {hub_error(error)}") from error
     except SafetensorError as error:
-        where = "" if Path(path).is_dir() else "; remove its folder from HF_HOME and run again"
-        raise UserError(f"model.path: {path}: damaged weights: {error}{where}") from error
+        local = "it is an input of the run: copy or download it again"
+        again = local if Path(path).is_dir() else "remove its folder from HF_HOME and run again"
+        raise UserError(f"model.path: {path}: damaged weights: {error}; {again}") from error
     device = torch.device("cuda", torch.cuda.current_device()) if on_gpu() else torch.device("cpu")
-    model.to(device).eval()
-    freeze(model)
-    freeze_norms(model)
+    model.to(device).eval().requires_grad_(False)
+    cpu_kernels.install(model)
     output = model.get_output_embeddings()
     base = Base(model, Head(output.weight, getattr(output, "bias", None)), device)
     _check_split(base, path)

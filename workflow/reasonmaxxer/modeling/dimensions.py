@@ -57,11 +57,12 @@ class Shape:
             file = Path(path) / "config.json" if Path(path).is_dir() else _fetch(path, revision)
             settings = json.loads(file.read_text(encoding="utf-8"))
             return cls.of(SimpleNamespace(**{"tie_word_embeddings": False, **settings}))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, AttributeError, ZeroDivisionError):
             return None
 
     @property
     def parameters(self) -> int:
+        """All weights, norms and biases included."""
         query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
         attention = 2 * self.hidden * (query + key)
         attention += (query + 2 * key) * self.biased + 2 * self.head_dim * self.normed

@@ -13,13 +13,19 @@ WEIGHTS = 2  # the gradient of a trained one
 
 
 def forward(parameters: float, tokens: float) -> float:
-    """Of sampling or scoring `tokens` with `parameters` weights; a prompt's tokens count too."""
+    """Operations of sampling or scoring `tokens` (prompts' included) with `parameters` weights."""
     return FORWARD * parameters * tokens
 
 
 def training(parameters: float, tokens: float, whole: bool) -> float:
-    """Of one forward and backward pass: of all parameters, or through a frozen base to a LoRA.
+    """Operations of one forward and backward pass over `tokens`; a LoRA's own weights are left out.
 
-    The LoRA's own weights are left out.
+    Args:
+        parameters: weights of the model.
+        tokens: prompts' included.
+        whole: whether all weights are trained, instead of a LoRA on a frozen base.
+
+    Returns:
+        Floating-point operations.
     """
     return (FORWARD + BACKWARD + (WEIGHTS if whole else 0)) * parameters * tokens

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,8 +22,13 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..tables import replacing
-from ..tables.artefacts import open_tensors
-from ..training.loss import Rollout
+from ..tables.artefacts import (
+    CHECKSUM,
+    NO_CHECKSUM,
+    add_checksum,
+    header_bytes,
+    open_tensors,
+)
 from .base_model import Base
 from .lora import Adapter
 
@@ -33,11 +39,31 @@ _SAFETENSORS = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F1
 Key = tuple[str, int, int]  # problem, sample, tokens
 
 
+class Keyed(Protocol):
+    """A rollout, as far as its states go."""
+
+    @property
+    def ids(self) -> np.ndarray:
+        """[T] int64, the prompt's first."""
+
+    @property
+    def key(self) -> Key:
+        """What tells it apart: problem, sample, and its number of tokens T."""
+
+
 class BaseStates(Protocol):
     """Where the base's hidden states of a batch come from."""
 
     def hidden(self, indices: Sequence[int], input_ids: Tensor) -> Tensor:
-        """States [B, T, H] of the rollouts `indices`, whose padded ids are [B, T]."""
+        """The base's last hidden states of a batch.
+
+        Args:
+            indices: B rollouts, by their place in the training set.
+            input_ids: [B, T] int64, their right-padded ids.
+
+        Returns:
+            [B, T, H] in the model's dtype, on the device of `input_ids`; padding holds anything.
+        """
 
 
 class LiveStates:
@@ -47,14 +73,24 @@ class LiveStates:
         self._base, self._adapter = base, adapter
 
     def hidden(self, indices: Sequence[int], input_ids: Tensor) -> Tensor:
+        """States [B, T, H], computed with the adapter off."""
         with self._adapter.off():
             return self._base.hidden(input_ids)
 
 
 class StoredStates:
-    """Read from files, of which each holds the states of some rollouts one behind the other."""
+    """Read from files, of which each holds the states of some rollouts one behind the other.
 
-    def __init__(self, base: Base, rollouts: Sequence[Rollout], files: Sequence[Path]) -> None:
+    Args:
+        base: the model whose states they are.
+        rollouts: the training set, all of which the files must hold.
+        files: as `writing_states` makes them.
+
+    Raises:
+        UserError: if a rollout is in no file, or a file's states have another width or dtype.
+    """
+
+    def __init__(self, base: Base, rollouts: Sequence[Keyed], files: Sequence[Path]) -> None:
         self._base = base
         places = {key: place for path in files for key, place in _places(path, base).items()}
         missing = [rollout.key for rollout in rollouts if rollout.key not in places]
@@ -67,6 +103,7 @@ class StoredStates:
         self._places = [places[rollout.key] for rollout in rollouts]
 
     def hidden(self, indices: Sequence[int], input_ids: Tensor) -> Tensor:
+        """States [B, T, H], read from the files; zero where there is padding."""
         hidden = torch.zeros(*input_ids.shape, self._base.width, dtype=self._base.dtype)
         for row, index in zip(hidden, indices, strict=True):
             states, start, end = self._places[index]
@@ -75,9 +112,17 @@ class StoredStates:
 
 
 def store_states(
-    base: Base, adapter: Adapter, rollouts: Sequence[Rollout], path: Path, batch_tokens: int
+    base: Base, adapter: Adapter, rollouts: Sequence[Keyed], path: Path, batch_tokens: int
 ) -> None:
-    """Compute the states of these rollouts into the file `path`."""
+    """Compute the states of these rollouts into the file `path`.
+
+    Args:
+        base: the model, with `adapter` in it.
+        adapter: switched off for the time.
+        rollouts: whose states, in this order.
+        path: the safetensors file to write, tensor `states` [tokens, H] in the model's dtype.
+        batch_tokens: most tokens of a batch.
+    """
     live = LiveStates(base, adapter)
     keys = [rollout.key for rollout in rollouts]
     with writing_states(path, base.dtype, base.width, keys) as states:
@@ -90,8 +135,8 @@ def store_states(
                 states[ends[i] - length : ends[i]] = row[:length].cpu()
 
 
-def fits_on_disk(base: Base, rollouts: Sequence[Rollout], folder: Path) -> bool:
-    """Whether the rollouts' states take at most half of the free space."""
+def fits_on_disk(base: Base, rollouts: Sequence[Keyed], folder: Path) -> bool:
+    """Whether the rollouts' states take at most half of the free space at `folder`."""
     size = sum(len(r.ids) for r in rollouts) * base.width * base.dtype.itemsize
     return size <= MAX_DISK_SHARE * shutil.disk_usage(folder).free
 
@@ -103,31 +148,47 @@ def fits_on_disk(base: Base, rollouts: Sequence[Rollout], folder: Path) -> bool:
 def writing_states(
     path: Path, dtype: torch.dtype, width: int, keys: Sequence[Key]
 ) -> Iterator[Tensor]:
-    """A tensor [tokens, width] on disk to fill; the file appears when the block ends well.
+    """A tensor on disk to fill; the file appears when the block ends well.
 
     It is a safetensors file with the one tensor `states` in the model's type, and with the keys
-    of the rollouts in its metadata.
+    of the rollouts and a checksum in its metadata.
+
+    Args:
+        path: the file to write.
+        dtype: float32, bfloat16 or float16.
+        width: H, the size of a hidden state.
+        keys: problem, sample and tokens of each rollout, in the order of their states.
+
+    Returns:
+        A context whose value is [tokens, H] of that dtype, tokens being the sum over `keys`.
     """
     shape = (sum(tokens for _, _, tokens in keys), width)
     size = shape[0] * shape[1] * dtype.itemsize
     tensor = {"dtype": _SAFETENSORS[dtype], "shape": shape, "data_offsets": [0, size]}
-    header = {"__metadata__": {"rollouts": json.dumps(list(keys))}, "states": tensor}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
+    metadata = {"rollouts": json.dumps(list(keys)), CHECKSUM: NO_CHECKSUM}
+    header = header_bytes({"__metadata__": metadata, "states": tensor})
     with replacing(path) as partial:
         with partial.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            file.truncate(8 + len(text) + size)
-        if not size:
+            file.write(header)
+            file.flush()
+            if size:  # reserved here: a full disk is an error, in mapped memory it is a SIGBUS
+                os.posix_fallocate(file.fileno(), len(header), size)
+        if size:
+            bits = np.memmap(partial, np.uint8, "r+", offset=len(header))
+            yield torch.from_numpy(bits).view(dtype).view(shape)
+            bits.flush()
+        else:
             yield torch.empty(shape, dtype=dtype)
-            return
-        bits = np.memmap(partial, np.uint8, "r+", offset=8 + len(text))
-        yield torch.from_numpy(bits).view(dtype).view(shape)
-        bits.flush()
+        add_checksum(partial)
 
 
 def join_states(parts: Sequence[Path], path: Path) -> None:
-    """One file of the states in several, in their order."""
+    """One file of the states in several, in their order.
+
+    Args:
+        parts: one file at least, all of one width and dtype.
+        path: the file to write.
+    """
     files = [open_tensors(part, "states") for part in parts]
     keys = [key for file in files for key in json.loads(file.metadata()["rollouts"])]
     first = files[0].get_slice("states")[:0]

@@ -1,12 +1,15 @@
 """The output head in tiles: log-probs, entropy, top-k and KL straight from hidden states.
 
 Logits exist only as tiles of a few rows by the whole vocabulary, so their memory is bounded
-whatever the length of a batch. All logits and softmaxes are float32 (METHOD.md, section 2).
+whatever the length of a batch. All logits and softmaxes are float32, as in the authors' scripts.
 
 A training row enters the loss through one number, its sampled log-prob or a KL. The gradient of
 that number with respect to the row's hidden state is computed while the row's tile is at hand and
 kept in place of the logits: [rows, hidden] instead of [rows, vocabulary], and no second pass over
 the head in backward.
+
+In the shapes below N are positions, R the rows of a tile, H is the model's width and V its
+vocabulary. Hidden states have the dtype of the head's weights.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .products import product
+from .cpu_kernels import product
 
 # 24 MB, of which three are the most that are held at a time. GPUs want more rows for a product.
 CPU_TILE_ELEMENTS = 6 << 20
@@ -31,16 +34,21 @@ TOP_BLOCK = 64
 
 @dataclass(frozen=True)
 class Scores:
-    """Of N positions, float32 and nats: entropy [N], logprob [N], the best k ids and log-probs."""
+    """What a model thinks of N positions: float32 and in nats, the ids apart."""
 
-    entropy: Tensor
-    logprob: Tensor
-    top_ids: Tensor  # [N, k] int64, best first
+    entropy: Tensor  # [N]
+    logprob: Tensor  # [N], of the sampled tokens
+    top_ids: Tensor  # [N, k] int64, likeliest first
     top_logprobs: Tensor  # [N, k]
 
 
 class Head:
-    """A model's output projection: `logits = hidden @ weight.T + bias`, always in float32."""
+    """A model's output projection: `logits = hidden @ weight.T + bias`, always in float32.
+
+    Args:
+        weight: [V, H] float32, bfloat16 or float16; no gradient is computed for it.
+        bias: [V], or None.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self.weight = weight.detach()  # [V, H]
@@ -52,22 +60,37 @@ class Head:
 
     @property
     def vocabulary(self) -> int:
+        """V, the number of token ids."""
         return self.weight.shape[0]
 
     def tiles(self, rows: int) -> Iterator[slice]:
-        """Slices of `rows` whose logits fit a tile."""
+        """Slices of so many rows, each small enough for its logits to fit a tile."""
         elements = GPU_TILE_ELEMENTS if self.weight.is_cuda else CPU_TILE_ELEMENTS
         size = min(max(elements // self.vocabulary, 1), MAX_TILE_ROWS)
         for start in range(0, rows, size):
             yield slice(start, min(start + size, rows))
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Float32 logits [R, V] of the rows [R, H] of a tile."""
+        """Logits of the rows of a tile.
+
+        Args:
+            hidden: [R, H].
+
+        Returns:
+            [R, V] float32.
+        """
         logits = self._product(hidden, self._matrix.t())
         return logits if self.bias is None else logits.add_(self.bias)
 
     def pull_back(self, gradient: Tensor) -> Tensor:
-        """A gradient with respect to logits [R, V] as one with respect to hidden states [R, H]."""
+        """A gradient with respect to logits as one with respect to the hidden states.
+
+        Args:
+            gradient: [R, V] float32.
+
+        Returns:
+            [R, H] float32.
+        """
         return self._product(gradient, self._matrix)
 
     def _product(self, left: Tensor, right: Tensor) -> Tensor:
@@ -97,7 +120,19 @@ def _half_products(dtype: torch.dtype) -> Iterator[None]:
 
 @torch.no_grad()
 def score(head: Head, hidden: Tensor, targets: Tensor, top_k: int) -> Scores:
-    """Entropy (Eq. 2), log-prob of `targets` [N] and the `top_k` likeliest from `hidden` [N, H]."""
+    """Entropy, log-prob of the sampled tokens and the likeliest tokens, at temperature 1.
+
+    The entropy is H_t = -sum_v p(v) log p(v) over the whole vocabulary (Eq. 2). No gradients.
+
+    Args:
+        head: the model's output projection.
+        hidden: [N, H].
+        targets: [N] int64, the sampled tokens.
+        top_k: how many of the likeliest tokens; at most V are given.
+
+    Returns:
+        Scores of the N positions, in nats, on the device of `hidden`.
+    """
     count, device = len(hidden), hidden.device
     top_k = min(top_k, head.vocabulary)
     scores = Scores(
@@ -146,23 +181,44 @@ def _top(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def sampled_logprobs(head: Head, hidden: Tensor, targets: Tensor) -> Tensor:
-    """log p(target) [N] of `hidden` [N, H]; differentiable with respect to `hidden`."""
+    """log p_theta(x_t) of the sampled tokens, which the decision loss weighs (Eq. 6).
+
+    Args:
+        head: the model's output projection.
+        hidden: [N, H]; the result is differentiable with respect to it, once.
+        targets: [N] int64, the sampled tokens x_t.
+
+    Returns:
+        [N] float32, in nats.
+    """
     return _SampledLogProb.apply(hidden, head, targets)
 
 
 def kl_divergence(head: Head, hidden: Tensor, base_hidden: Tensor) -> Tensor:
-    """KL(p_base || p_theta) [N] from both models' hidden states [N, H].
+    """KL(p_base || p_theta) over the whole vocabulary, of which the anchor is the mean (Eq. 7).
 
-    Differentiable with respect to `hidden`; the base is constant.
+    Args:
+        head: the output projection of both models.
+        hidden: [N, H] of the trained model; the result is differentiable with respect to it, once.
+        base_hidden: [N, H] of the base, constant.
+
+    Returns:
+        [N] float32, in nats.
     """
     return _Divergence.apply(hidden, head, base_hidden)
 
 
 def top_divergence(head: Head, hidden: Tensor, ids: Tensor, logprobs: Tensor) -> Tensor:
-    """KL(q || p_theta) [N] of `hidden` [N, H], for q given on some tokens alone (Eq. 4).
+    """KL(q || p_theta) for a q that is given on some tokens alone, as in distillation (Eq. 4).
 
-    `ids` [N, k] are the tokens, `logprobs` [N, k] their log q, whose masses sum to 1.
-    Differentiable with respect to `hidden`.
+    Args:
+        head: the model's output projection.
+        hidden: [N, H]; the result is differentiable with respect to it, once.
+        ids: [N, k] int64, the tokens.
+        logprobs: [N, k] float32, their log q in nats, whose masses sum to 1.
+
+    Returns:
+        [N] float32, in nats.
     """
     return _TopDivergence.apply(hidden, head, ids, logprobs)
 

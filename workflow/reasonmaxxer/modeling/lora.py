@@ -1,14 +1,7 @@
-"""LoRA in as few passes as it takes: y = x W' with W' = W + s B A, base weight W frozen.
+"""LoRA: y = x W'^T with W' = W + s B A, base weight W frozen and s = alpha / rank.
 
 PEFT owns the format (`adapter_config.json`, the names of the tensors), and what is trained here
-loads there. Its layers keep two more activations for backward and pass over them for the scale
-and the sum, which is a seventh of a small model's step. These take the cheaper of two ways,
-
-    wide    y = x W^T + s (x A^T) B^T, where x A^T is computed again in backward
-    narrow  y = x W'^T, where backward takes the gradient G of W' in one product and from it
-            dA = s B^T G and dB = s G A^T
-
-and in both nothing but x is kept.
+loads there. The layers compute with the kernel of `cpu_kernels`, which keeps fewer activations.
 """
 
 from __future__ import annotations
@@ -23,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import TrainingConfig
-from .products import frozen_linear, product
+from . import cpu_kernels
+from .cpu_kernels import frozen_linear, lora_linear
 
 PEFT_PREFIX = "base_model.model."
 
@@ -31,7 +25,11 @@ PEFT_PREFIX = "base_model.model."
 class LoraLinear(torch.nn.Module):
     """A frozen linear layer with an adapter, whose weights are float32 whatever the layer's type.
 
-    Initialised as PEFT does it: A uniform (Kaiming, a = sqrt 5), B zero.
+    Initialised as PEFT does it: A [r, I] uniform (Kaiming, a = sqrt 5), B [O, r] zero.
+
+    Args:
+        linear: the layer W [O, I], whose weights are shared, not copied.
+        config: rank, alpha and dropout.
     """
 
     def __init__(self, linear: torch.nn.Linear, config: TrainingConfig) -> None:
@@ -45,75 +43,32 @@ class LoraLinear(torch.nn.Module):
         self.scale, self.dropout, self.enabled = config.alpha / config.rank, config.dropout, True
 
     def forward(self, x: Tensor) -> Tensor:
+        """The layer's output; without the adapter's share if not `enabled`.
+
+        Args:
+            x: [..., I] in the dtype of the base's weights.
+
+        Returns:
+            [..., O] in that dtype.
+        """
         if not self.enabled:
             return frozen_linear(x, self.weight, self.bias)
-        if self.training and self.dropout:
-            down, up = (m.to(x.dtype) for m in (self.lora_A, self.lora_B))
-            change = F.linear(F.linear(F.dropout(x, self.dropout), down), up)
-            return frozen_linear(x, self.weight, self.bias) + self.scale * change
-        rows = x.flatten(0, -2)
-        apply = _narrow if self._is_narrow(len(rows)) else _wide
-        y = apply(rows, self.weight, self.bias, self.lora_A, self.lora_B, self.scale)
-        return y.unflatten(0, x.shape[:-1])
-
-    def _is_narrow(self, rows: int) -> bool:
-        """Whether one product for the gradient of W' beats six with r columns, by multiplications.
-
-        In half precision W' would be rounded, and small changes of the adapter lost in it.
-        """
-        rank, (outputs, inputs) = len(self.lora_A), self.weight.shape
-        merged = inputs * outputs * (rows + 3 * rank)
-        return self.weight.dtype == torch.float32 and merged < 3 * rank * (inputs + outputs) * rows
-
-
-class _Wide(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight, a, b)
-        ctx.scale = scale
-        y = product(x, weight, bias)
-        return y.addmm_(product(x, a.to(x.dtype)), b.to(x.dtype).t(), alpha=scale)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, a, b = ctx.saved_tensors
-        dy, down, up = gradients[0], a.to(x.dtype), b.to(x.dtype)
-        inner = product(dy, up.t()).mul_(ctx.scale)
-        d_a = product(inner.t(), x.t()).to(a.dtype)
-        d_b = product(dy.t(), product(x, down).t()).to(b.dtype).mul_(ctx.scale)
-        d_x = product(dy, weight.t()).addmm_(inner, down) if ctx.needs_input_grad[0] else None
-        return d_x, None, None, d_a, d_b, None
-
-
-class _Narrow(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
-    ) -> Tensor:
-        whole = torch.addmm(weight, b, a, alpha=scale)
-        ctx.save_for_backward(x, whole, a, b)
-        ctx.scale = scale
-        return product(x, whole, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, whole, a, b = ctx.saved_tensors
-        dy = gradients[0]
-        d_whole = product(dy.t(), x.t()).mul_(ctx.scale)
-        d_x = product(dy, whole.t()) if ctx.needs_input_grad[0] else None
-        return d_x, None, None, b.t() @ d_whole, d_whole @ a.t(), None
-
-
-_wide, _narrow = _Wide.apply, _Narrow.apply
+        if cpu_kernels.enabled() and not (self.training and self.dropout):
+            return lora_linear(x, self.weight, self.bias, self.lora_A, self.lora_B, self.scale)
+        down, up = (m.to(x.dtype) for m in (self.lora_A, self.lora_B))
+        change = F.linear(F.linear(F.dropout(x, self.dropout, self.training), down), up)
+        return frozen_linear(x, self.weight, self.bias) + self.scale * change
 
 
 class Adapter:
-    """The adapter of a model: its layers by the names that their linear layers have in it."""
+    """The adapter of a model: its layers by the names that their linear layers have in it.
+
+    Args:
+        model: gets a fresh adapter, in place.
+        config: target modules, rank, alpha, dropout, and the seed of its first weights.
+    """
 
     def __init__(self, model: torch.nn.Module, config: TrainingConfig) -> None:
-        """Put a fresh adapter into `model`, in place; initialised from `config.seed`."""
         torch.manual_seed(config.seed)
         self.layers: dict[str, LoraLinear] = {}
         for name, module in list(model.named_modules()):
@@ -123,7 +78,7 @@ class Adapter:
                 setattr(model.get_submodule(parent), last, self.layers[name])
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
-        """What is trained, under PEFT's names."""
+        """What is trained, under PEFT's names: A [r, I] and B [O, r], float32."""
         return {
             f"{PEFT_PREFIX}{name}.{part}.weight": getattr(layer, part)
             for name, layer in self.layers.items()
@@ -131,7 +86,7 @@ class Adapter:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """What `adapter_model.safetensors` holds."""
+        """What `adapter_model.safetensors` holds: A [r, I] and B [O, r], float32, on the CPU."""
         return {name: p.detach().cpu().contiguous() for name, p in self.parameters().items()}
 
     @contextlib.contextmanager

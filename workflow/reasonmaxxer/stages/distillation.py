@@ -100,6 +100,22 @@ def run(
     """Distil, writing the adapter's folder, its log and the share of parameters it has.
 
     An interrupted run goes on where it was saved.
+
+    Args:
+        rollouts: table of the teacher's rollouts.
+        teacher: the teacher's model, without its adapter.
+        adapter: folder of the teacher's adapter, if it has one.
+        model: the base, which gets the new adapter.
+        config: the section `distillation`.
+        out: folder of the new adapter.
+        out_log: table `training` to write.
+        record: JSON of the adapter's size to write.
+        scratch: folder for unfinished work.
+        batch_tokens: most tokens of a batch, padding included.
+
+    Raises:
+        UserError: if there are no rollouts, a token id or a target module is none of the base's, or
+            training diverges.
     """
     sequences = read_sequences(rollouts)
     settings = model_settings(model.path, model)
@@ -132,7 +148,17 @@ def run(
 
 
 def read_sequences(rollouts: Path) -> list[Rollout]:
-    """The teacher's completions, every position of which is learnt."""
+    """The teacher's completions, every position of which is learnt.
+
+    Args:
+        rollouts: table of rollouts.
+
+    Returns:
+        One rollout a row, without an advantage.
+
+    Raises:
+        UserError: if there is none.
+    """
     columns = ["problem_id", "sample", "prompt_token_ids", "token_ids"]
     found = []
     for row in tables.rows(rollouts, "rollouts", columns):
@@ -153,9 +179,23 @@ def teacher_distributions(
     top_k: int,
     batch_tokens: int,
 ) -> list[Top]:
-    """The teacher's distribution at each completion position, over its `top_k` likeliest tokens.
+    """The teacher's distribution q_t at each position, over its k likeliest tokens (Eq. 4).
 
     What the other tokens had is spread over these in proportion.
+
+    Args:
+        teacher: the teacher's model, without its adapter.
+        adapter: folder of its adapter, if it has one.
+        sequences: its rollouts.
+        top_k: k.
+        batch_tokens: most tokens of a batch, padding included.
+
+    Returns:
+        For each rollout of T completion tokens: ids [T, k] int64, likeliest first, and log q [T, k]
+        float32 in nats, on the model's device.
+
+    Raises:
+        UserError: if model or adapter cannot be read.
     """
     base = load_base(teacher.path, teacher)
     if adapter is not None:
@@ -182,7 +222,14 @@ class Distiller(Trainer):
     targets: Sequence[Top]
 
     def loss(self, indices: Sequence[int]) -> tuple[Losses, Rows]:
-        """Eq. 4 summed over these rollouts, each the mean over its positions."""
+        """Eq. 4 summed over these rollouts, each the mean over its positions.
+
+        Args:
+            indices: B rollouts.
+
+        Returns:
+            The losses in nats, of which the anchor's is 0, and the rows that they are sums over.
+        """
         rollouts = [self.rollouts[i] for i in indices]
         input_ids = self.base.pad([rollout.ids for rollout in rollouts])
         rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)

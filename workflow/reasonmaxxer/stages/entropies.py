@@ -74,7 +74,21 @@ def run(
     batch_tokens: int,
     states_out: Path | None = None,
 ) -> None:
-    """Score `rollouts` into `out`; parts that an interrupted run finished are not scored again."""
+    """Score `rollouts` into `out`; parts that an interrupted run finished are not scored again.
+
+    Args:
+        rollouts: table of rollouts to score.
+        model: the base's folder or hub id.
+        model_config: its revision and dtype.
+        config: how many of the likeliest tokens are kept.
+        out: table `entropies` to write.
+        scratch: folder for unfinished work.
+        batch_tokens: most tokens of a batch, padding included.
+        states_out: file to keep the hidden states in, tensor `states` [tokens, H].
+
+    Raises:
+        UserError: if the rollouts cannot have come from this model, or it cannot be read.
+    """
     section = {"model": model_config.model_dump(mode="json"), **config.model_dump(mode="json")}
     record = provenance("entropies", section, inputs=[rollouts])
     check_rollouts(rollouts, model_settings(model, model_config).vocab_size)
@@ -113,7 +127,15 @@ def _part_states(
 
 
 def check_rollouts(path: Path, vocabulary: int) -> None:
-    """Raise `UserError` if the rollouts cannot have come from this model."""
+    """Refuse rollouts that cannot have come from this model.
+
+    Args:
+        path: table of rollouts.
+        vocabulary: how many token ids the model has.
+
+    Raises:
+        UserError: if a token id is outside the vocabulary, or a prompt has no token.
+    """
     for table in tables.iter_batches(path, "rollouts", ["prompt_token_ids", "token_ids"]):
         for column in table.column_names:
             check_ids(_flat(table[column]), vocabulary, f"{path}: {column}")
@@ -148,9 +170,19 @@ def score_rollouts(
     batch_tokens: int,
     states: Tensor | None = None,
 ) -> dict[str, Any]:
-    """Columns of the table `entropies` for these rollouts, in their order.
+    """Score the completions of these rollouts under the base (Eq. 2 and log-probs, in nats).
 
-    Puts the hidden states of all their tokens into `states` [tokens, H], if given.
+    Args:
+        base: the frozen base.
+        rollouts: rows with the columns `COLUMNS`, whose completions have N tokens together.
+        top_k: how many of the likeliest tokens, k; at most the vocabulary.
+        batch_tokens: most tokens of a batch, padding included.
+        states: [tokens, H] in the base's dtype, to take the hidden states of all tokens, prompts
+            included, in the order of the rollouts.
+
+    Returns:
+        Columns of the table `entropies`, N rows in the order of the rollouts: `entropy` and
+        `logprob` are [N] float32, `top_ids` and `top_logprobs` are N lists of k.
     """
     sequences = [
         np.asarray(row["prompt_token_ids"] + row["token_ids"], dtype=np.int64) for row in rollouts

@@ -59,9 +59,19 @@ def main(args: argparse.Namespace) -> None:
 def footprint(
     pair: Pair, texts: Sequence[dict[str, Any]], batch_tokens: int = 16384
 ) -> Iterator[dict[str, Any]]:
-    """Rows of the table `footprint` for all positions of these completions.
+    """Compare base and teacher at every position of these completions (Eq. 2 and 3).
 
-    Raises `UserError` if a text holds a token id outside the vocabulary.
+    Args:
+        pair: base and teacher.
+        texts: rows with the columns `COLUMNS`.
+        batch_tokens: most tokens of a batch, padding included.
+
+    Returns:
+        Rows of the table `footprint`, a position each: the base's entropy in nats, both models'
+        likeliest tokens, and the rank that the base gives the teacher's, from 1.
+
+    Raises:
+        UserError: if a text holds a token id outside the vocabulary.
     """
     sequences = [
         np.asarray(row["prompt_token_ids"] + row["token_ids"], dtype=np.int64) for row in texts

@@ -26,8 +26,10 @@ from ..errors import UserError
 from ..generation.prompts import encode, eos_token_ids, load_tokenizer, render, stop_ids, trim_stop
 from ..modeling import flops
 from ..modeling.base_model import check_targets, lora_config, model_settings, work_folder
+from ..modeling.cpu_kernels import keep_freed_memory
 from ..modeling.device import on_gpu
 from ..modeling.dimensions import Shape
+from ..tables.artefacts import copy_tensors
 from ..tables.provenance import provenance
 from ..training.checkpoints import (
     add_checkpoints_argument,
@@ -55,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
+    keep_freed_memory()
     run(
         problems=args.problems,
         model=ModelConfig.from_json(args.model_config),
@@ -281,8 +284,7 @@ def keep_weights(made: Path, folder: Path, steps: Sequence[int]) -> None:
     step = _step_of(made)
     if step in steps:
         weights = next(made / name for name in WEIGHTS if (made / name).is_file())
-        with tables.replacing(saved_checkpoint(folder, steps.index(step) + 1)) as partial:
-            shutil.copyfile(weights, partial)
+        copy_tensors(weights, saved_checkpoint(folder, steps.index(step) + 1))
 
 
 def last_saved(folder: Path) -> Path | None:

@@ -58,7 +58,16 @@ INTERVENTIONS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What all interventions share; `ends` are the ids that end a text, `stop` the strings."""
+    """What all interventions share.
+
+    Attributes:
+        tau: threshold of the gate, in nats.
+        top_tokens: among how many of the base's likeliest tokens a random one is drawn.
+        seed: of the random draws.
+        max_tokens: most tokens of a text.
+        ends: ids that end a text.
+        stop: strings that end a text.
+    """
 
     tau: float
     top_tokens: int
@@ -86,7 +95,17 @@ def uniform(seed: int, problem_id: str, position: int) -> float:
 
 
 def random_positions(seed: int, problem_id: str, count: int, length: int) -> frozenset[int]:
-    """`count` of the positions 0 .. length - 1: those with the smallest `uniform`."""
+    """Positions drawn without replacement: those with the smallest `uniform`.
+
+    Args:
+        seed: of the draws.
+        problem_id: whose text it is.
+        count: how many positions, at most `length`.
+        length: tokens of the text.
+
+    Returns:
+        `count` of the positions 0 .. length - 1.
+    """
     return frozenset(
         sorted(range(length), key=lambda position: uniform(seed, problem_id, position))[:count]
     )
@@ -100,7 +119,18 @@ def decode_all(
     tokenizer: Any = None,
     batch_tokens: int = 16384,
 ) -> Iterator[tuple[str, list[Decoded]]]:
-    """Each intervention's name and the texts it leads to, in the order of the prompts."""
+    """Greedy texts of the base under each intervention (Fig. 2).
+
+    Args:
+        pair: base and teacher.
+        prompts: one a problem.
+        settings: threshold, draws and ends.
+        tokenizer: to look for stop strings; not needed without them.
+        batch_tokens: most tokens of a batch, a text counting with its full length.
+
+    Returns:
+        Each intervention's name and the texts it leads to, in the order of the prompts.
+    """
     lengths = [len(prompt.token_ids) + settings.max_tokens for prompt in prompts]
     batches = plan_batches(lengths, batch_tokens)
     gated: dict[str, frozenset[int]] = {}

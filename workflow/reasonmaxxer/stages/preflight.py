@@ -19,12 +19,13 @@ from ..config import ModelConfig, PromptConfig
 from ..errors import UserError
 from ..generation.prompts import encode, eos_token_ids, load_tokenizer
 from ..modeling.base_model import check_ids, check_targets, model_settings, skeleton
-from ..tables.artefacts import read_json
+from ..tables.artefacts import ADAPTER_WEIGHTS, MODEL_WEIGHTS
 from ..tables.provenance import provenance
 
 HELP = "check that a model can be read and that every prompt leaves room for its completion"
 
 
+INDEX = f"{MODEL_WEIGHTS}.index.json"
 # Attributes of a model's config by which its logits are not those of body and head alone.
 LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
@@ -41,7 +42,7 @@ def look(asked: Mapping[str, Any], splits: Texts, base: Any = None) -> tuple[Any
     """
     model = ModelConfig.model_validate(asked["model"])
     try:
-        settings = check_model(model, asked["targets"], asked["engine"])
+        settings, tokenizer = check_model(model, asked["targets"], asked["engine"])
         if asked.get("teaches") and base is not None and settings.vocab_size != base.vocab_size:
             raise UserError(
                 f"{model.path} has {settings.vocab_size} tokens and the base {base.vocab_size}: "
@@ -54,6 +55,7 @@ def look(asked: Mapping[str, Any], splits: Texts, base: Any = None) -> tuple[Any
                 splits[split],
                 prompt["max_tokens"],
                 settings.vocab_size,
+                tokenizer,
             )
             for split, prompt in asked["prompts"].items()
             if split in splits
@@ -66,13 +68,14 @@ def look(asked: Mapping[str, Any], splits: Texts, base: Any = None) -> tuple[Any
     return settings, longest
 
 
-def check_model(model: ModelConfig, targets: list[str], engine: str) -> Any:
-    """The model's settings (a transformers config).
+def check_model(model: ModelConfig, targets: list[str], engine: str) -> tuple[Any, Any]:
+    """The model's settings (a transformers config) and its tokenizer.
 
     Raises:
         UserError: the folder or hub id, its tokenizer or the headers of its weights cannot be
             read; the engine cannot run it; nothing ends its completions; it scales its logits;
-            `max_length` is beyond the model's positions; it has no module of `targets`.
+            `max_length` is beyond the model's positions; it has no module of `targets`, or cannot
+            be trained.
     """
     settings = model_settings(model.path, model)
     if getattr(settings, "quantization_config", None):
@@ -91,8 +94,15 @@ def check_model(model: ModelConfig, targets: list[str], engine: str) -> Any:
             f"model.path: {model.path}: neither the tokenizer nor generation_config.json names an "
             "end-of-sequence token, so no completion would end; set eos_token in one of them"
         )
+    laid_out = skeleton(settings)
     if engine == "vllm":
-        check_vllm(type(skeleton(settings)), model.path)
+        check_vllm(type(laid_out), model.path)
+    if targets and not laid_out._supports_sdpa:
+        raise UserError(
+            f"model.path: {model.path}: {type(laid_out).__name__} has no SDPA attention (PyTorch's "
+            "scaled_dot_product_attention), with which models are scored and trained here; take "
+            "a model of another architecture"
+        )
     check_targets(settings, targets)
     for name in LOGIT_CHANGES:
         if getattr(settings, name, None) not in (None, 1):
@@ -107,10 +117,10 @@ def check_model(model: ModelConfig, targets: list[str], engine: str) -> Any:
             f"{model.path}"
         )
     if Path(model.path).is_dir():
-        _check_weights(Path(model.path))
+        _check_weights(Path(model.path), laid_out)
     else:
         _check_hub_weights(model)
-    return settings
+    return settings, tokenizer
 
 
 def check_vllm(architecture: Any, path: str) -> None:
@@ -136,30 +146,72 @@ def check_vllm(architecture: Any, path: str) -> None:
         )
 
 
-def _check_weights(folder: Path) -> None:
+def _check_weights(folder: Path, laid_out: Any) -> None:
+    """Raise `UserError` if the weights are not there whole, or are not of these sizes."""
+    index = folder / INDEX
+    parts = _parts(index) if index.is_file() else [MODEL_WEIGHTS]
+    shapes: dict[str, list[int]] = {}
+    for name in parts:
+        if not (folder / name).is_file():
+            raise UserError(f"model.path: {_missing(folder, index, name)}")
+        shapes |= _shapes(folder / name)
+    embeddings = laid_out.get_input_embeddings().weight
+    for name, parameter in laid_out.named_parameters():
+        wanted = [*parameter.shape]
+        if parameter is embeddings and shapes.get(name, wanted) != wanted:
+            raise UserError(
+                f"{folder}: config.json describes embeddings of {wanted[0]} x {wanted[1]}, the "
+                f"weights have {' x '.join(map(str, shapes[name]))}: they are another model's"
+            )
+
+
+def _parts(index: Path) -> list[str]:
+    """The files that an index names."""
+    try:
+        content = json.loads(index.read_text(encoding="utf-8"))
+        return sorted({str(name) for name in content["weight_map"].values()})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{index}: not a readable index of weights; it is an input of the run: copy or "
+            "download it again"
+        ) from error
+
+
+def _missing(folder: Path, index: Path, name: str) -> str:
+    """What is said of weights that are not there, by what is there instead."""
+    if index.is_file():
+        return f"{index}: names {name}, which is not there; copy it again"
+    if (folder / ADAPTER_WEIGHTS).is_file():
+        return (
+            f"{folder}: holds an adapter, no {name}; name the model that it belongs to, or merge "
+            "the two (PEFT's merge_and_unload)"
+        )
+    if there := sorted(file.name for file in folder.glob("*.safetensors")):
+        return (
+            f"{folder}: no {name} and no {INDEX} in it, but {there[0]}, which transformers does "
+            "not read; take the checkpoint in the transformers format"
+        )
+    return f"{folder}: no *.safetensors file in it"
+
+
+def _shapes(file: Path) -> dict[str, list[int]]:
     from safetensors import SafetensorError, safe_open
 
-    files = sorted(folder.glob("*.safetensors"))
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        parts = set(read_json(index).get("weight_map", {}).values())
-        if missing := sorted(parts - {file.name for file in files}):
-            raise UserError(f"{index}: names {missing[0]}, which is not there; copy it again")
-    if not files:
-        raise UserError(f"model.path: {folder}: no *.safetensors file in it")
-    for file in files:
-        try:
-            with safe_open(file, "np") as tensors:
-                tensors.keys()
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"{file}: not a readable safetensors file: {error}") from error
+    try:
+        with safe_open(file, "np") as tensors:
+            return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{file}: not a readable safetensors file: {error}; it is an input of the run: "
+            "copy or download it again"
+        ) from error
 
 
 def _check_hub_weights(model: ModelConfig) -> None:
     from huggingface_hub import file_exists
 
     try:
-        names = ("model.safetensors", "model.safetensors.index.json")
+        names = (MODEL_WEIGHTS, INDEX)
         found = any(file_exists(model.path, name, revision=model.revision) for name in names)
     except Exception:  # the hub does not answer: the weights are in the cache, or loading says it
         return
@@ -176,13 +228,14 @@ def check_prompts(
     problems: Mapping[str, str],
     max_tokens: int,
     vocabulary: int,
+    tokenizer: Any,
 ) -> int:
     """The longest prompt's tokens; `problems` maps ids to texts.
 
     Raises `UserError` for a prompt that leaves no room for half of `max_tokens` in the model's
     `max_length`, or that the model has no embeddings for.
     """
-    encoded = encode(prompt, list(problems.values()), load_tokenizer(model))
+    encoded = encode(prompt, list(problems.values()), tokenizer)
     for problem_id, ids in zip(problems, encoded, strict=True):
         room = model.max_length - len(ids)
         if 2 * room < max_tokens:

@@ -1,10 +1,13 @@
-"""Stage problems: every source becomes one table of the same columns (DESIGN.md, section 3)."""
+"""Stage problems: every source becomes one table of the same columns."""
 
 from __future__ import annotations
 
 import argparse
+import ast
+import contextlib
 import hashlib
 import json
+import math
 import re
 import sys
 from collections import defaultdict
@@ -16,7 +19,8 @@ from .. import tables
 from ..config import Source, VerdictsConfig
 from ..datasets import sources
 from ..datasets.overlap import listed
-from ..datasets.sources import REGISTER, RegisterEntry, Row
+from ..datasets.readers import Row, read_file, stem
+from ..datasets.sources import REGISTER, RegisterEntry
 from ..errors import UserError
 from ..tables.provenance import provenance
 
@@ -27,6 +31,10 @@ NOT_IN_KEY = {
 HELP = "read the problems of a split from their sources into one table"
 
 BOX = re.compile(r"\\boxed\s*\{")
+# A list of texts as JSON or Python writes it; what numpy writes, ['5' '6'], is none.
+_TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+TEXTS = re.compile(rf"\[\s*({_TEXT})(?:\s*,\s*{_TEXT})*\s*,?\s*\]")
+TEXTS_START = re.compile(r"""\s*\[\s*['"]""")
 UNBRACED_BOX = re.compile(r"\\boxed\s+([^\s$.,;{}]+)")
 
 
@@ -53,7 +61,7 @@ def source_name(source: Source) -> str:
     if source.register_:
         return source.register_
     if source.path:
-        return Path(source.path).stem
+        return stem(Path(source.path))
     if source.hub:
         return source.hub.dataset.rpartition("/")[2].lower()
     return "lab"
@@ -121,7 +129,7 @@ def _read(source: Source, split: str, label: str, register: str | Path) -> list[
         return _lab(source, split, label)
     entry = sources.entry_of(source.register_, register) if source.register_ else None
     if source.path:
-        rows = sources.read_file(source.path)
+        rows = read_file(source.path, source.delimiter)
     else:
         hub = source.hub or (entry.hub if entry else None)
         assert hub is not None, "Source has exactly one kind"
@@ -183,12 +191,18 @@ class _Columns:
         return found
 
     def _level(self, row: Row) -> str | None:
-        return level_name(_cell(row, self.level) if self.level else row.values.get("level"))
+        column = self.level or "level"
+        return level_name(_cell(row, column) if self.level or column in row.values else None)
 
     def _reference(self, row: Row) -> str:
         if self.extract == "first":
             return _first(row, self.answer)
         text = _text(row, self.answer)
+        if self.extract == "plain" and TEXTS.fullmatch(text):
+            raise UserError(
+                f"{row.place}: column '{self.answer}': a list of texts is written out there, "
+                f"{text[:40]}; use extract: first"
+            )
         if self.extract == "hashes":
             text = text.rpartition("####")[2] if "####" in text else ""
         elif self.extract == "boxed":
@@ -225,11 +239,20 @@ def last_boxed(text: str) -> str | None:
 
 
 def _cell(row: Row, column: str) -> Any:
+    """A row's value: None for NaN, which pandas writes for an empty cell; bytes as their text."""
     if column not in row.values:
         raise UserError(
             f"{row.place}: no column '{column}'; {sources.suggest(column, list(row.values))}"
         )
-    return row.values[column]
+    value = row.values[column]
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise UserError(f"{row.place}: column '{column}': bytes that are no UTF-8") from None
+    return value
 
 
 def _same(cell: Any, value: str | bool | int) -> bool:
@@ -245,17 +268,32 @@ def _text(row: Row, column: str) -> str:
     text = "" if value is None else str(value).strip()
     if not text:
         raise UserError(f"{row.place}: column '{column}' is empty")
+    if re.search(r"[\ud800-\udfff]", text):
+        raise UserError(
+            f"{row.place}: column '{column}': half of a character (a lone surrogate): the text was "
+            "cut inside an emoji; mend it there"
+        )
     return text
 
 
 def _first(row: Row, column: str) -> str:
-    """The first of a list; in a file of texts, a JSON list of texts. An interval is no list."""
+    """The first of a list; in a file of texts, of a JSON or Python list of texts.
+
+    An interval is no list.
+    """
     value = _cell(row, column)
     if isinstance(value, str) and value.lstrip().startswith('["'):
-        try:
+        with contextlib.suppress(json.JSONDecodeError):
             value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{row.place}: column '{column}': not a JSON list: {error}") from None
+    if isinstance(value, str) and TEXTS_START.match(value):
+        texts = TEXTS.fullmatch(value.strip())
+        try:
+            # The first alone, which is one string in quotes.
+            value = ast.literal_eval(texts[1] if texts else "")
+        except (SyntaxError, ValueError):
+            raise UserError(
+                f"{row.place}: column '{column}': not a JSON list: {value[:40]}"
+            ) from None
     if isinstance(value, list):
         if not value:
             raise UserError(f"{row.place}: column '{column}': an empty list")
@@ -282,14 +320,18 @@ def _check_entry(
 
 
 def _take(source: Source, rows: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
-    """Shuffle, levels and limit, in this order."""
+    """Shuffle, levels, skip and limit, in this order."""
     if source.shuffle is not None:
         rows = sorted(rows, key=lambda row: _draw(source.shuffle, row["problem_id"]))
     if source.levels is not None:
         return _balance(source, rows, label)
-    if source.limit is not None and len(rows) < source.limit:
-        raise UserError(f"{label}: limit {source.limit}, but it has only {len(rows)} problems")
-    return rows[: source.limit]
+    left = rows[source.skip :]
+    if len(left) < (source.limit or 1):
+        behind = f" behind the {source.skip} of skip" if source.skip else ""
+        raise UserError(
+            f"{label}: limit {source.limit}, but it has only {len(left)} problems{behind}"
+        )
+    return left[: source.limit]
 
 
 def _balance(source: Source, rows: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:

@@ -10,11 +10,11 @@ import argparse
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from .. import tables
 from ..config import ModelConfig, PromptConfig, SamplingConfig
-from ..generation.engine import Engine, Hardware, Prompt, Sampling, open_engine
+from ..generation.engine import Completion, Engine, Hardware, Prompt, Sampling, open_engine
 from ..generation.prompts import encode, load_tokenizer
 from ..tables.artefacts import ADAPTER_WEIGHTS
 from ..tables.provenance import provenance
@@ -64,7 +64,7 @@ def load_prompts(
 
 def completions(
     engine: Engine, prompts: list[Prompt], sampling: Sampling
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[list[Completion]]:
     """Completion rows in handfuls, to be written as they come."""
     rows = engine.generate(prompts, sampling)
     while handful := list(islice(rows, ROWS_A_WRITE)):

@@ -1,9 +1,9 @@
 """Stage `selection`: which rollouts train, how strongly, and at which positions.
 
-From verdicts to training sequences (METHOD.md, section 2): keep problems that the base solves
-sometimes, give each of their rollouts an advantage (Eq. 5), and mark its decision positions, the
-ones whose entropy under the base exceeds a threshold. The other gates are controls: each takes
-as many positions of a rollout as the entropy gate would.
+From verdicts to training sequences: keep problems that the base solves sometimes, give each of
+their rollouts an advantage (Eq. 5), and mark its decision positions, the ones whose entropy under
+the base (Eq. 2) exceeds a threshold. The other gates are controls: all but `all` take as
+many positions of a rollout as the entropy gate would.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _NOTHING = np.empty(0, dtype=np.float32)
 
 @dataclass(frozen=True)
 class Scored:
-    """A rollout with its verdict and the base's entropies [T] of its completion."""
+    """A rollout with its verdict and the base's entropies of its completion of T tokens."""
 
     problem: str
     sample: int
     prompt_ids: list[int]
     ids: list[int]
     truncated: bool
-    reward: int
-    entropies: np.ndarray
+    reward: int  # 1 if right, else 0
+    entropies: np.ndarray  # [T] float32, nats
     advantage: float = 0.0
 
 
@@ -74,7 +74,19 @@ def run(
     out: Path,
     summary: Path,
 ) -> None:
-    """Select from `rollouts` into the table `out`, with its figures in `summary`."""
+    """Select from `rollouts` into the table `out`, with its figures in `summary`.
+
+    Args:
+        rollouts: tables of rollouts, shard by shard.
+        verdicts: their verdicts.
+        entropies: their entropies under the base.
+        config: the section `selection`.
+        out: table `selection` to write.
+        summary: JSON of counts to write.
+
+    Raises:
+        UserError: as `read_scored` and `select` do.
+    """
     scored, audit = read_scored(rollouts, verdicts, entropies, config)
     rows, figures = select(scored, config)
     record = provenance(
@@ -91,10 +103,18 @@ def run(
 def select(
     scored: Sequence[Scored], config: SelectionConfig
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Rows of the table `selection`, and the summary's figures.
+    """Choose problems, rollouts and decisions.
 
-    Raises `UserError`, with the histogram of pass rates, when too few problems are mixed, and
-    when no rollout has both an advantage and a decision position.
+    Args:
+        scored: every rollout of the problems, in the order of the files.
+        config: the section `selection`.
+
+    Returns:
+        Rows of the table `selection`, and the summary's figures (entropies in nats).
+
+    Raises:
+        UserError: when too few problems are mixed, with the histogram of pass rates, and when no
+            rollout has both an advantage and a decision position.
     """
     truncated = sum(rollout.truncated for rollout in scored)
     pool = [r for r in scored if not (config.truncated == "drop" and r.truncated)]
@@ -215,7 +235,15 @@ def _with_advantages(
 
 
 def gate_threshold(rollouts: Sequence[Scored], config: SelectionConfig) -> float:
-    """tau in nats; with `top_fraction`, the entropy that this fraction of the positions exceeds."""
+    """The threshold tau that a decision's entropy exceeds.
+
+    Args:
+        rollouts: those that train; with `config.top_fraction` their entropies are pooled.
+        config: `tau` in nats, or the `top_fraction` of the positions above it.
+
+    Returns:
+        tau in nats; 0 where it is to be found from no positions.
+    """
     if config.tau is not None:
         return config.tau
     assert config.top_fraction is not None  # one of the two, says the config
@@ -229,7 +257,17 @@ def gate_threshold(rollouts: Sequence[Scored], config: SelectionConfig) -> float
 def gate(
     entropies: np.ndarray, threshold: float, config: SelectionConfig, rng: np.random.Generator
 ) -> np.ndarray:
-    """The decision positions of one rollout, ascending."""
+    """The decision positions of a rollout: t with H_t > tau, or a control's, as many of them.
+
+    Args:
+        entropies: H [T] float32, in nats.
+        threshold: tau in nats.
+        config: `gate`, which says which positions; "all" takes more than the others.
+        rng: draws the positions of the gate "random".
+
+    Returns:
+        [D] int64, 0-based in the completion, ascending.
+    """
     above = np.flatnonzero(entropies > np.float32(threshold))
     return GATES[config.gate].choose(entropies, above, rng)
 
@@ -289,7 +327,21 @@ def read_scored(
     entropies: Sequence[Path],
     config: SelectionConfig,
 ) -> tuple[list[Scored], dict[str, Any]]:
-    """Rollouts joined with verdicts and entropies, and the audit of engine against scorer."""
+    """Join rollouts with their verdicts and entropies.
+
+    Args:
+        rollouts: tables of rollouts, shard by shard.
+        verdicts: their verdicts.
+        entropies: their entropies under the base.
+        config: whether truncated rollouts count as wrong.
+
+    Returns:
+        The rollouts in the order of the files, and the audit of engine against scorer.
+
+    Raises:
+        UserError: if a rollout has no verdict, not one entropy and log-prob a token, or a value of
+            the scorer's that is not finite.
+    """
     outcomes = _outcomes(verdicts)
     scores = _scores(entropies)
     found: list[Scored] = []
@@ -377,7 +429,15 @@ def _joined(pieces: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def audit(gaps: np.ndarray) -> dict[str, Any]:
-    """Engine log-prob minus scorer log-prob of the sampled tokens, in nats, and warnings."""
+    """How far engine and scorer are apart on the sampled tokens.
+
+    Args:
+        gaps: [N] float32, the engine's log-prob minus the scorer's, in nats; may be non-finite.
+
+    Returns:
+        Number of finite gaps, their mean, and 95% quantile and maximum of their size, all in nats;
+        and warnings in words.
+    """
     positions, warnings = len(gaps), []
     gaps = gaps[np.isfinite(gaps)].astype(np.float64)
     if len(gaps) < positions:

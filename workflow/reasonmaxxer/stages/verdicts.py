@@ -29,13 +29,16 @@ Row = dict[str, Any]
 
 
 def judged(
-    rows: Iterable[Row], answers: Mapping[str, str], config: VerdictsConfig, workers: int = 1
+    rows: Iterable[Mapping[str, Any]],
+    answers: Mapping[str, str],
+    config: VerdictsConfig,
+    workers: int = 1,
 ) -> Iterator[Row]:
     """Completion rows with the verifier's columns added, as they come.
 
     `answers` maps problem ids to references.
     """
-    waiting: deque[Row] = deque()
+    waiting: deque[Mapping[str, Any]] = deque()
 
     def pairs() -> Iterator[tuple[str, str]]:
         for row in rows:
@@ -43,7 +46,7 @@ def judged(
             yield answers[row["problem_id"]], row["text"]
 
     for verdict in judge_pairs(pairs(), workers=workers, options=config):
-        yield waiting.popleft() | verdict._asdict()
+        yield {**waiting.popleft(), **verdict._asdict()}
 
 
 def reference_answers(problems: Path) -> dict[str, str]:

@@ -1,13 +1,13 @@
 """The tables of a run: one Parquet schema each, checked on every write and on every read.
 
-A file is written under a temporary name and renamed when it is complete, so a stage that is
-killed leaves no half table behind. What made it stands in its metadata (see `provenance.py`).
+A file appears when it is complete (see `writing.py`), so a stage that is killed leaves no half
+table behind. What made it stands in its metadata (see `provenance.py`), and every page has a
+checksum: a flipped bit is found when the page is read.
 """
 
 from __future__ import annotations
 
 import contextlib
-import glob
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 
 from ..errors import UserError
 from .artefacts import remedy
+from .writing import replacing as replacing
+from .writing import write_text as write_text
 
 NOT_IN_KEY = {
     "*": "how rows are stored, which is checked on every read: a new table changes no old one"
@@ -232,7 +234,9 @@ class TableWriter:
 
     def __init__(self, path: Path, schema: pa.Schema, partial: Path) -> None:
         self._path, self._schema = path, schema
-        self._file = pq.ParquetWriter(partial, schema, compression="zstd", write_statistics=True)
+        self._file = pq.ParquetWriter(
+            partial, schema, compression="zstd", write_statistics=True, write_page_checksum=True
+        )
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self.rows = 0
@@ -284,23 +288,6 @@ def open_writer(
             writer.close()
 
 
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed onto it when the block ends without error."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):  # by a killed job
-        left.unlink(missing_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def write(
     path: str | os.PathLike[str],
     name: str,
@@ -315,12 +302,6 @@ def write(
         coming = iter(rows)
         while batch := list(islice(coming, ROWS_A_WRITE)):
             writer.write(batch)
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file as tables are written: whole or not at all."""
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
 
 
 def read(path: str | os.PathLike[str], name: str, columns: list[str] | None = None) -> pa.Table:
@@ -371,7 +352,7 @@ def num_rows(path: str | os.PathLike[str], name: str) -> int:
 
 
 def _open(path: str | os.PathLike[str], name: str) -> pq.ParquetFile:
-    file = _guarded(path, name, lambda: pq.ParquetFile(path))
+    file = _guarded(path, name, lambda: pq.ParquetFile(path, page_checksum_verification=True))
     metadata = (file.schema_arrow.metadata or {}).get(PROVENANCE_KEY)
     found = json.loads(metadata)["table"] if metadata else None
     if found != name:

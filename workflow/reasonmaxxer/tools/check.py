@@ -29,7 +29,12 @@ HELP = "check a config, its model, its problems and this machine, without runnin
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--configfile", nargs="+", required=True, help="config files, in order")
+    parser.add_argument(
+        "--configfile",
+        nargs="+",
+        default=["config/config.yaml"],
+        help="config files, in order; by default config/config.yaml, as a run has it",
+    )
     parser.add_argument(
         "--elsewhere", action="store_true", help="it will run on another machine than this one"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -42,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
     if not (adapter / "adapter_model.safetensors").is_file():
         raise UserError(
             f"{adapter}: no adapter there yet; make it: snakemake --cores all adapter "
-            f"--configfile {' '.join(args.configfile)}"
+            f"--configfile {shlex.join(args.configfile)}"
         )
     check_adapter(adapter)
     if args.out.exists():

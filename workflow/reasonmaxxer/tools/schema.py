@@ -17,7 +17,8 @@ HEADER = """\
 
 One file a run. `snakemake --cores all` runs `config.yaml`; any other is named with `--configfile`.
 Several are laid over each other, key by key: `--configfile config/smollm2.yaml my-paths.yaml`, and
-single keys with `--config run=try1`, or `--config 'rollouts={samples: 5}'`. What is only on one
+single keys with `--config run=try1`, or `--config 'rollouts={samples: 5}'`. A benchmark or an arm
+that an overlay sets to `null` is taken out. What is only on one
 machine (a path, an account) goes into a file of its own that is not tracked (`config/local*.yaml`
 is ignored by git).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from .. import config
@@ -10,13 +11,14 @@ from ..errors import UserError
 from ..generation.prompts import encode, eos_token_ids, load_tokenizer, stop_ids
 from ..graph.protocol import prompt_of, sources_of
 from ..stages.problems import load_problems
+from .arguments import at_least
 
 HELP = "show the prompts of a config: text, token ids, and where the completion starts"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--configfile", nargs="+", required=True, help="config files, in order")
-    parser.add_argument("--n", type=int, default=3, help="how many problems to show")
+    parser.add_argument("--n", type=at_least(1), default=3, help="how many problems to show")
     parser.add_argument(
         "--split", default="train", help="whose problems: train, validation or a benchmark"
     )
@@ -31,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
     if run.model.gguf is not None and not Path(run.model.path, "config.json").exists():
         raise UserError(
             f"model.path: {run.model.path}: not converted yet; make it, with the run's "
-            f"--configfile: snakemake --cores 1 {run.model.path}/config.json"
+            f"--configfile: snakemake --cores 1 {shlex.quote(f'{run.model.path}/config.json')}"
         )
     tokenizer = load_tokenizer(run.model)
     shown = load_problems(sources_of(run, args.split), args.split)[: args.n]

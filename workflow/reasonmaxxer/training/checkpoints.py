@@ -14,6 +14,7 @@ from ..errors import UserError
 def add_training_arguments(
     parser: argparse.ArgumentParser, section: str, table: str = "training"
 ) -> None:
+    """The flags of every command that trains; `section` is the config's, `table` the log's."""
     parser.add_argument("--model-config", required=True, help="config section `model` as JSON")
     parser.add_argument("--config", required=True, help=f"config section `{section}` as JSON")
     parser.add_argument("--out-log", required=True, type=Path, help=f"table `{table}` to write")
@@ -23,6 +24,7 @@ def add_training_arguments(
 
 
 def add_checkpoints_argument(parser: argparse.ArgumentParser) -> None:
+    """The flag `--checkpoints` of commands that write several."""
     parser.add_argument(
         "--checkpoints",
         required=True,
@@ -33,7 +35,11 @@ def add_checkpoints_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def check_number(checkpoints: Sequence[Path], wanted: int, section: str) -> None:
-    """Raise `UserError` if the command names another number of files than the config."""
+    """Refuse a command that names another number of checkpoint files than the config.
+
+    Raises:
+        UserError: if they are not `wanted`.
+    """
     if len(checkpoints) != wanted:
         raise UserError(
             f"{section}.checkpoints: {wanted}, but --checkpoints names {len(checkpoints)} files"

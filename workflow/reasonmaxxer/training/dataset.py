@@ -1,4 +1,4 @@
-"""What the trainer sees, when, and at which rate: rollouts, their order, the schedule."""
+"""The training set: rollouts of the table `selection`, and the order in which steps visit them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,17 @@ from .loss import Rollout
 
 
 def read_rollouts(selection: Path) -> list[Rollout]:
-    """The training sequences of the table `selection`. Raises `UserError` if one is malformed."""
+    """The training sequences of the table `selection`, in its order.
+
+    Args:
+        selection: the table's Parquet file.
+
+    Returns:
+        One rollout a row.
+
+    Raises:
+        UserError: if there is none, a prompt is empty, or a decision lies outside its completion.
+    """
     columns = ["prompt_token_ids", "token_ids", "advantage", "positions", "problem_id", "sample"]
     rollouts = []
     for row in tables.rows(selection, "selection", columns):
@@ -36,11 +46,18 @@ def read_rollouts(selection: Path) -> list[Rollout]:
 
 
 def training_steps(rollouts: Sequence[Rollout], config: TrainingConfig) -> list[list[int]]:
-    """Indices of the rollouts of each optimiser step.
+    """Which rollouts each optimiser step visits.
 
     Epochs repeat, each in a new random order, until `config.sequences` rollouts are visited; of a
     longer selection that many are drawn. Order `magnitude` is by |A| x share of decisions,
     falling, the same in each epoch, as in the released scripts.
+
+    Args:
+        rollouts: the training set, not empty.
+        config: `sequences`, `batch_size`, `order` and `seed`.
+
+    Returns:
+        The indices of the rollouts of each step; the last step may have fewer.
     """
     rng = np.random.default_rng(config.seed)
     magnitudes = np.array([abs(r.advantage) * r.decision_share for r in rollouts])
@@ -53,14 +70,3 @@ def training_steps(rollouts: Sequence[Rollout], config: TrainingConfig) -> list[
     order = order[: config.sequences]
     size = config.batch_size
     return [order[start : start + size] for start in range(0, len(order), size)]
-
-
-def learning_rate(step: int, steps: int, config: TrainingConfig) -> float:
-    """Rate of the 1-based `step`: linear warm-up from 0, then linear decay to 0.
-
-    As in the usual schedule with warm-up, the n-th step takes the rate at n - 1.
-    """
-    done, end = step - 1, config.decay_steps or steps
-    if done < config.warmup_steps:
-        return config.learning_rate * done / config.warmup_steps
-    return config.learning_rate * max(end - done, 0) / max(end - config.warmup_steps, 1)

@@ -1,4 +1,4 @@
-"""The contrastive objective of METHOD.md, section 2, written as the paper writes it.
+"""The contrastive objective, written as the paper writes it.
 
     L_dec    = - mean over decisions t of  A log p_theta(x_t)                       (Eq. 6)
     L_anchor =   mean over the other positions of  KL(p_base || p_theta)            (Eq. 7)
@@ -6,6 +6,9 @@
 
 Means are taken within a rollout, then over the rollouts of an optimiser step. The anchor holds
 every prediction position that is no decision, those of the prompt included.
+
+In the shapes below B are rollouts, T the tokens of the longest, D decisions and N anchors of a
+batch, and H is the model's width.
 """
 
 from __future__ import annotations
@@ -21,18 +24,18 @@ from torch import Tensor
 from ..config import TrainingConfig
 from ..modeling.lm_head import Head, kl_divergence, sampled_logprobs
 
-# Numbers of anchors are rounded up to this, so that they come in few shapes (`products`).
+# Numbers of anchors are rounded up to this, so that they come in few shapes (`cpu_kernels`).
 ANCHOR_STEP = 64
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """A training sequence: prompt and completion ids, its advantage, its decision positions."""
+    """A training sequence: ids of prompt and completion, its advantage (Eq. 5), its decisions."""
 
     ids: np.ndarray  # [T] int64, the prompt's first
     prompt_length: int  # at least 1
     advantage: float
-    positions: np.ndarray  # decisions, 0-based in the completion, ascending
+    positions: np.ndarray  # [D] int64, decisions, 0-based in the completion, ascending
     problem: str = ""
     sample: int = 0
 
@@ -43,6 +46,7 @@ class Rollout:
 
     @property
     def decision_share(self) -> float:
+        """Decisions per token of the completion, between 0 and 1."""
         return len(self.positions) / max(len(self.ids) - self.prompt_length, 1)
 
 
@@ -55,29 +59,43 @@ class Rows:
     may weigh nothing: they make their number round.
     """
 
-    decisions: Tensor  # [D]
-    targets: Tensor  # [D] the sampled tokens
-    advantages: Tensor  # [D]
-    decision_weights: Tensor  # [D]
-    anchors: Tensor  # [N]
-    anchor_weights: Tensor  # [N]
+    decisions: Tensor  # [D] int64
+    targets: Tensor  # [D] int64, the sampled tokens
+    advantages: Tensor  # [D] float32, not yet clipped
+    decision_weights: Tensor  # [D] float32
+    anchors: Tensor  # [N] int64
+    anchor_weights: Tensor  # [N] float32
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Sums over the rollouts of a batch; log-probs [D] of the decisions under both models."""
+    """Sums over the rollouts of a batch, and log-probs of the decisions under both models, in nats.
 
-    total: Tensor
-    decision: Tensor
-    anchor: Tensor
-    logprobs: Tensor
-    base_logprobs: Tensor
+    Only `total` has a gradient.
+    """
+
+    total: Tensor  # []
+    decision: Tensor  # []
+    anchor: Tensor  # []
+    logprobs: Tensor  # [D]
+    base_logprobs: Tensor  # [D]
 
 
 def contrastive_loss(
     head: Head, hidden: Tensor, base_hidden: Tensor, rows: Rows, config: TrainingConfig
 ) -> Losses:
-    """L summed over the rollouts of a batch, from hidden states [B, T, H] of both models."""
+    """L, summed over the rollouts of a batch (Eq. 6 and 7).
+
+    Args:
+        head: the output projection of both models.
+        hidden: [B, T, H] of the trained model; `total` is differentiable with respect to it.
+        base_hidden: [B, T, H] of the base, constant.
+        rows: the batch's decisions and anchors.
+        config: `anchor_weight` (lambda), `advantage_clip` and `probability_floor`.
+
+    Returns:
+        The losses, float32 and in nats.
+    """
     hidden, base_hidden = hidden.flatten(0, 1), base_hidden.flatten(0, 1)
 
     logprobs = sampled_logprobs(head, hidden[rows.decisions], rows.targets)
@@ -103,14 +121,26 @@ def contrastive_loss(
 
 
 def _floored(logprobs: Tensor, advantages: Tensor, floor: float | None) -> Tensor:
-    """Log-probs that a negative advantage cannot push below log `floor` (METHOD.md, section 4)."""
+    """Log-probs that a negative advantage cannot push below log `floor`.
+
+    The paper's loss has no such bound: a negative advantage gains without end as p falls to 0.
+    """
     if floor is None:
         return logprobs
     return torch.where(advantages < 0, logprobs.clamp(min=math.log(floor)), logprobs)
 
 
 def prediction_rows(rollouts: Sequence[Rollout], width: int, device: torch.device) -> Rows:
-    """The rows of rollouts that are right-padded to `width` tokens."""
+    """The rows of a batch of rollouts.
+
+    Args:
+        rollouts: B rollouts, in the order of the batch.
+        width: T, to which their ids are right-padded.
+        device: where the rows are wanted.
+
+    Returns:
+        Indices int64, weights and advantages float32.
+    """
     parts: list[tuple[np.ndarray, ...]] = []
     for index, rollout in enumerate(rollouts):
         predicting = rollout.prompt_length - 1 + rollout.positions

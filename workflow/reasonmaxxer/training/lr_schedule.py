@@ -1,4 +1,4 @@
-"""What the sections that train come to: steps, checkpoints, and the section `training` for each.
+"""The schedule of training: steps, checkpoints, learning rates, and what other sections make of it.
 
 Apart from the config, which a stage's code hash does not count, while what is worked out here is in
 no rule's params. For the same reason every value that the stage reads is given, defaults included.
@@ -10,7 +10,7 @@ from ..config import DistillationConfig, GrpoConfig, TrainingConfig
 
 
 def optimiser_steps(sequences: int, batch_size: int) -> int:
-    """The last step may have fewer sequences."""
+    """How many steps visit so many sequences; the last step may have fewer of them."""
     return -(-sequences // batch_size)
 
 
@@ -21,7 +21,19 @@ def checkpoint_steps(training: TrainingConfig) -> list[int]:
     return [max(1, round(steps * number / training.checkpoints)) for number in numbers]
 
 
+def learning_rate(step: int, steps: int, config: TrainingConfig) -> float:
+    """Rate of the 1-based `step` of so many: linear warm-up from 0, then linear decay to 0.
+
+    As in the usual schedule with warm-up, the n-th step takes the rate at n - 1.
+    """
+    done, end = step - 1, config.decay_steps or steps
+    if done < config.warmup_steps:
+        return config.learning_rate * done / config.warmup_steps
+    return config.learning_rate * max(end - done, 0) / max(end - config.warmup_steps, 1)
+
+
 def rollouts_per_step(grpo: GrpoConfig) -> int:
+    """Rollouts of an optimiser step: every prompt is sampled `num_generations` times."""
     return grpo.prompts_per_step * grpo.num_generations
 
 

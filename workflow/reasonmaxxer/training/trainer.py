@@ -19,24 +19,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import tables
 from ..config import TrainingConfig
 from ..errors import UserError
 from ..modeling.base_model import Base
 from ..modeling.device import on_gpu
 from ..modeling.hidden_states import BaseStates, LiveStates
 from ..modeling.lora import Adapter
-from ..tables.artefacts import open_tensors
+from ..tables.artefacts import open_tensors, save_tensors
 from .checkpoints import saved_checkpoint
-from .dataset import learning_rate
 from .loss import Losses, Rollout, Rows, contrastive_loss, prediction_rows
-from .lr_schedule import checkpoint_steps
+from .lr_schedule import checkpoint_steps, learning_rate
 
 # A batch may grow past 5% of padding up to this size: smaller ones leave the processor idle.
 MIN_BATCH_TOKENS = 768
@@ -46,8 +44,41 @@ RECOMPUTE_FROM = 50_000_000
 SAVE_SECONDS = 30.0
 
 
+class StepMeans(TypedDict):
+    """Means over the rollouts of a step, in nats; a change is None where no decision has its sign.
+
+    A change is the mean of log p_theta - log p_base over the decisions of one sign of A.
+    """
+
+    loss: float
+    decision_loss: float
+    anchor_loss: float
+    positive_change: float | None
+    negative_change: float | None
+
+
+class StepLog(StepMeans):
+    """A row of the table `training`."""
+
+    step: int  # from 1
+    epoch: NotRequired[float]  # visits of rollouts so far, by the number of rollouts
+    sequences: int
+    tokens: int  # prompts included
+    gradient_norm: float  # before clipping
+    learning_rate: float
+    tokens_per_second: float
+    peak_memory_mb: float
+
+
 class Trainer:
-    """The model with its adapter, the optimiser, and the loop over steps."""
+    """The model with its adapter, the optimiser, and the loop over steps.
+
+    Args:
+        base: gets a fresh adapter, in place.
+        rollouts: the training set; steps name its rollouts by their index.
+        config: the section `training`.
+        processes: those that share the run; by default this one alone.
+    """
 
     base_states: BaseStates
 
@@ -79,10 +110,20 @@ class Trainer:
         """Compute activations again in backward instead of keeping them."""
         self.base.model.gradient_checkpointing_enable({"use_reentrant": False})
 
-    def fit(
-        self, steps: Sequence[Sequence[int]], folder: Path, batch_tokens: int
-    ) -> list[dict[str, Any]]:
-        """All steps, from the last saved one on; returns the log's rows."""
+    def fit(self, steps: Sequence[Sequence[int]], folder: Path, batch_tokens: int) -> list[StepLog]:
+        """All steps, from the last saved one on.
+
+        Args:
+            steps: the indices of the rollouts of each step.
+            folder: of unfinished work, where checkpoints and the state to resume from are put.
+            batch_tokens: most tokens of a batch.
+
+        Returns:
+            The log, a row a step, those of earlier runs included.
+
+        Raises:
+            UserError: if a loss or gradient is not finite: the run has diverged.
+        """
         at = {step: i for i, step in enumerate(checkpoint_steps(self.config), start=1)}
         done, log = self._load(folder)
         saved = time.monotonic()
@@ -106,10 +147,18 @@ class Trainer:
                 bar.update()
         return log
 
-    def step(
-        self, indices: Sequence[int], number: int, steps: int, batch_tokens: int
-    ) -> dict[str, Any]:
-        """One optimiser step over these rollouts; returns its row of the log."""
+    def step(self, indices: Sequence[int], number: int, steps: int, batch_tokens: int) -> StepLog:
+        """One optimiser step.
+
+        Args:
+            indices: the rollouts of this step.
+            number: the step, from 1.
+            steps: how many there are, for the learning rate.
+            batch_tokens: most tokens of a batch.
+
+        Returns:
+            The step's row of the log; a step whose gradient is not finite changes no weight.
+        """
         started = time.monotonic()
         rate = learning_rate(number, steps, self.config)
         totals = self.accumulate(indices, batch_tokens)
@@ -131,7 +180,15 @@ class Trainer:
         }
 
     def accumulate(self, indices: Sequence[int], batch_tokens: int) -> _Totals:
-        """Gradients of the loss, averaged over the rollouts `indices`, into `parameters`."""
+        """Gradients of the loss, averaged over these rollouts, into `parameters`.
+
+        Args:
+            indices: the rollouts.
+            batch_tokens: most tokens of a batch.
+
+        Returns:
+            The sums of losses and log-prob changes over the rollouts of all processes.
+        """
         for parameter in self.parameters.values():
             parameter.grad = torch.zeros_like(parameter)
         totals = _Totals(torch.zeros(7, dtype=torch.float64, device=self.base.device))
@@ -147,7 +204,14 @@ class Trainer:
         return totals
 
     def loss(self, indices: Sequence[int]) -> tuple[Losses, Rows]:
-        """The objective summed over these rollouts, run as one batch."""
+        """The objective summed over these rollouts, run as one batch (Eq. 6 and 7).
+
+        Args:
+            indices: B rollouts.
+
+        Returns:
+            The losses in nats, and the rows that they are sums over; `total` has a gradient.
+        """
         rollouts = [self.rollouts[i] for i in indices]
         input_ids = self.base.pad([rollout.ids for rollout in rollouts])
         rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)
@@ -158,15 +222,10 @@ class Trainer:
     # -- saving and resuming
 
     def _save_adapter(self, path: Path) -> None:
-        from safetensors.torch import save_file
+        save_tensors(path, self.adapter.tensors(), {"format": "pt"})
 
-        with tables.replacing(path) as partial:
-            save_file(self.adapter.tensors(), partial, metadata={"format": "pt"})
-
-    def _save(self, folder: Path, step: int, log: Sequence[dict[str, Any]]) -> None:
+    def _save(self, folder: Path, step: int, log: Sequence[StepLog]) -> None:
         """Everything the rest of the run depends on, in one file that appears at once."""
-        from safetensors.torch import save_file
-
         if self.processes.rank:
             return
         tensors = {"random": torch.get_rng_state()}
@@ -177,10 +236,9 @@ class Trainer:
             for key, value in self.optimiser.state[parameter].items():
                 tensors[f"{key}.{name}"] = value
         metadata = {"step": str(step), "log": json.dumps(list(log))}
-        with tables.replacing(folder / "state.safetensors") as partial:
-            save_file({k: t.contiguous() for k, t in tensors.items()}, partial, metadata=metadata)
+        save_tensors(folder / "state.safetensors", tensors, metadata)
 
-    def _load(self, folder: Path) -> tuple[int, list[dict[str, Any]]]:
+    def _load(self, folder: Path) -> tuple[int, list[StepLog]]:
         """Steps done and their log, from the last saved state if there is one."""
         path = folder / "state.safetensors"
         if not path.exists():
@@ -199,7 +257,7 @@ class Trainer:
         return int(metadata["step"]), json.loads(metadata["log"])
 
 
-def _diverged(row: dict[str, Any], folder: Path, at: dict[int, int]) -> str:
+def _diverged(row: StepLog, folder: Path, at: dict[int, int]) -> str:
     good = [saved_checkpoint(folder, index) for step, index in at.items() if step < row["step"]]
     last = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint was reached"
     return (
@@ -234,7 +292,7 @@ class _Totals:
             values += [change[chosen].sum(), chosen.sum()]
         self.values += torch.stack([value.double() for value in values])
 
-    def means(self, rollouts: int) -> dict[str, float | None]:
+    def means(self, rollouts: int) -> StepMeans:
         total, decision, anchor, up, ups, down, downs = self.values.tolist()
         return {
             "loss": total / rollouts,
@@ -265,7 +323,7 @@ class Processes:
             torch.distributed.destroy_process_group()
 
     def sum(self, tensors: Sequence[Tensor | None]) -> None:
-        """Replace each tensor by its sum over the processes."""
+        """Replace each tensor, of any shape [...], by its sum over the processes, in place."""
         if self.count > 1:
             for tensor in tensors:
                 torch.distributed.all_reduce(tensor)
