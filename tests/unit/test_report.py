@@ -202,6 +202,17 @@ def test_every_claim_has_a_verdict(run: dict[str, Any], id_: str) -> None:
     assert claim["claim"] in run["page"].text
 
 
+def test_claims_without_figures_are_one_line_that_says_what_they_need(run: dict[str, Any]) -> None:
+    text = re.sub(r"\s+", " ", run["page"].text)
+    line = text[text.index("Not tested, for want of figures: ") :].partition("Add it to")[0]
+    without = [c for c in run["metrics"]["claims"] if not view.tested(c)]
+    assert {claim["verdict"] for claim in without} == {"not tested"}
+    for claim in run["metrics"]["claims"]:
+        assert (f"{claim['id']} {claim['claim']}" in line) == (claim in without)
+    assert line.count("footprint: {teacher: <that arm>") == 1
+    assert "C8 The negative half matters (needs an arm with selection: {advantages: pos" in line
+
+
 def test_the_page_shows_the_config_and_what_made_each_file(run: dict[str, Any]) -> None:
     text = run["page"].text
     assert "run: synthetic\ntraining:\n  seed: 42\nreport:\n  title: A <title>" in text

@@ -362,6 +362,20 @@ def _plain(row: Row | None, metric: str) -> dict[str, str] | None:
     return {"value": value, "interval": f"{low}–{high}"}
 
 
+def tested(claim: Row) -> bool:
+    """Whether the run has any figure for a claim."""
+    return any(condition["found"] for condition in claim["conditions"])
+
+
+def untested(claims: Sequence[Row]) -> list[dict[str, str]]:
+    """Claims that the run has no figure for, together where the same would test them."""
+    groups: dict[str, list[str]] = {}
+    for claim in claims:
+        if not tested(claim):
+            groups.setdefault(claim["needs"], []).append(f"{claim['id']} {claim['claim']}")
+    return [{"claims": ", ".join(names), "needs": needs} for needs, names in groups.items()]
+
+
 def tally(claims: Sequence[Row]) -> str:
     """How many claims hold, fail, are undecided or not tested here, in words."""
     counts = Counter(claim["verdict"].partition(" (")[0] for claim in claims)
