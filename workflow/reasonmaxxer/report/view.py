@@ -284,12 +284,13 @@ def remarks(run: Run) -> list[str]:
     if run.seeds:
         found.append("Intervals of lines over several seeds hold the choice of seeds as well.")
     if once:
+        seed = run.arms[min(once)]["seed"] or 0
         who = "Every arm" if not run.seeds else f"{len(once)} arm{'s' if len(once) > 1 else ''}"
         found.append(
             f"{who} {'was' if len(once) == 1 or not run.seeds else 'were'} trained with one seed: "
             "seed variance is not in the intervals, and one seed proves nothing about a method. "
-            "For more give the arm seeds: [42, 43, 44] in the config and run the same line again; "
-            "what is there stays and counts as the first of them."
+            f"For more give the arm seeds: [{seed}, {seed + 1}, {seed + 2}] in the config and run "
+            "the same line again; what is there stays and counts as the first of them."
         )
     apart = sum(not arm["swept"] and run.is_ablation(name) for name, arm in run.arms.items())
     if apart:
