@@ -21,6 +21,7 @@ include: "workflow/rules/pretrain.smk"
 
 onstart:
     check_machine()
+    reuse.say_forced(RUN, snakemake_patches.forced_outputs(workflow))
     snakemake_patches.look_when_a_job_ends(workflow)
     logger.addFilter(is_no_repetition)
 

@@ -13,6 +13,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
+from reasonmaxxer.tables import reuse
 from reasonmaxxer.tables.code_hash import code_hash
 from reasonmaxxer.training.model_card import how
 from reasonmaxxer.config import read_file, validate
