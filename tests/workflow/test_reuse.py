@@ -1,4 +1,4 @@
-"""A job that was done before is not done again: real runs of edited code, and what their jobs say."""
+"""A job that was done before is not done again: real runs of edited code, and their logs."""
 
 from pathlib import Path
 
