@@ -30,6 +30,10 @@ from reasonmaxxer.graph.messages import is_no_repetition
 
 
 onstart:
+    try:
+        machine.check_site(workflow)
+    except UserError as error:
+        raise WorkflowError(str(error))
     check_machine()
     look_when_a_job_ends()
     logger.addFilter(is_no_repetition)
