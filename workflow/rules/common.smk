@@ -19,7 +19,16 @@ from reasonmaxxer.training.model_card import how
 from reasonmaxxer.tables.code_hash import code_hash
 from reasonmaxxer.config import read_file, validate
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.graph import checks, files, footprint, gpus, jobs, machine, shards, upgrades
+from reasonmaxxer.graph import (
+    checks,
+    files,
+    footprint,
+    gpus,
+    jobs,
+    machine,
+    shards,
+    upgrades,
+)
 from reasonmaxxer.graph import protocol as sampling
 from reasonmaxxer.graph.manifest import manifest, manifest_files
 from reasonmaxxer.modeling.dimensions import Shape
@@ -216,7 +225,12 @@ def forcible(stage):
 
 def section(name):
     """A section of the config as one string: Snakemake compares params as a set of reprs."""
-    return getattr(CONFIG, name).as_json()
+    return literal(getattr(CONFIG, name).as_json())
+
+
+def literal(value):
+    """A param as it stands: in a plain string Snakemake takes `{word}` for a wildcard."""
+    return lambda wildcards: value
 
 
 @cache

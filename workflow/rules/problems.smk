@@ -113,7 +113,7 @@ rule check_model:
     resources:
         **asked("light"),
     params:
-        models=json.dumps(jobs.models(CONFIG), sort_keys=True),
+        models=literal(json.dumps(jobs.models(CONFIG), sort_keys=True)),
         code=code("preflight"),
     shell:
         "python -m reasonmaxxer preflight --models {params.models:q}"

@@ -25,7 +25,7 @@ rule read_pairs:
         **asked("entropies"),
     params:
         model=section("model"),
-        job=jobs.reading_job(CONFIG, RUN),
+        job=literal(jobs.reading_job(CONFIG, RUN)),
         adapter=lambda wildcards, input: Path(input.adapter[0]).parent,
         code=code("reading"),
     shell:
