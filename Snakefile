@@ -20,6 +20,10 @@ include: "workflow/rules/pretrain.smk"
 
 
 onstart:
+    try:
+        machine.check_site(workflow)
+    except UserError as error:
+        raise WorkflowError(str(error))
     check_machine()
     reuse.say_forced(RUN, snakemake_patches.forced_outputs(workflow))
     snakemake_patches.look_when_a_job_ends(workflow)

@@ -38,7 +38,7 @@ rule choose_checkpoint:
     params:
         model=section("model"),
         prompt=section("prompt"),
-        job=jobs.validation_job(CONFIG),
+        job=literal(jobs.validation_job(CONFIG)),
         training=lambda wildcards: jobs.checkpoint_training(
             CONFIG, wildcards.arm
         ).as_json(),

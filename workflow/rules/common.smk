@@ -187,7 +187,12 @@ ENGINE = (
 
 def section(name):
     """A section of the config as one string: Snakemake compares params as a set of reprs."""
-    return getattr(CONFIG, name).as_json()
+    return literal(getattr(CONFIG, name).as_json())
+
+
+def literal(value):
+    """A param as it stands: in a plain string Snakemake takes `{word}` for a wildcard."""
+    return lambda wildcards: value
 
 
 @cache

@@ -27,7 +27,7 @@ TAKEN_BENCHMARKS = ("train", "train-pool", VALIDATION, f"{VALIDATION}-pool")
 
 def check(config: Config) -> None:
     """Raise `UserError` with a line for each thing that cannot work."""
-    looks = (_names, _kept, _templates, _greedy, _sources, _pool, _sizes)
+    looks = (_names, _kept, _templates, _greedy, _braces, _sources, _pool, _sizes)
     found = [line for look in looks for line in look(config)]
     if found:
         raise UserError("\n".join(f"config: {line}" for line in found))
@@ -80,6 +80,20 @@ def _greedy(config: Config) -> Iterator[str]:
                 f"{place}: temperature: 0 with {samples} samples a problem, which would all be "
                 "equal; set samples: 1, or a temperature above 0"
             )
+
+
+def _braces(config: Config) -> Iterator[str]:
+    """Snakemake takes `{word}` in a file's name for a wildcard."""
+    paths: dict[str, str | None] = {}
+    paths |= {f"{place}.template": prompt.template for place, prompt in _prompts(config)}
+    paths |= {f"{place}.path": source.path for place, source in _all_sources(config)}
+    models = {"model": config.model}
+    models |= {f"arms.{name}.model": arm.model for name, arm in config.arms.items() if arm.model}
+    paths |= {f"{place}.path": model.path for place, model in models.items()}
+    paths |= {f"{place}.gguf": model.gguf for place, model in models.items()}
+    for place, path in paths.items():
+        if path is not None and ("{" in path or "}" in path):
+            yield f"{place}: {path}: a path with braces, which Snakemake cannot read; rename it"
 
 
 def _sources(config: Config) -> Iterator[str]:
