@@ -22,13 +22,7 @@ rule choose_checkpoint:
     benchmark:
         f"{RUN}/benchmarks/choose_checkpoint/{{arm}}.tsv"
     wildcard_constraints:
-        arm=named(
-            [
-                arm
-                for arm in CONFIG.of_kind(*CHOSEN)
-                if not CONFIG.is_whole(arm)
-            ]
-        ),
+        arm=named([arm for arm in CONFIG.of_kind(*CHOSEN) if not CONFIG.is_whole(arm)]),
     retries: 1
     conda:
         ENVIRONMENT
