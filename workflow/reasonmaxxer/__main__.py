@@ -33,7 +33,7 @@ TOOLS = {
     "gpus": "graph.gpus",
     "schema": "tools.schema",
     "pretrain": "lab.pretrain",
-    "lab-audit": "lab.audit",
+    "lab-audit": "tools.lab_audit",
 }
 COMMANDS = {**STAGES, **TOOLS}
 

@@ -32,6 +32,7 @@ from reasonmaxxer.graph import (
 from reasonmaxxer.graph import protocol as sampling
 from reasonmaxxer.graph.manifest import manifest, manifest_files
 from reasonmaxxer.graph.messages import is_no_repetition
+from reasonmaxxer.method.kinds import CHOSEN
 from reasonmaxxer.modeling.dimensions import Shape
 from reasonmaxxer.registry import STAGES
 

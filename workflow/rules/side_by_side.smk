@@ -25,10 +25,7 @@ rule read_side_by_side:
         **asked("entropies"),
     params:
         model=section("model"),
-<<<<<<< HEAD:workflow/rules/side_by_side.smk
         job=literal(jobs.side_by_side_job(CONFIG, RUN)),
-=======
->>>>>>> faults:workflow/rules/reading.smk
         adapter=lambda wildcards, input: Path(input.adapter[0]).parent,
         code=code("side_by_side"),
     shell:
