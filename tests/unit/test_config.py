@@ -10,6 +10,7 @@ from copied import CONFIGS
 from reasonmaxxer.config import TrainingConfig, load, overlay, validate
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.graph.checks import check
+from reasonmaxxer.registry import STAGES
 from reasonmaxxer.tools import schema
 
 ROOT = Path(__file__).parents[2]
@@ -316,6 +317,15 @@ def test_generated_files_do_not_drift():
     assert schema_file.read_text() == schema.json_schema(), "run: python -m reasonmaxxer schema"
     readme = ROOT / "config/README.md"
     assert readme.read_text() == schema.key_table(), "run: python -m reasonmaxxer schema"
+
+
+def test_the_readmes_table_of_stages_is_the_registrys():
+    text = (ROOT / "README.md").read_text()
+    assert text == schema.with_stages(text), "run: python -m reasonmaxxer schema"
+    for stage in STAGES:
+        assert text.count(f"\n| `{stage}` | ") == 1
+    with pytest.raises(UserError, match="stages: end"):
+        schema.with_stages(text.replace("<!-- stages: end -->", ""))
 
 
 def test_every_key_is_described():

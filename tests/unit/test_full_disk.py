@@ -63,7 +63,7 @@ def test_a_full_disk_is_known_for_what_it_is_and_nothing_half_is_left(tmp_path, 
 
 def test_a_command_says_what_to_do_about_a_full_disk(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        command_line.main(["schema", "--schema", "/dev/full", "--readme", str(tmp_path / "r")])
+        command_line.main(["schema", "--schema", "/dev/full", "--keys", str(tmp_path / "r")])
     said = capsys.readouterr().err
     assert ended.value.code == 2
     assert said.startswith("reasonmaxxer schema: error: ")

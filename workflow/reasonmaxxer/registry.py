@@ -1,8 +1,8 @@
-"""The stages of the pipeline, each declared once: everything that lists stages reads it here.
+"""The stages of the pipeline, each declared once; everything that lists stages reads this list.
 
 From it come the commands, the rule files that the Snakefile includes, the jobs that `-R <stage>`
 forces, the names that `freeze` takes, the labels of the report's timings, the warning about
-upgraded packages, and the README's table of stages.
+upgraded packages, and the README's table of stages (`python -m reasonmaxxer schema` writes it).
 
 A stage of this name has a module `stages/<name>.py` with its command, and a rule file
 `workflow/rules/<name>.smk` with its jobs and a rule of its name that gathers their files.
@@ -39,7 +39,7 @@ ALL = (
         name="convert",
         rules=("convert_model",),
         label="Model conversion",
-        makes="the folder `model.path`: a model that comes as GGUF, as safetensors; if asked for",
+        makes="the folder `model.path`: a GGUF file as safetensors; on request",
         uses="transformers, gguf",
     ),
     Stage(
@@ -61,7 +61,7 @@ ALL = (
         name="preflight",
         rules=("check_model",),
         label="Problems",
-        makes="`problems/preflight.json`: models, prompts and lengths fit each other",
+        makes="`problems/preflight.json`: models, prompts, lengths fit each other",
         uses="transformers",
         heavy=False,
     ),
@@ -77,8 +77,8 @@ ALL = (
         name="verdicts",
         rules=("judge_rollouts",),
         label="Verdicts",
-        makes="`verdicts/*/*.parquet`: correct, incorrect, unparseable or timeout, and why",
-        uses="math-verify, isolated",
+        makes="`verdicts/*/*.parquet`: correct, incorrect, unparseable or timeout",
+        uses="math-verify",
     ),
     Stage(
         name="entropies",
@@ -109,7 +109,7 @@ ALL = (
         name="grpo",
         rules=("train_grpo",),
         label="GRPO",
-        makes="`training/<arm>/`: the same for an arm of kind grpo, with the rewards of each step",
+        makes="`training/<arm>/`: the same for an arm of kind grpo, with its rewards",
         uses="TRL",
         table="training/*/grpo.parquet",
         outputs=("--out-log", "--checkpoints"),
@@ -135,7 +135,7 @@ ALL = (
         name="evaluation",
         rules=("sample_evaluation", "judge_evaluation"),
         label="Evaluation",
-        makes="`evaluation/<arm>/<benchmark>/*.parquet`: every sample of every arm, judged",
+        makes="`evaluation/<arm>/<benchmark>/*.parquet`: samples of every arm, judged",
         uses="vLLM",
         table="evaluation/*/*/*.completions.parquet",
     ),
@@ -143,46 +143,42 @@ ALL = (
         name="side_by_side",
         rules=("read_side_by_side",),
         label="Side by side",
-        makes="`side_by_side.parquet`: completions of base and main arm, scored by both models",
+        makes="`side_by_side.parquet`: two arms' completions, scored by both",
         uses="torch, PEFT",
     ),
     Stage(
         name="memorization",
         rules=("check_memorization",),
         label="Memorization",
-        makes="`memorization.json`: problems that the base completes verbatim; if asked for",
+        makes="`memorization.json`: what the base completes verbatim; on request",
         uses="vLLM",
     ),
     Stage(
         name="footprint",
         rules=("write_greedy_text", "measure_footprint"),
         label="Footprint",
-        makes="`footprint/greedy.parquet`, `footprint/sampled.parquet`: where a teacher would "
-        "choose another token; if asked for",
+        makes="`footprint/*.parquet`: where a teacher chooses another token; on request",
         uses="torch",
     ),
     Stage(
         name="interventions",
         rules=("decode_interventions", "judge_interventions"),
         label="Interventions",
-        makes="`footprint/interventions.parquet`: greedy text with the teacher's or random tokens "
-        "put in; if asked for",
+        makes="`footprint/interventions.parquet`: text with tokens put in; on request",
         uses="torch",
     ),
     Stage(
         name="pivotality",
         rules=("sample_continuations", "judge_continuations"),
         label="Pivotality",
-        makes="`footprint/pivotality.parquet`: continuations from the likeliest tokens of single "
-        "positions; if asked for",
+        makes="`footprint/pivotality.parquet`: text continued at positions; on request",
         uses="vLLM",
     ),
     Stage(
         name="capability",
         rules=("sample_capability", "judge_capability"),
         label="Capability",
-        makes="`footprint/capability/<arm>.parquet`: many samples of base, teacher and main arm; "
-        "if asked for",
+        makes="`footprint/capability/<arm>.parquet`: many samples of an arm; on request",
         uses="vLLM",
         command="evaluation",
     ),
@@ -190,15 +186,14 @@ ALL = (
         name="merge",
         rules=("merge_adapter",),
         label="Merging",
-        makes="`merged/<arm>/`: the main arm's adapter in its base, a whole model; if asked for",
+        makes="`merged/<arm>/`: the main arm as one whole model; on request",
         uses="PEFT",
     ),
     Stage(
         name="metrics",
         rules=("compute_metrics",),
         label="Metrics",
-        makes="`metrics.json`, `metrics.parquet`, `differences.parquet`: all figures, with "
-        "intervals",
+        makes="`metrics.json` and two tables: all figures, with intervals",
         uses="scipy",
         heavy=False,
         outputs=("--out", "--table", "--differences", "--figures"),

@@ -1,4 +1,8 @@
-"""Command `schema`: what is generated from the config model, its JSON schema and its key table."""
+"""Command `schema`: the pages that are generated from the code.
+
+The JSON schema and the table of keys come from the config model, the README's table of stages from
+the registry.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,13 @@ from typing import Any
 
 from .. import tables
 from ..config import Config
+from ..errors import UserError
+from ..registry import ALL
 
-HELP = "write the config's JSON schema and config/README.md from the config model"
+HELP = "write the config's JSON schema, config/README.md and the README's table of stages"
+
+BEGIN = "<!-- stages: begin (written by `python -m reasonmaxxer schema`) -->\n"
+END = "<!-- stages: end -->\n"
 
 HEADER = """\
 # Config
@@ -58,6 +67,21 @@ def key_table() -> str:
     return "".join(parts).rstrip("\n") + "\n"
 
 
+def with_stages(readme: str) -> str:
+    """The README with the table of the registry's stages between its two markers.
+
+    Raises:
+        UserError: a marker is missing.
+    """
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UserError(f"the lines {BEGIN.strip()} and {END.strip()} are missing; put them back")
+    rows = "".join(f"| `{one.name}` | {one.makes} | {one.uses} |\n" for one in ALL)
+    table = "| stage | makes, under `results/<run>/` | with |\n|---|---|---|\n" + rows
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
 def _kind(field: dict[str, Any]) -> str:
     if "$ref" in field:
         name = field["$ref"].rpartition("/")[2]
@@ -89,11 +113,22 @@ def _default(key: str, field: dict[str, Any], required: list[str]) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    schema, readme = Path("workflow/schemas/config.schema.json"), Path("config/README.md")
+    schema, keys = Path("workflow/schemas/config.schema.json"), Path("config/README.md")
     parser.add_argument("--schema", type=Path, default=schema, help="JSON schema to write")
-    parser.add_argument("--readme", type=Path, default=readme, help="page of all keys to write")
+    parser.add_argument("--keys", type=Path, default=keys, help="page of all keys to write")
+    parser.add_argument(
+        "--stages",
+        type=Path,
+        default=Path("README.md"),
+        help="page whose table of stages is written again, between its two markers",
+    )
 
 
 def main(args: argparse.Namespace) -> None:
     tables.write_text(args.schema, json_schema())
-    tables.write_text(args.readme, key_table())
+    tables.write_text(args.keys, key_table())
+    try:
+        page = with_stages(args.stages.read_text(encoding="utf-8"))
+    except (OSError, UserError) as error:
+        raise UserError(f"{args.stages}: {error}") from error
+    tables.write_text(args.stages, page)
