@@ -9,26 +9,25 @@ if not workflow.overwrite_configfiles:
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/model.smk"
-include: "workflow/rules/problems.smk"
-include: "workflow/rules/rollouts.smk"
-include: "workflow/rules/verdicts.smk"
-include: "workflow/rules/entropies.smk"
-include: "workflow/rules/selection.smk"
-include: "workflow/rules/training.smk"
-include: "workflow/rules/distillation.smk"
-include: "workflow/rules/evaluation.smk"
-include: "workflow/rules/reading.smk"
-include: "workflow/rules/contamination.smk"
-include: "workflow/rules/footprint.smk"
-include: "workflow/rules/merge.smk"
-include: "workflow/rules/report.smk"
+
+
+for stage in STAGES:
+
+    include: f"workflow/rules/{stage}.smk"
+
+
 include: "workflow/rules/pretrain.smk"
 
 
 onstart:
+    try:
+        machine.check_site(workflow)
+    except UserError as error:
+        raise WorkflowError(str(error))
     check_machine()
-    look_when_a_job_ends()
+    reuse.say_forced(RUN, snakemake_patches.forced_outputs(workflow))
+    snakemake_patches.look_when_a_job_ends(workflow)
+    logger.addFilter(is_no_repetition)
 
 
 rule all:

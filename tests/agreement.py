@@ -12,10 +12,10 @@ import reference
 import torch
 
 from reasonmaxxer.config import ModelConfig, TrainingConfig
-from reasonmaxxer.entropies import score_rollouts
-from reasonmaxxer.model import load_base
-from reasonmaxxer.objective import Rollout
-from reasonmaxxer.trainer import Trainer
+from reasonmaxxer.modeling.base_model import load_base
+from reasonmaxxer.stages.entropies import score_rollouts
+from reasonmaxxer.training.loss import Rollout
+from reasonmaxxer.training.trainer import Trainer
 
 
 def trainer_of(

@@ -8,9 +8,11 @@ import json
 import shutil
 from pathlib import Path
 
+import transformers
 import yaml
 
 ROOT = Path(__file__).parents[1]
+WEIGHTS = "model.safetensors"
 GOOD = {"id": "p1", "problem": "Ann has 2. How many has Ann?", "answer": "2"}
 
 
@@ -42,7 +44,8 @@ def file(name, content):
 
 def template(text):
     def make(folder):
-        (folder / "template.txt").write_text(text)
+        content = text if isinstance(text, bytes) else text.encode()
+        (folder / "template.txt").write_bytes(content)
         return {"prompt": {"template": str(folder / "template.txt")}}
 
     return make
@@ -65,6 +68,20 @@ def model(damage=None, **overlay):
     return make
 
 
+def content(name, text):
+    return lambda path: (path / name).write_text(text)
+
+
+def another(kind, **sizes):
+    """The lab's folder with the config.json of a model of another kind, without its weights."""
+
+    def damage(path):
+        (path / "config.json").unlink()
+        getattr(transformers, kind)(**sizes).save_pretrained(path)
+
+    return model(damage)
+
+
 def without(*names):
     return lambda path: [(path / name).unlink() for name in names]
 
@@ -78,6 +95,12 @@ def settings(name, **changes):
         (path / name).write_text(json.dumps(kept))
 
     return damage
+
+
+def chat(text):
+    """The lab's model with this chat template."""
+    change = settings("tokenizer_config.json", chat_template=text)
+    return model(change, prompt={"template": "chat"})
 
 
 def more_words(path):
@@ -101,7 +124,9 @@ def remote_code(path):
 
 def teacher_of_another_vocabulary(folder):
     path = lab_model(folder)
-    settings("config.json", vocab_size=999)(path)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    other = transformers.LlamaConfig(vocab_size=999, eos_token_id=1, **sizes)
+    transformers.LlamaForCausalLM(other).save_pretrained(path)
     arm = {"kind": "checkpoint", "model": {"path": str(path), "max_length": 256}}
     return {"arms": {"rl": arm}, "footprint": {"teacher": "rl", "benchmark": "short"}}
 
@@ -133,7 +158,7 @@ CASES = {
         {"selection": {"gate": "entrpy"}},
         ["selection.gate", "'entropy'", "'entrpy'"],
     ),
-    "tau and share": ({"selection": {"share": 0.1}}, ["selection", "exactly one of tau"]),
+    "tau and share": ({"selection": {"top_fraction": 0.1}}, ["selection", "exactly one of tau"]),
     "a rank beyond what the engine serves": (
         {"training": {"rank": 1024}},
         ["training.rank", "equal to 512", "1024"],
@@ -147,7 +172,33 @@ CASES = {
         {"benchmarks": {"train": {"source": {"lab": {}, "limit": 5}}}},
         ["benchmarks.train: the name is taken", "choose another"],
     ),
-    "an arm that collides": ({"arms": {"main": {}}}, ["arms.main: the name is taken"]),
+    "an arm that collides": (
+        {"arms": {"main": {"selection": {"gate": "first"}}}},
+        ["arms.main: the name is taken"],
+    ),
+    "more problems than can be": (
+        {"problems": {"train": [{"lab": {}, "limit": 10**9}]}},
+        ["rollouts: makes 2,000,000 jobs, more than 50,000", "lower problems.train's limit"],
+    ),
+    "more samples than can be": (
+        {"rollouts": {"samples": 10**23}},
+        ["rollouts: makes 25,000,000,000,000,000,000,000 jobs", "raise problems_per_shard"],
+    ),
+    "more samples of a benchmark than can be": (
+        {"benchmarks": {"far": {"samples": 10**12}}},
+        ["benchmarks.far: makes 750,000,000,000 jobs", "evaluation.samples_per_shard"],
+    ),
+    "more arms than can be": (
+        {
+            "sweeps": [
+                {
+                    "arm": "reasonmaxxer",
+                    "grid": {f"training.{k}": [*range(1, 200)] for k in ("sequences", "rank")},
+                }
+            ]
+        },
+        ["grid: makes 39,601 arms, more than 1,000"],
+    ),
     "no arm of kind base": (
         {"arms": {"base": {"kind": "trained"}}},
         ["exactly one arm of kind base is needed, found 0"],
@@ -164,7 +215,10 @@ CASES = {
         {"sweeps": [{"arm": "mine", "grid": {"selection.tau": [0.1]}}]},
         ["sweeps", "no arm 'mine'"],
     ),
-    "an unknown stage kept": ({"keep": ["rolouts"]}, ["keep: rolouts", "did you mean 'rollouts'"]),
+    "an unknown stage kept": (
+        {"freeze": ["rolouts"]},
+        ["freeze: rolouts", "did you mean 'rollouts'"],
+    ),
     "more mixed problems wanted than there are": (
         {"selection": {"min_problems": 21}},
         ["selection.min_problems: 21", "only 20 problems"],
@@ -182,10 +236,58 @@ CASES = {
         {"prompt": {"template": "chat"}},
         ["prompt.template: chat", "no chat template", "config/prompts/"],
     ),
+    "a template that is not UTF-8": (
+        template("Problème: {problem}".encode("latin-1")),
+        ["template.txt", "byte 5: not UTF-8", "save the file as UTF-8"],
+    ),
+    "a template with Jinja's braces": (
+        template("Q: {{problem}}\nA:"),
+        ["template.txt", "{{problem}} has two pairs of braces", "write {problem}"],
+    ),
+    "a chat template that needs a system's turn": (
+        chat("{{ raise_exception('a system message is needed') }}"),
+        ["prompt.template: chat", "a system message is needed", "config/prompts/"],
+    ),
+    "a chat template with an error": (
+        chat("{{ messages[7].content.there }}"),
+        ["prompt.template: chat", "template fails: ", "config/prompts/"],
+    ),
+    "a chat template that never ends": (
+        chat("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"),
+        ["prompt.template: chat", "takes longer than 5 seconds", "config/prompts/"],
+    ),
+    "several chat templates without a default": (
+        chat([{"name": "rag", "template": "x"}, {"name": "tool_use", "template": "x"}]),
+        ["prompt.template: chat", "multiple chat templates with no default"],
+    ),
+    "a chat template without the problem": (
+        chat("{% for m in messages %}{{ m.text }}{% endfor %}"),
+        ["prompt.template: chat", "leaves the problem's text out"],
+    ),
+    "several greedy samples": (
+        {"evaluation": {"temperature": 0}},
+        ["benchmarks.far: temperature: 0 with 4 samples", "set samples: 1"],
+    ),
+    "several greedy samples of a benchmark": (
+        {"benchmarks": {"short": {"temperature": 0}}},
+        ["benchmarks.short: temperature: 0 with 2 samples", "set samples: 1"],
+    ),
+    "several greedy rollouts of an arm": (
+        {"arms": {"reasonmaxxer": {"rollouts": {"temperature": 0}}}},
+        ["arms.reasonmaxxer.rollouts: temperature: 0 with 4 samples"],
+    ),
     # --- problems
     "no such dataset file": (
         train({"path": "no.jsonl", "limit": 2}),
         ["problems.train[0].path: no.jsonl: no such file"],
+    ),
+    "a path with braces": (
+        file("{pool}.jsonl", json.dumps(GOOD).encode()),
+        ["problems.train[0].path: ", "{pool}.jsonl: a path with braces", "rename it"],
+    ),
+    "a template's path with braces": (
+        {"prompt": {"template": "config/{mine}.txt"}},
+        ["prompt.template: config/{mine}.txt: a path with braces"],
     ),
     "a file of another kind": (file("pool.txt", b"1+1"), ["pool.txt", "not a .jsonl, .csv or"]),
     "an empty file": (pool(), ["pool: no problem in it"]),
@@ -235,6 +337,66 @@ CASES = {
         model(lambda path: (path / "model.safetensors").write_bytes(b"not weights")),
         ["model/model.safetensors: not a readable safetensors file"],
     ),
+    "an adapter's folder": (
+        model(lambda path: (path / WEIGHTS).rename(path / "adapter_model.safetensors")),
+        ["model.path: ", "holds an adapter", "name the model that it belongs to"],
+    ),
+    "weights in another format": (
+        model(lambda path: (path / WEIGHTS).rename(path / "consolidated.safetensors")),
+        ["model.path: ", "no model.safetensors", "but consolidated.safetensors", "transformers"],
+    ),
+    "a damaged index of the weights": (
+        model(content("model.safetensors.index.json", '{"weight_map": null}')),
+        ["model.safetensors.index.json: not a readable index", "copy or download it again"],
+    ),
+    "weights of another size": (
+        model(settings("config.json", hidden_size=64)),
+        ["config.json describes embeddings of 342 x 64", "the weights have 342 x 128"],
+    ),
+    "impossible sizes": (
+        model(settings("config.json", intermediate_size=10**18)),
+        ["model.path: a model of type llama cannot be laid out", "are the sizes"],
+    ),
+    "more layers than can be": (
+        model(settings("config.json", num_hidden_layers=10**7)),
+        ["model.path: a model of type llama cannot be laid out", "longer than 10 seconds"],
+    ),
+    "no attention heads": (
+        model(settings("config.json", num_attention_heads=0, head_dim=None)),
+        ["model.path: ", "no readable model"],
+    ),
+    "a model of several parts": (
+        another("Gemma3Config"),
+        ["a model of type gemma3 is no causal language model", "its text model alone"],
+    ),
+    "an architecture without SDPA": (
+        another("BloomConfig", n_layer=1, hidden_size=32, n_head=2),
+        ["model.path: ", "BloomForCausalLM has no SDPA attention", "another architecture"],
+    ),
+    "modules that are Conv1D": (
+        another("GPT2Config", n_layer=1, n_embd=32, n_head=2),
+        ["_proj: models of type gpt2 have Conv1D", "another model"],
+    ),
+    "an end of another type": (
+        model(content("generation_config.json", '{"eos_token_id": "<eos>"}')),
+        ["generation_config.json: eos_token_id: '<eos>' is no token id"],
+    ),
+    "an empty generation config": (
+        model(content("generation_config.json", "")),
+        ["generation_config.json: cannot be read"],
+    ),
+    "a generation config of another kind": (
+        model(content("generation_config.json", "[1, 2]")),
+        ["generation_config.json: cannot be read"],
+    ),
+    "a tokenizer of another kind": (
+        model(content("tokenizer.json", '{"model": []}')),
+        ["model.path: ", "no tokenizer can be read"],
+    ),
+    "a config.json of another kind": (
+        model(content("config.json", "[]")),
+        ["model.path: ", "no readable model"],
+    ),
     "an unknown architecture": (
         model(settings("config.json", model_type="mine")),
         ["model.path: ", "no readable model", "mine"],
@@ -258,8 +420,8 @@ CASES = {
         ["model.path: ", "token id 1000", "outside the model's vocabulary of"],
     ),
     "a module the model does not have": (
-        {"training": {"targets": ["qkv_proj"]}},
-        ["training.targets: qkv_proj", "no such linear module", "q_proj"],
+        {"training": {"target_modules": ["qkv_proj"]}},
+        ["training.target_modules: qkv_proj", "no such linear module", "q_proj"],
     ),
     "max_length beyond the positions": (
         {"model": {"max_length": 10**6}},
@@ -267,7 +429,7 @@ CASES = {
     ),
     "a prompt that leaves no room": (
         {"model": {"max_length": 100}}
-        | {key: {"max_tokens": 99} for key in ("rollouts", "validation", "evaluation")},
+        | {key: {"max_tokens": 99} for key in ("rollouts", "checkpoint", "evaluation")},
         ["its prompt has", "of model.max_length = 100, less than half", "lower max_tokens"],
     ),
     "a checkpoint that is not there": (
@@ -288,8 +450,8 @@ CASES = {
         ["resources.generation", "gpu: 2, but tensor_parallel x pipeline_parallel = 4"],
     ),
     "more memory than there is": (
-        {"resources": {"light": {"mem_mb": 10**9}}},
-        ["resources.light.mem_mb: 1000000000 MB, this machine has", "lower it"],
+        {"resources": {"cpu": {"mem_mb": 10**9}}},
+        ["resources.cpu.mem_mb: 1000000000 MB, this machine has", "lower it"],
     ),
     "less memory than the weights take": (
         {"resources": {"training": {"mem_mb": 1}}},
@@ -297,7 +459,7 @@ CASES = {
     ),
     "less disk than the states take": (
         {"rollouts": {"samples": 10**9, "samples_per_shard": 10**9}},
-        ["disk: ", "GB are needed", "entropies.keep_states: false"],
+        ["disk: ", "GB are needed", "entropies.cache_hidden_states: false"],
     ),
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from reasonmaxxer import tables
-from reasonmaxxer.provenance import provenance
+from reasonmaxxer.tables.provenance import provenance
 
 HOSTILE = "</script><img src=x onerror=\"document.title='hit'\">"
 WORDS = [
@@ -24,6 +24,7 @@ WORDS = [
 IDS = {word: index for index, word in enumerate(WORDS)}
 EOS = IDS["<eos>"]
 MANY = 64  # samples of the capability part
+SWEPT = {"tau": "selection.tau", "rank": "training.rank"}
 RATES = {
     "base": 0.35,
     "reasonmaxxer": 0.55,
@@ -78,7 +79,7 @@ def make_run(
         manifest |= write_pool(folder, rng, *pool, parseable, length)
     for name, rate in arms.items():
         kind = "base" if name == "base" else "checkpoint" if name == "grpo" else "trained"
-        arm = {"title": None, "kind": kind, "seed": 42 if kind == "trained" else None}
+        arm = {"title": None, **about(name, kind)}
         arm["evaluation"] = {
             benchmark: write_evaluation(folder, name, benchmark, *size, rate, parseable, length)
             for benchmark, size in benchmarks.items()
@@ -90,6 +91,21 @@ def make_run(
             arm |= {stage: manifest[stage] for stage in ("rollouts", "entropies")}
         manifest["arms"][name] = arm
     return manifest
+
+
+def about(name: str, kind: str) -> dict[str, Any]:
+    """What a manifest says of an arm, from its name in this file: `arm+seed=2`, `arm+tau=0.4`."""
+    line, _, end = name.partition("+seed=")
+    start, _, point = line.partition("+")
+    key, _, value = point.partition("=")
+    own = {"random-gate": {"selection.gate": "random"}}
+    own |= {"positive-only": {"selection.advantages": "positive"}}
+    changed = {} if start == "reasonmaxxer" else own.get(start, {"training.dropout": len(start)})
+    swept = {"arm": start, "key": SWEPT[key], "value": float(value), "own": 0.4} if point else None
+    changed |= {SWEPT[key]: float(value)} if point else {}
+    seed = int(end or 42) if kind in ("trained", "grpo") else None
+    changed = changed if kind == "trained" else {}
+    return {"kind": kind, "changed": changed, "line": line, "swept": swept, "seed": seed}
 
 
 def save_tokenizer(folder: Path) -> None:
@@ -104,7 +120,7 @@ def save_tokenizer(folder: Path) -> None:
 
 
 def made_by(stage: str, **config: Any) -> dict[str, Any]:
-    return provenance("statistics", config, seed=42) | {"stage": stage}
+    return provenance("metrics", config, seed=42) | {"stage": stage}
 
 
 def write_problems(folder: Path, split: str, count: int) -> None:

@@ -21,8 +21,7 @@ from pathlib import Path
 
 from reasonmaxxer import tables
 from reasonmaxxer.config import VerdictsConfig
-from reasonmaxxer.judging import judged_table
-from reasonmaxxer.verdicts import JUDGED_COLUMNS
+from reasonmaxxer.stages.verdicts import JUDGED_COLUMNS, judged_table
 from reasonmaxxer.verifier.judge import judge_pairs
 
 Pair = tuple[str, str]

@@ -16,9 +16,9 @@ from peft import get_peft_model
 from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.config import ModelConfig, TrainingConfig
-from reasonmaxxer.curriculum import learning_rate
-from reasonmaxxer.model import lora_config
-from reasonmaxxer.objective import Rollout
+from reasonmaxxer.modeling.base_model import lora_config
+from reasonmaxxer.training.loss import Rollout
+from reasonmaxxer.training.lr_schedule import learning_rate
 
 
 def load(path: str, config: ModelConfig):
@@ -91,7 +91,7 @@ class Trainer:
             loss = self.loss(rollout) / len(rollouts)
             loss.backward()
             total += loss.item()
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(number, steps, self.config)
         self.optimiser.step()

@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 from reasonmaxxer import config, tables
-from reasonmaxxer.engine import Hardware, VllmEngine
-from reasonmaxxer.plan.jobs import rollouts_job
-from reasonmaxxer.plan.shards import rollout_shards
-from reasonmaxxer.problems import load_problems
-from reasonmaxxer.prompts import encode, load_tokenizer
-from reasonmaxxer.rollouts import GenerationJob, Prompt, completions
+from reasonmaxxer.generation.engine import Hardware, VllmEngine
+from reasonmaxxer.generation.prompts import encode, load_tokenizer
+from reasonmaxxer.graph.jobs import rollouts_job
+from reasonmaxxer.graph.shards import rollout_shards
+from reasonmaxxer.stages.problems import load_problems
+from reasonmaxxer.stages.rollouts import GenerationJob, Prompt, completions
 
 
 def main() -> None:

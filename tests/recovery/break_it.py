@@ -46,7 +46,13 @@ CUTS = 4  # of the whole run
 WORKERS_LOST = 3
 AT_ONCE = 2
 SUMMARIES = ("compute_metrics", "render_report", "publish_report")
-TORCH = ("sample_rollouts", "score_rollouts", "train_adapter", "choose_checkpoint", "evaluate_arm")
+TORCH = (
+    "sample_rollouts",
+    "score_rollouts",
+    "train_adapter",
+    "choose_checkpoint",
+    "sample_evaluation",
+)
 
 
 @dataclass(frozen=True)

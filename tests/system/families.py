@@ -31,9 +31,9 @@ from transformers import (
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from reasonmaxxer.config import PromptConfig
+from reasonmaxxer.config.lab import PretrainConfig
+from reasonmaxxer.generation.prompts import encode
 from reasonmaxxer.lab import pretrain
-from reasonmaxxer.lab.options import PretrainConfig
-from reasonmaxxer.prompts import encode
 
 LENGTH = 48  # tokens of the longest document
 DIGITS = range(2, 10)

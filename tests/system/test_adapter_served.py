@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from reasonmaxxer.config import ModelConfig, TrainingConfig
-from reasonmaxxer.lora import Adapter
-from reasonmaxxer.model import load_base, pack_adapter
+from reasonmaxxer.modeling.base_model import load_base, pack_adapter
+from reasonmaxxer.modeling.lora import Adapter
 
 MODEL = Path(__file__).parents[2] / "data" / "lab" / "model"
 PROMPTS = [[5, 9, 14, 7], [30, 8, 61, 12, 44, 19]]

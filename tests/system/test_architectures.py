@@ -61,7 +61,7 @@ def config(model: dict[str, str], prompt: PromptConfig, problems: Path) -> dict[
     """A run in the small; the first problems train, the next choose, the last are the benchmark."""
 
     def source(split: str, limit: int) -> dict[str, Any]:
-        return {"path": str(problems), "where": {"split": split}, "limit": limit}
+        return {"path": str(problems), "filter": {"split": split}, "limit": limit}
 
     sampling = {"max_tokens": 28}
     return {
@@ -76,7 +76,7 @@ def config(model: dict[str, str], prompt: PromptConfig, problems: Path) -> dict[
             **{"rank": 8, "alpha": 16, "sequences": 160, "checkpoints": 1},
             **{"learning_rate": 2.0e-3, "warmup_steps": 4, "probability_floor": 0.05},
         },
-        "validation": {"samples": 2, **sampling},
+        "checkpoint": {"samples": 2, **sampling},
         "evaluation": sampling,
         "arms": {"base": {"kind": "base"}, "reasonmaxxer": {}},
         "resources": {

@@ -12,7 +12,7 @@ import pytest
 import reference
 from agreement import assert_gradients_agree, assert_scores_agree
 
-from reasonmaxxer.convert import convert
+from reasonmaxxer.stages.convert import convert
 
 ROOT = Path(__file__).parents[2]
 

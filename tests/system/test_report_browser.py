@@ -78,7 +78,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def snakemake(folder: Path) -> str:
     """Run config/test.yaml in a copy of the project; what Snakemake prints."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "results/report.html"]
-    command += ["--configfile", "config/test.yaml", "--config", "contamination={check: true}"]
+    command += ["--configfile", "config/test.yaml", "--config", "memorization={check: true}"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -9,13 +9,13 @@ import sys
 
 from reasonmaxxer.config import HubSource, ModelConfig, Source
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.export import base_licence
-from reasonmaxxer.init import commit_of, source_of
-from reasonmaxxer.model import load_base
-from reasonmaxxer.preflight import check_model
-from reasonmaxxer.problems import load_problems
-from reasonmaxxer.prompts import load_tokenizer
-from reasonmaxxer.shape import Shape
+from reasonmaxxer.generation.prompts import load_tokenizer
+from reasonmaxxer.modeling.base_model import load_base
+from reasonmaxxer.modeling.dimensions import Shape
+from reasonmaxxer.stages.preflight import check_model
+from reasonmaxxer.stages.problems import load_problems
+from reasonmaxxer.tools.export import base_licence
+from reasonmaxxer.tools.init import commit_of, source_of
 
 
 def outcome(case):
@@ -23,14 +23,14 @@ def outcome(case):
         if "licence" in case:
             return base_licence(ModelConfig.model_validate(case["licence"]))
         if "init" in case:
-            return source_of(*case["init"])
+            return source_of(*case["init"])[0]
         if "commit" in case:
             return commit_of(case["commit"])
         if "weights" in case:
             model = ModelConfig.model_validate(case["weights"])
             return load_base(model.path, model).model.num_parameters()
         if "check" in case:
-            return check_model(ModelConfig.model_validate(case["check"]), [], "vllm").model_type
+            return check_model(ModelConfig.model_validate(case["check"]), [], "vllm")[0].model_type
         if "shape" in case:
             shape = Shape.of_model(**case["shape"])
             return shape and shape.parameters

@@ -3,8 +3,10 @@
 import re
 
 import pytest
+import yaml
 from mistakes import CASES, ROOT, config_files
 
+from reasonmaxxer import config
 from reasonmaxxer.__main__ import main
 
 
@@ -33,6 +35,19 @@ def test_check_names_the_mistake_and_the_remedy(name, project, tmp_path_factory,
 def test_nothing_is_wrong_with_the_config_that_the_mistakes_are_laid_over(project, capfd):
     main(["check", "--configfile", "config/test.yaml"])
     assert "nothing wrong found" in capfd.readouterr().out
+
+
+def test_the_default_config_is_checked_where_none_is_named(project, capfd):
+    main(["check"])
+    assert "nothing wrong found" in capfd.readouterr().out
+
+
+def test_an_overlay_takes_an_arm_and_a_benchmark_out(project):
+    overlay = {"arms": {"random-gate": None}, "benchmarks": {"far": None}}
+    (project / "change.yaml").write_text(yaml.safe_dump(overlay))
+    run = config.load(["config/test.yaml", "change.yaml"])
+    assert [*run.arms] == ["base", "reasonmaxxer"]
+    assert [*run.benchmarks] == ["short"]
 
 
 def test_a_line_that_a_user_is_told_to_run_runs_as_it_stands():

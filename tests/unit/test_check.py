@@ -4,28 +4,36 @@ import argparse
 import importlib
 import json
 import re
+import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from peft import PeftModel, get_peft_model
+from test_convert import write_gguf
 from test_prompts import CHAT, byte_tokenizer
 from transformers import (
     AutoModelForCausalLM,
     GenerationConfig,
+    GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
     Qwen2Config,
     Qwen3Config,
 )
 
-from reasonmaxxer import check, config, export, init, merge, preview, tables
+from reasonmaxxer import config, tables
 from reasonmaxxer.__main__ import COMMANDS
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.model import lora_config
-from reasonmaxxer.preflight import check_model
+from reasonmaxxer.modeling.base_model import lora_config
+from reasonmaxxer.stages import merge
+from reasonmaxxer.stages.preflight import check_model
+from reasonmaxxer.stages.problems import load_problems
+from reasonmaxxer.tools import check, export, init
+from reasonmaxxer.tools import show_prompts as preview
 
 PROBLEMS = [{"id": i, "problem": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(40)]
 TESTS = [{"question": f"And {i} + 1?", "answer": f"so\n#### {i + 1}"} for i in range(6)]
@@ -172,6 +180,14 @@ def test_the_architectures_of_the_presets_pass_the_check(files, tmp_path, kind, 
     assert f"{folder}, {kind.model_type}" in capsys.readouterr().out
 
 
+def test_init_names_the_modules_of_other_architectures(files, tmp_path):
+    folder = tiny_model(tmp_path / "model", GPTNeoXConfig)
+    out = tmp_path / "mine.yaml"
+    flags = ("--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl")
+    command(init, "--model", folder, *flags, "--train", 4, "--validation", 2, "--out", out)
+    assert config.load([out]).training.target_modules == ["dense", "query_key_value"]
+
+
 def test_init_never_overwrites_a_config(written, model, files):
     before = written.read_text()
     names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
@@ -209,14 +225,69 @@ def test_how_the_reference_is_marked_is_what_most_rows_say(tmp_path, answers, ex
     rows = [{"problem": f"What is {i}?", "answer": answer} for i, answer in enumerate(answers)]
     path = tmp_path / "mine.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert init.source_of(str(path), "train")["extract"] == extract
+    source, count = init.source_of(str(path), "train")
+    assert (source["extract"], count) == (extract, len(answers))
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("ID,Problem,Solution,Answer", ("Problem", "Answer")),
+        ("problem,ground_truth", ("problem", "ground_truth")),
+        ("question,generated,expected_answer", ("question", "expected_answer")),
+    ],
+)
+def test_columns_are_known_by_their_usual_names(tmp_path, header, columns):
+    path = tmp_path / "mine.csv"
+    path.write_text(f"{header}\n{','.join('why?' for _ in header.split(','))}\n")
+    source, _ = init.source_of(str(path), "train")
+    assert (source["problem"], source["answer"]) == columns
+
+
+def test_one_file_is_split_into_parts_that_share_no_problem(written):
+    run = config.load([written])
+    parts = [
+        {row["problem_id"] for row in load_problems(getattr(run.problems, split), split)}
+        for split in ("train", "validation")
+    ]
+    assert [len(part) for part in parts] == [20, 8]
+    assert not parts[0] & parts[1]
+
+
+def test_limits_are_fitted_to_the_file(model, files, capsys):
+    out = files / "all.yaml"
+    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
+    command(init, "--model", model, *names, "--out", out)
+    said = capsys.readouterr().out
+    assert "--problems has 40: 30 to train on and 10 to validate on, instead of 150 and 50" in said
+    assert "nothing wrong found" in said
+
+
+def test_the_line_that_init_prints_names_the_target_first_and_quotes(written, capsys, model, files):
+    out = files / "It's mine.yaml"
+    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
+    command(init, "--model", model, *names, "--train", 9, "--validation", 8, "--out", out)
+    line = re.search(r"^run it: (.*)$", capsys.readouterr().out, re.M)[1]
+    wanted = ["snakemake", "--cores", "all", "results/report.html", "--configfile"]
+    assert shlex.split(line) == [*wanted, str(out)]
+
+
+def test_a_gguf_file_is_converted_and_named_in_the_config(files, monkeypatch, capsys):
+    monkeypatch.chdir(files)
+    write_gguf(files / "tiny.gguf")
+    names = ["--problems", "mine.jsonl", "--benchmarks", "exam.jsonl", "--out", "mine.yaml"]
+    with pytest.raises(UserError, match="leaves its completion"):  # 128 positions are too few
+        command(init, "--model", "tiny.gguf", *names)
+    run = config.load(["mine.yaml"])
+    assert (run.model.path, run.model.gguf) == ("results/models/tiny", "tiny.gguf")
+    assert Path(run.model.path, "config.json").is_file()
 
 
 def test_what_is_no_config_is_not_written(model, files):
     out = files / "other.yaml"
     names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
-    with pytest.raises(UserError, match="limit: Input should be greater than or equal to 1"):
-        command(init, "--model", model, *names, "--train", 0, "--out", out)
+    with pytest.raises(UserError, match="run: String should match"):
+        command(init, "--model", model, *names, "--run", "../other", "--out", out)
     assert not [path for path in files.iterdir() if "other" in path.name]
 
 
@@ -289,7 +360,7 @@ def test_an_exported_adapter_loads_and_its_card_says_what_it_is(trained, model, 
     assert f"base_model: {model}" in card
     assert "--max-lora-rank 32" in card
     assert "at its high-entropy decision points, the others anchored to the base" in card
-    assert '"share": 0.05' in card
+    assert '"top_fraction": 0.05' in card
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 import synthetic
 from scipy import stats
 
-from reasonmaxxer.claims import CLAIMS, Condition, arm_figures
-from reasonmaxxer.metrics import compute
-from reasonmaxxer.statistics import Estimate, mean_difference
+from reasonmaxxer.analysis.claims import CLAIMS, Condition, Figure, arm_figures
+from reasonmaxxer.analysis.statistics import mean_difference
+from reasonmaxxer.stages.metrics import compute
 
 ARMS = {"base": 0.35, "reasonmaxxer": 0.6, "random-gate": 0.4, "grpo": 0.6}
 SMALL: dict[str, Any] = {
@@ -39,8 +39,10 @@ def test_a_claims_verdict_comes_from_the_interval(
     side: Any, low: float, high: float, verdict: str
 ) -> None:
     condition = Condition("x", "x", side, 0.05)
-    assert condition.verdict(Estimate((low + high) / 2, low, high)) == verdict
+    assert condition.verdict(Figure((low + high) / 2, low, high)) == verdict
     assert condition.verdict(None) == "not tested"
+    once = "undecided" if verdict == "undecided" else "undecided (one seed)"
+    assert condition.verdict(Figure((low + high) / 2, low, high, one_seed=True)) == once
 
 
 def test_claims_without_figures_are_not_tested_and_evidence_decides(tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def test_claims_without_figures_are_not_tested_and_evidence_decides(tmp_path: Pa
     assert verdicts["C1"] == "holds"
     assert verdicts["C2"] == "fails"  # one condition is enough
     assert verdicts["C3"] == verdicts["C8"] == verdicts["C10"] == "not tested"
-    assert verdicts["C6"] in ("holds", "undecided", "fails")
+    assert verdicts["C6"].startswith("undecided")  # of one seed
 
 
 def values_of(**rates: float) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def values_of(**rates: float) -> dict[str, Any]:
 
 
 def arms_of(kind: str, *names: str, **more: Any) -> dict[str, Any]:
-    return {name: {"kind": kind, **more} for name in names}
+    return {name: {**synthetic.about(name, kind), **more} for name in names}
 
 
 def test_a_claim_over_seeds_has_their_spread_in_its_interval() -> None:
@@ -109,6 +111,15 @@ def test_sweeps_and_distillation_are_held_against_the_arm_they_were_made_from() 
     found = arm_figures(arms, values_of(**rates))
     assert found["kl_lora_gap"].value == pytest.approx(-0.01)
     assert found["spread_tau"].value == pytest.approx(0.02)
+
+
+def test_a_control_is_one_by_its_settings_and_not_by_its_name() -> None:
+    arms = arms_of("base", "base") | arms_of("trained", "reasonmaxxer", "random-gate", "dice")
+    metrics = values_of(**{"base": 0.5, "reasonmaxxer": 0.6, "random-gate": 0.5, "dice": 0.3})
+    arms["random-gate"]["changed"] = {"selection.gate": "all"}
+    assert "over_random_gate" not in arm_figures(arms, metrics)
+    arms["dice"]["changed"] = {"selection.gate": "random"}
+    assert arm_figures(arms, metrics)["over_random_gate"].value == pytest.approx(0.3)
 
 
 def test_robustness_is_only_as_sure_as_the_least_sure_point_of_a_sweep() -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +23,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_the_help_says_of_every_command_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = dict(re.findall(r"^  ([a-z-]+) +(\w.*)$", said(capsys), re.M))
+    lines = dict(re.findall(r"^  ([a-z_-]+) +(\w.*)$", said(capsys), re.M))
     assert COMMANDS.keys() <= lines.keys()
     assert lines["show"] == "print a run's main table"
 
@@ -30,3 +36,39 @@ def test_a_commands_help_tells_a_default_once_and_only_where_there_is_one(
     assert not re.search(r"default: (None|False|\[\])", text)
     for option in re.split(r"\n  (?=-)", text):
         assert option.count("default") <= 1
+
+
+def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    shown = capsys.readouterr().out
+    assert all(re.search(rf"^  {command} ", shown, re.M) for command in COMMANDS)
+
+
+def test_a_terminal_that_knows_no_other_letters_gets_question_marks() -> None:
+    command = [sys.executable, "-m", "reasonmaxxer", "prompt", "--configfile", "config/test.yaml"]
+    workflow = str(Path(__file__).parents[2] / "workflow")
+    environment = {**os.environ, "PYTHONPATH": workflow, "PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(
+        command, cwd=Path(workflow).parent, env=environment, capture_output=True, check=True
+    )
+    assert b"? the completion starts here" in shown.stdout
+
+
+def test_ctrl_c_is_one_line_that_says_how_it_goes_on() -> None:
+    """Wherever it comes: while packages are loaded, or while a command waits for its input."""
+    workflow = str(Path(__file__).parents[2] / "workflow")
+    for seconds in (0.5, 3):
+        judge = subprocess.Popen(
+            [sys.executable, "-m", "reasonmaxxer", "judge"],
+            env={**os.environ, "PYTHONPATH": workflow},
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(seconds)
+        judge.send_signal(signal.SIGINT)
+        assert judge.stderr is not None
+        said = judge.stderr.read()
+        assert judge.wait() == 130
+        assert said.endswith("reasonmaxxer judge: stopped; the same line goes on from here\n")
+        assert "Traceback" not in said

@@ -9,9 +9,9 @@ import pytest
 from tokenizers.pre_tokenizers import ByteLevel
 
 from reasonmaxxer.config import ModelConfig
-from reasonmaxxer.convert import convert, locate
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.prompts import eos_token_ids, load_tokenizer
+from reasonmaxxer.generation.prompts import eos_token_ids, load_tokenizer
+from reasonmaxxer.stages.convert import convert, locate
 
 WIDTH, INNER, HEADS = 64, 96, 2
 CHAT = "{% for m in messages %}{{ m.content }}{% endfor %}"

@@ -12,14 +12,16 @@ import reference
 import torch
 from safetensors.torch import load_file
 
-from reasonmaxxer import distillation, tables, trainer
+from reasonmaxxer import tables
 from reasonmaxxer.config import DistillationConfig, ModelConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.model import load_base
-from reasonmaxxer.schedule import checkpoint_steps, of_distillation
+from reasonmaxxer.modeling.base_model import load_base
+from reasonmaxxer.stages import distillation
+from reasonmaxxer.training import trainer
+from reasonmaxxer.training.lr_schedule import checkpoint_steps, of_distillation
 
 K = 6
-QUICK = {"rank": 4, "top_k": K, "sequences_per_step": 4, "learning_rate": 0.01, "dropout": 0.0}
+QUICK = {"rank": 4, "top_k": K, "batch_size": 4, "learning_rate": 0.01, "dropout": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +132,7 @@ def test_an_arm_with_an_adapter_can_teach(tmp_path, models, rollouts):
 
 
 def test_the_record_says_how_small_the_adapter_is(tmp_path, models, rollouts):
-    _run(tmp_path, models, rollouts, rank=1, targets=["o_proj"])
+    _run(tmp_path, models, rollouts, rank=1, target_modules=["o_proj"])
     record = json.loads((tmp_path / "record.json").read_text())
     tensors = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     weights = load_file(Path(models[0].path) / "model.safetensors")
@@ -195,8 +197,8 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, models, rollouts, monke
 
 
 def test_a_target_that_the_model_lacks_is_named_with_its_key(tmp_path, models, rollouts):
-    with pytest.raises(UserError, match=r"distillation\.targets: qkv: .*it has .*q_proj"):
-        _run(tmp_path, models, rollouts, targets=["qkv"])
+    with pytest.raises(UserError, match=r"distillation\.target_modules: qkv: .*it has .*q_proj"):
+        _run(tmp_path, models, rollouts, target_modules=["qkv"])
 
 
 def test_no_rollouts_are_an_error(tmp_path):

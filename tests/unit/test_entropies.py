@@ -8,10 +8,11 @@ import reference
 import torch
 from agreement import assert_scores_agree
 
-from reasonmaxxer import entropies, tables
-from reasonmaxxer.batching import plan_batches
+from reasonmaxxer import tables
 from reasonmaxxer.config import EntropiesConfig, ModelConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.modeling.batching import plan_batches
+from reasonmaxxer.stages import entropies
 
 KINDS = ["Llama", "Qwen2", "Qwen3", "Mistral"]
 

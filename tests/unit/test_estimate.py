@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from reasonmaxxer import config
-from reasonmaxxer.estimate import estimate
-from reasonmaxxer.shape import Shape
+from reasonmaxxer.graph.estimate import estimate
+from reasonmaxxer.modeling.dimensions import Shape
 
 ROOT = Path(__file__).parents[2]
 

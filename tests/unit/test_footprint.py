@@ -16,22 +16,22 @@ import torch
 from scipy import stats
 
 from reasonmaxxer import __main__, tables
+from reasonmaxxer.analysis import effects
+from reasonmaxxer.analysis.footprint import intervention_figures, text_figures
 from reasonmaxxer.config import ModelConfig, PromptConfig
-from reasonmaxxer.engine import Hardware, Prompt, open_engine
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.footprint import effects
-from reasonmaxxer.footprint.continuations import (
+from reasonmaxxer.generation.engine import Hardware, Prompt, open_engine
+from reasonmaxxer.generation.prompts import decode, load_tokenizer
+from reasonmaxxer.generation.teacher import load_pair
+from reasonmaxxer.stages.footprint import footprint
+from reasonmaxxer.stages.interventions import Settings, decode_all, random_positions, uniform
+from reasonmaxxer.stages.pivotality import (
     ContinuationsJob,
     branches,
     continued,
     mixed_problems,
     sample_positions,
 )
-from reasonmaxxer.footprint.decode import Settings, decode_all, random_positions, uniform
-from reasonmaxxer.footprint.figures import intervention_figures, text_figures
-from reasonmaxxer.footprint.pair import load_pair
-from reasonmaxxer.footprint.positions import footprint
-from reasonmaxxer.prompts import decode, load_tokenizer
 
 ENDS = frozenset({2, 7, 11})
 
@@ -289,7 +289,7 @@ def test_the_commands_decode_until_a_stop_string_and_judge(worded: Path) -> None
     section = {"teacher": "t", "benchmark": "short", "problems": 4, "tau": 2.0}
     __main__.main(
         [
-            *("decode", "--problems", str(worded / "problems/short.parquet")),
+            *("interventions", "--problems", str(worded / "problems/short.parquet")),
             *("--prompt", json.dumps(prompt), "--config", json.dumps(section)),
             *("--model-config", models[0], "--teacher-config", models[1]),
             *("--max-tokens", "30", "--out", str(worded / "decoded.parquet")),
@@ -297,7 +297,8 @@ def test_the_commands_decode_until_a_stop_string_and_judge(worded: Path) -> None
     )
     __main__.main(
         [
-            *("interventions", "--decoded", str(worded / "decoded.parquet"), "--config", "{}"),
+            *("verdicts", "--table", "interventions", "--config", "{}"),
+            *("--completions", str(worded / "decoded.parquet")),
             *("--problems", str(worded / "problems/short.parquet")),
             *("--out", str(worded / "judged.parquet")),
         ]

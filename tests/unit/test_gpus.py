@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.gpus import claim
+from reasonmaxxer.graph.gpus import claim
 
 ROOT = Path(__file__).parents[2]
 # A job that writes when it began and ended and what it was given; it takes some seconds, or says

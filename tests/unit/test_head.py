@@ -6,8 +6,14 @@ import pytest
 import reference
 import torch
 
-from reasonmaxxer import head as head_module
-from reasonmaxxer.head import Head, kl_divergence, sampled_logprobs, score, top_divergence
+from reasonmaxxer.modeling import lm_head as head_module
+from reasonmaxxer.modeling.lm_head import (
+    Head,
+    kl_divergence,
+    sampled_logprobs,
+    score,
+    top_divergence,
+)
 
 
 def _problem(vocabulary: int, rows: int, width: int = 24, seed: int = 0):

@@ -200,7 +200,7 @@ def test_a_sum_of_a_thousand_terms_is_judged() -> None:
     [
         ("not json\n", "line 1: not JSON"),
         ('{"gold": "1"}\n', "line 1: completion: a text is needed"),
-        ('{"gold": 1, "completion": "1"}\n', "line 1: gold: a text is needed"),
+        ('{"gold": [1], "completion": "1"}\n', "line 1: gold: a text or a number is needed"),
     ],
 )
 def test_a_bad_input_line_is_named(

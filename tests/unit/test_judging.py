@@ -4,10 +4,10 @@ import pytest
 
 from reasonmaxxer import tables
 from reasonmaxxer.__main__ import main
+from reasonmaxxer.analysis.results import check_protocol, load_scores
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.provenance import provenance
-from reasonmaxxer.rollouts import GenerationJob
-from reasonmaxxer.scores import check_protocol, load_scores
+from reasonmaxxer.stages.rollouts import GenerationJob
+from reasonmaxxer.tables.provenance import provenance
 
 PROBLEM = {"problem": "?", "source": "s", "level": None}
 ANSWERS = {"a": "4", "b": "7"}
@@ -39,34 +39,34 @@ def continuation(problem, sample):
     return {**completion(problem, sample), **place, **alternative, "sample": 0}
 
 
-# Command -> flag of its source, the source's table, how a row of it is made.
-STAGES = {
-    "verdicts": ("rollouts", "rollouts", completion),
-    "evaluation": ("completions", "rollouts", completion),
-    "interventions": ("decoded", "decoded", decoded),
-    "pivotality": ("continuations", "continuations", continuation),
+# Table -> the table it is made of, and how a row of that is made.
+TABLES = {
+    "verdicts": ("rollouts", completion),
+    "evaluation": ("rollouts", completion),
+    "interventions": ("decoded", decoded),
+    "pivotality": ("continuations", continuation),
 }
 
 
-@pytest.fixture(params=STAGES)
-def stage(request, tmp_path):
-    """A stage's name, the folder of its source and what runs it."""
-    flag, table, row = STAGES[request.param]
-    tables.write(tmp_path / "source.parquet", table, [row(*key) for key in TEXTS])
+@pytest.fixture(params=TABLES)
+def judging(request, tmp_path):
+    """The name of a table of verdicts, and what makes it."""
+    source, row = TABLES[request.param]
+    tables.write(tmp_path / "source.parquet", source, [row(*key) for key in TEXTS])
 
     def run(problems):
         rows = [{"problem_id": name, "answer": ANSWERS[name], **PROBLEM} for name in problems]
         tables.write(tmp_path / "problems.parquet", "problems", rows)
-        places = {flag: "source", "problems": "problems", "out": "out"}
+        places = {"completions": "source", "problems": "problems", "out": "out"}
         flags = [x for name, file in places.items() for x in (f"--{name}", f"{file}.parquet")]
-        main([request.param, *flags, "--config", "{}"])
+        main(["verdicts", "--table", request.param, *flags, "--config", "{}"])
 
     return request.param, run
 
 
-def test_a_stage_judges_every_completion_in_order(stage, tmp_path, monkeypatch):
+def test_every_completion_is_judged_in_order(judging, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    name, run = stage
+    name, run = judging
     run(ANSWERS)
     rows = list(tables.rows("out.parquet", name))
     if name == "pivotality":
@@ -77,7 +77,7 @@ def test_a_stage_judges_every_completion_in_order(stage, tmp_path, monkeypatch):
     else:
         assert [row["verdict"] for row in rows] == VERDICTS
         assert [row["problem_id"] for row in rows] == ["a", "a", "b", "b"]
-    assert tables.provenance_of("out.parquet", name)["stage"].endswith(name)
+    assert tables.provenance_of("out.parquet", name)["stage"] == "verdicts"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_thinking_that_the_prompt_opened_and_nobody_closed_is_no_answer(
     rows[1]["text"] = r"Perhaps \boxed{5}.</think>It is \boxed{4}."
     tables.write("source.parquet", "rollouts", rows, {"prompt_end": f"Assistant: {end}"})
     tables.write("problems.parquet", "problems", [{"problem_id": "a", "answer": "4", **PROBLEM}])
-    places = {"rollouts": "source", "problems": "problems", "out": "out"}
+    places = {"completions": "source", "problems": "problems", "out": "out"}
     flags = [x for name, file in places.items() for x in (f"--{name}", f"{file}.parquet")]
     main(["verdicts", *flags, "--config", "{}"])
     assert [row["verdict"] for row in tables.rows("out.parquet", "verdicts")] == verdicts
@@ -122,16 +122,25 @@ def test_an_evaluation_has_a_second_opinion_of_plain_math_verify(
     tables.write("problems.parquet", "problems", problems)
     places = {"completions": "source", "problems": "problems", "out": "out"}
     flags = [x for name, file in places.items() for x in (f"--{name}", f"{file}.parquet")]
-    main(["evaluation", *flags, "--config", "{}", "--second-opinion", asked])
+    main(
+        [
+            "verdicts",
+            "--table",
+            "evaluation",
+            *flags,
+            "--config",
+            f'{{"second_opinion": "{asked}"}}',
+        ]
+    )
     judged = list(tables.rows("out.parquet", "evaluation"))
     assert [row["verdict"] for row in judged] == ["correct", "correct", "unparseable"]
     assert [row["second"] for row in judged] == seconds
 
 
-def test_a_completion_of_another_runs_problem_is_an_error(stage, tmp_path, monkeypatch, capfd):
+def test_a_completion_of_another_runs_problem_is_an_error(judging, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
-        stage[1](["a"])
+        judging[1](["a"])
     said = capfd.readouterr().err.splitlines()[-1]
     assert "source.parquet: problem_id: 'b' is not in problems.parquet" in said
     assert "snakemake --cores all --force source.parquet" in said
@@ -147,7 +156,7 @@ def evaluated(name, samples=(0, 1), **job):
     tables.write("problems.parquet", "problems", problems)
     files = {"completions": f"{name}.rollouts", "problems": "problems", "out": name}
     flags = [x for flag, file in files.items() for x in (f"--{flag}", f"{file}.parquet")]
-    main(["evaluation", *flags, "--config", "{}"])
+    main(["verdicts", "--table", "evaluation", *flags, "--config", "{}"])
     return f"{name}.parquet"
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from reasonmaxxer.config.lab import LabSource, PretrainConfig
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.lab import pretrain
 from reasonmaxxer.lab.generator import RECIPES, SUITES, generate, problems
-from reasonmaxxer.lab.options import LabSource, PretrainConfig
 from reasonmaxxer.lab.tokenizer import EOS, tokenizer, vocabulary
 from reasonmaxxer.lab.traces import problem_tokens, work
 from reasonmaxxer.lab.world import TWINS, world

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 from test_estimate import SHAPES
 
-from reasonmaxxer import config, machine
+from reasonmaxxer import config
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.estimate import disk_gb, estimate
+from reasonmaxxer.graph import machine
+from reasonmaxxer.graph.estimate import disk_gb, estimate
 
 ROOT = Path(__file__).parents[2]
 PRESET = "qwen2.5-1.5b"
@@ -20,7 +21,7 @@ PRESET = "qwen2.5-1.5b"
 def run(tmp_path):
     """The preset, with so little memory asked for that any machine has it."""
     little = "{mem_mb: 100}"
-    stages = ("generation", "verdicts", "entropies", "training", "light")
+    stages = ("generation", "verdicts", "entropies", "training", "cpu")
     path = tmp_path / "little.yaml"
     path.write_text(f"resources: {{{', '.join(f'{stage}: {little}' for stage in stages)}}}\n")
     return config.load([ROOT / "config" / f"{PRESET}.yaml", path])

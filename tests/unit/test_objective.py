@@ -9,9 +9,9 @@ from agreement import assert_gradients_agree, trainer_of
 from reference import Sequence
 
 from reasonmaxxer.config import ModelConfig, TrainingConfig
-from reasonmaxxer.model import load_base
-from reasonmaxxer.objective import Rollout
-from reasonmaxxer.trainer import Trainer
+from reasonmaxxer.modeling.base_model import load_base
+from reasonmaxxer.training.loss import Rollout
+from reasonmaxxer.training.trainer import Trainer
 
 RNG = np.random.default_rng(7)
 
@@ -55,7 +55,7 @@ def test_loss_and_gradients_equal_the_reference_for_every_rollout(tmp_path, name
         {"anchor_weight": 0.0},
         {"anchor_weight": 3.0},
         {"probability_floor": 0.01},
-        {"targets": ["q_proj", "down_proj", "gate_proj"]},
+        {"target_modules": ["q_proj", "down_proj", "gate_proj"]},
         {"rank": 32, "alpha": 64},  # so wide beside the model that the narrow way is taken
     ],
     ids=["no-anchor", "strong-anchor", "floor", "other-targets", "high-rank"],

@@ -3,34 +3,33 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from test_config import minimal
 
 from reasonmaxxer import tables
-from reasonmaxxer.arms import lines, sweeps
-from reasonmaxxer.card import POSITIONS, how
-from reasonmaxxer.config import SelectionConfig, load, overlay, validate
+from reasonmaxxer.analysis.arms import controls, is_rl, lines, main_of, sweeps
+from reasonmaxxer.config import load, overlay, validate
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.footprint import plan as footprint
-from reasonmaxxer.plan.files import arm_weights, model_of, recorded_code, teacher_rollouts
-from reasonmaxxer.plan.jobs import JOBS, choice_options, evaluation_job, models, rollouts_job
-from reasonmaxxer.plan.manifest import making_jobs, manifest, manifest_files
-from reasonmaxxer.plan.sampling import prompt_of_arm, protocol
-from reasonmaxxer.plan.shards import (
+from reasonmaxxer.graph import footprint
+from reasonmaxxer.graph.checks import check_stages
+from reasonmaxxer.graph.files import arm_weights, model_of, recorded_code, teacher_rollouts
+from reasonmaxxer.graph.jobs import choice_options, evaluation_job, models, rollouts_job
+from reasonmaxxer.graph.manifest import making_jobs, manifest, manifest_files
+from reasonmaxxer.graph.protocol import prompt_of_arm, protocol
+from reasonmaxxer.graph.shards import (
     Shard,
     evaluation_shards,
     rollout_shards,
     rollouts_origin,
     selection_origin,
 )
+from reasonmaxxer.registry import STAGES, Stage
+from reasonmaxxer.training.model_card import how
 
 ROOT = Path(__file__).parents[2]
-RULE = re.compile(
-    r"^ *(?:use rule \w+ as|rule) (\w+)(?: with)?:\n(.*?)(?=^ *(?:use )?rule |\Z)", re.M | re.S
-)
 
 
 def config_with(**changes):
@@ -192,7 +191,8 @@ def test_every_kind_of_arm_is_evaluated_from_its_own_weights():
 
 
 def test_a_collapse_stops_the_run_for_its_main_arm_alone():
-    arms = {"rl": {"kind": "grpo"}, "kl": {"kind": "grpo", "grpo": {"rank": 8}}, "no-anchor": {}}
+    arms = {"rl": {"kind": "grpo"}, "kl": {"kind": "grpo", "grpo": {"rank": 8}}}
+    arms |= {"no-anchor": {"training": {"anchor_weight": 0}}}
     config = config_with(arms=arms, grpo={"max_tokens": 8})
     options = {arm: shlex.split(choice_options(config, arm)) for arm in ("ours", *arms)}
     kept = {arm for arm, given in options.items() if "--keep-collapsed" in given}
@@ -231,8 +231,6 @@ def test_a_card_says_how_its_own_arm_came_about():
         "rl": "trained by GRPO with the rewards of the verifier",
         "kl": "distilled from the arm rl (arXiv 2605.06241, Eq. 4)",
     }
-    gates = get_args(SelectionConfig.model_fields["gate"].annotation)
-    assert set(gates) == set(POSITIONS)
 
 
 def test_an_arm_needs_its_own_jobs_and_those_it_shares():
@@ -253,8 +251,8 @@ def test_an_arm_needs_its_own_jobs_and_those_it_shares():
     assert jobs["fewer"]["select_positions"] == ["fewer"]
     assert jobs["other"]["judge_rollouts"][0].startswith("other.p0-9.")
     of_base = [f"base.validation.{s}" for s in evaluation_shards(config, "validation")]
-    base = {"evaluate_arm": of_base, "judge_arm": of_base}
-    assert jobs["rl"] == {"train_grpo": ["rl"], "choose_model": ["rl"], **base}
+    base = {"sample_evaluation": of_base, "judge_evaluation": of_base}
+    assert jobs["rl"] == {"train_grpo": ["rl"], "choose_whole_checkpoint": ["rl"], **base}
     assert jobs["rl-lora"]["choose_checkpoint"] == ["rl-lora"]
     own = {"sample_teacher": ["rl.p10.s2"], "distil_teacher": ["small"]}
     assert jobs["small"] == {**jobs["rl"], **own}
@@ -325,31 +323,79 @@ def test_a_kept_stage_is_named_once_and_keeps_the_code_that_made_it(tmp_path, mo
         *("before", "before", "now")
     ]
     said = capsys.readouterr().err
-    assert said.count("keep: results/kept/rollouts stays") == 1
+    assert said.count("freeze: results/kept/rollouts stays") == 1
 
 
-def test_every_rule_belongs_to_one_stage():
-    rules = [
-        (name, "output:" in body)
-        for path in sorted((ROOT / "workflow/rules").glob("*.smk"))
-        for name, body in RULE.findall(path.read_text())
-    ]
-    stages = {name for name, makes in rules if not makes}
-    jobs = {name for name, makes in rules if makes} - {"pretrain", "convert_model"}
-    assert stages == set(JOBS)
-    assert sorted(jobs) == sorted(job for stage in JOBS.values() for job in stage)
+def test_every_stage_has_its_module_and_its_rules():
+    check_stages(ROOT / "workflow/rules")
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "said"),
+    [
+        ("grpo.smk", None, "stage 'grpo': its rule file {file} is missing"),
+        ("new.smk", "rule new:\n", "{file}: no stage of this name is in "),
+        ("grpo.smk", "rule grpo:\n", "{file}: the rule 'train_grpo' is missing"),
+        (
+            "merge.smk",
+            "rule merge:\nrule merge_adapter:\nuse rule a as more with:\n",
+            "stage 'merge': its rule 'more' in {file} is not in `rules`",
+        ),
+    ],
+)
+def test_a_forgotten_half_of_a_stage_names_the_other(tmp_path, file, edit, said):
+    rules = tmp_path / "rules"
+    shutil.copytree(ROOT / "workflow/rules", rules)
+    (rules / file).write_text(edit) if edit else (rules / file).unlink()
+    with pytest.raises(UserError, match=re.escape(said.format(file=rules / file))):
+        check_stages(rules)
+
+
+def test_a_stage_without_its_module_is_named(monkeypatch):
+    lost = Stage(name="lost", rules=("lose",), label="", makes="")
+    monkeypatch.setitem(STAGES, "lost", lost)
+    with pytest.raises(UserError, match=r"stage 'lost': its module .*stages/lost.py is missing"):
+        check_stages(ROOT / "workflow/rules")
 
 
 def test_the_whole_analysis_of_the_lab_has_what_the_claims_speak_of():
     config = load([ROOT / f"config/{name}.yaml" for name in ("config", "lab-seeds", "lab-full")])
-    arms = {name: {"kind": arm.kind} for name, arm in config.arms.items()}
-    seeds = {stem: len(members) for stem, members in lines(arms).items()}
+    arms = manifest(config, "results/lab-full")["arms"]
+    seeds = {line: len(members) for line, members in lines(arms).items()}
     five = ("reasonmaxxer", "random-gate", "all-tokens", "positive-only", "grpo")
     assert seeds == dict.fromkeys(five, 5)
     assert all(config.benchmarks_of(arm) == list(config.benchmarks) for arm in five)
-    assert {key for stem, key in sweeps(arms) if stem == "reasonmaxxer"} >= {"tau", "window"}
+    assert main_of(arms) == "reasonmaxxer"
+    assert len(controls(arms, "selection.gate", "random")) == 5
+    assert len(controls(arms, "selection.advantages", "positive")) == 5
+    assert {len(controls(arms, f"selection.{key}")) for key in ("tau", "window")} == {3, 2}
+    swept = {key for arm, key in sweeps(arms) if arm == "reasonmaxxer"}
+    assert swept >= {"selection.tau", "selection.window"}
     assert sum(arm["kind"] == "distilled" for arm in arms.values()) == 8
     for seed in (43, 44, 45, 46):
         for arm in five[:-1]:
             for section in ("rollouts", "selection", "training"):
                 assert config.section_of(f"{arm}+seed={seed}", section).seed == seed
+        assert config.section_of(f"grpo+seed={seed}", "grpo").seed == seed
+
+
+def test_what_an_arm_is_to_the_claims_comes_from_its_settings_whatever_its_name():
+    names = {
+        "reasonmaxxer": {"selection": {"tau": 1}},
+        "random-gate": {"selection": {"gate": "all"}},
+    }
+    names |= {"dice": {"selection": {"gate": "random"}}, "grpo": {"training": {"rank": 4}}}
+    names |= {"dice-4": {"selection": {"gate": "random"}, "training": {"rank": 4}}}
+    arms = manifest(config_with(arms=names), "results/x")["arms"]
+    assert main_of(arms) == "ours"  # the one that takes the run's sections as they are
+    assert controls(arms, "selection.gate", "random") == ["dice"]
+    assert controls(arms, "selection.gate") == ["random-gate", "dice"]
+    assert controls(arms, "selection.tau") == ["reasonmaxxer"]
+    assert not is_rl(arms["grpo"])
+
+
+def test_where_no_arm_is_plain_changes_are_counted_from_the_first():
+    names = {"ours": {"selection": {"gate": "all"}}, "two": {"selection": {"gate": "random"}}}
+    arms = manifest(config_with(arms=names), "results/x")["arms"]
+    assert main_of(arms) == "ours"
+    assert controls(arms, "selection.gate", "random") == ["two"]

@@ -1,19 +1,24 @@
 """Problems: every source reads into the same table, and bad input is told by file, row, column."""
 
 import argparse
+import gzip
 import json
 import re
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reasonmaxxer import audit, clean, problems, sources, tables
+from reasonmaxxer import tables
 from reasonmaxxer.config import Source, VerdictsConfig
+from reasonmaxxer.datasets import sources
+from reasonmaxxer.datasets.overlap import normalise
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.overlap import normalise
+from reasonmaxxer.stages import decontaminate, problems
 
 ROWS = [
     {"id": "a", "problem": "What is 1 + 1?", "answer": "2", "level": "Level 1"},
@@ -100,7 +105,87 @@ BAD = {
     "broken list": ('{"problem": "a", "answer": "[\\"1"}\n', "not a JSON list"),
     "empty list": ('{"problem": "a", "answer": []}\n', "an empty list"),
     "nothing": ("\n", "no problem in it"),
+    "NaN": ('{"problem": "a", "answer": NaN}\n', "line 1: column 'answer' is empty"),
+    "a key twice": ('{"problem": "a", "answer": 1, "answer": 2}\n', "'answer' stands twice"),
+    "half an emoji": (
+        '{"problem": "a \\ud83d", "answer": "1"}\n',
+        "line 1: column 'problem': half",
+    ),
+    "too many digits": (
+        f'{{"problem": "a", "answer": {"9" * 5000}}}\n',
+        "line 1: Exceeds the limit",
+    ),
+    "too deep": ("[" * 100_000 + "\n", "line 1: "),
+    "texts written out": ('{"problem": "a", "answer": "[\'5\']"}\n', "use extract: first"),
 }
+
+
+def test_what_pandas_writes_for_an_empty_cell_is_empty(tmp_path):
+    frame = pd.DataFrame({"problem": ["a", "b"], "answer": [1.5, float("nan")]})
+    frame.to_parquet(tmp_path / "p.parquet")
+    with pytest.raises(UserError, match="row 1: column 'answer' is empty"):
+        load(tmp_path / "p.parquet")
+
+
+def test_bytes_are_read_as_the_text_that_they_are(tmp_path):
+    rows = {"problem": [b"wof\xc3\xbcr?"], "answer": [b"1"], "level": [b"2"]}
+    pq.write_table(pa.table(rows), tmp_path / "p.parquet")
+    (row,) = load(tmp_path / "p.parquet")
+    assert (row["problem"], row["answer"], row["level"]) == ("wofür?", "1", "2")
+    pq.write_table(pa.table(rows | {"answer": [b"\xff"]}), tmp_path / "p.parquet")
+    with pytest.raises(UserError, match="row 0: column 'answer': bytes that are no UTF-8"):
+        load(tmp_path / "p.parquet")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl.gz", ".csv.gz"])
+def test_a_compressed_file_is_read_and_a_damaged_one_named(tmp_path, suffix):
+    path = tmp_path / f"p{suffix}"
+    text = {".jsonl.gz": '{"problem": "a", "answer": "1"}\n', ".csv.gz": "problem,answer\na,1\n"}
+    whole = gzip.compress(text[suffix].encode())
+    path.write_bytes(whole)
+    assert [row["problem_id"] for row in load(path)] == ["p/0"]
+    path.write_bytes(whole[:-6])
+    with pytest.raises(UserError, match=f"p{suffix}: not a readable gzip file"):
+        load(path)
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_another_delimiter_is_found_and_said(tmp_path, capsys, mark, name):
+    path = tmp_path / "p.csv"
+    path.write_text(f"problem{mark}answer\nHow much, Ann?{mark}1,5\n")
+    (row,) = load(path)
+    assert (row["problem"], row["answer"]) == ("How much, Ann?", "1,5")
+    assert f"its columns are separated by {name}" in capsys.readouterr().err
+    assert load(path, delimiter=mark) == [row]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("cell", "answer"),
+    [
+        ("['5']", "5"),
+        ("['5', '6']", "5"),
+        ('[\'it is "5"\', "6"]', 'it is "5"'),
+        ('["5"]', "5"),
+        (r"['\\frac{1}{2}']", r"\frac{1}{2}"),
+        ("[1, 2]", "[1, 2]"),
+    ],
+)
+def test_the_first_of_a_list_that_is_written_out_is_taken(tmp_path, cell, answer):
+    pd.DataFrame({"problem": ["a"], "answer": [cell]}).to_csv(tmp_path / "p.csv", index=False)
+    (row,) = load(tmp_path / "p.csv", extract="first")
+    assert row["answer"] == answer
+
+
+@pytest.mark.parametrize("cell", ["['5' '6']", "['5'", "[__import__('os')]", "['5', x]"])
+def test_a_list_that_cannot_be_read_is_an_error_or_a_text(tmp_path, cell):
+    pd.DataFrame({"problem": ["a"], "answer": [cell]}).to_csv(tmp_path / "p.csv", index=False)
+    try:
+        (row,) = load(tmp_path / "p.csv", extract="first")
+    except UserError as error:
+        assert "line 2: column 'answer': not a JSON list" in str(error)
+    else:
+        assert row["answer"] == cell
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -129,6 +214,7 @@ def test_a_reference_without_its_mark_is_an_error(tmp_path, extract, mark):
     [
         ("p.csv", b"problem,answer\na,1\nb\n", "line 3: has not as many fields"),
         ("p.csv", b"problem,answer\n\xff\xfe,1\n", "not UTF-8"),
+        ("p.csv", b"problem,answer,answer\na,1,2\n", "line 1: column 'answer' stands twice"),
         ("p.parquet", b"not parquet", "not a readable Parquet file"),
         ("p.txt", b"", "not a .jsonl, .csv or .parquet file"),
     ],
@@ -153,6 +239,19 @@ def test_limit_takes_the_first_and_shuffle_others_in_an_order_of_its_own(tmp_pat
         load(path, limit=5)
 
 
+def test_all_is_a_limit(tmp_path):
+    path = jsonl(tmp_path / "p.jsonl")
+    assert load(path, limit="all") == load(path)
+
+
+def test_skip_leaves_out_the_first_of_the_shuffled(tmp_path):
+    path = jsonl(tmp_path / "p.jsonl")
+    whole, rest = load(path, shuffle=3), load(path, shuffle=3, skip=1, limit=3)
+    assert rest == whole[1:]
+    with pytest.raises(UserError, match="limit 4, but it has only 3 problems behind the 1 of skip"):
+        load(path, skip=1, limit=4)
+
+
 def test_levels_are_balanced_by_the_limit(tmp_path):
     path = jsonl(tmp_path / "p.jsonl")
     rows = load(path, levels=[1, "Level 2"], limit=3)
@@ -166,7 +265,7 @@ def test_where_keeps_the_rows_with_these_values(tmp_path):
     rows = [{"problem": str(n), "answer": "1", "several": n > 1} for n in range(4)]
     pd.DataFrame(rows).to_csv(tmp_path / "p.csv", index=False)
     for path in (jsonl(tmp_path / "p.jsonl", rows), tmp_path / "p.csv"):
-        assert [r["problem"] for r in load(path, where={"several": False})] == ["0", "1"]
+        assert [r["problem"] for r in load(path, filter={"several": False})] == ["0", "1"]
 
 
 def test_two_sources_of_one_name_keep_their_ids_apart(tmp_path):
@@ -276,7 +375,7 @@ def cleaned(tmp_path, overlap):
     others = [paths["bench"]]
     for split, path in out.items():
         flags = {"split": split, "overlap": overlap, "out": path}
-        command(clean, pool=paths[split], others=others, **flags)
+        command(decontaminate, pool=paths[split], others=others, **flags)
         others = [path, *others]
     return {**out, "bench": paths["bench"]}
 
@@ -290,13 +389,8 @@ def test_an_overlap_drops_the_training_problem_never_the_benchmarks(tmp_path):
     assert ids == {"train": ["t1", "t4"], "validation": ["v1", "v2"]}
     made = tables.provenance_of(paths["train"], "problems")
     assert (made["doubles"], made["overlap"]) == (1, {"bench": 1, "validation": 1})
-    command(
-        audit,
-        train=paths["train"],
-        validation=paths["validation"],
-        benchmarks=[paths["bench"]],
-        out=tmp_path / "audit.json",
-    )
+    splits = [paths[split] for split in ("train", "validation", "bench")]
+    command(decontaminate, audit=splits, out=tmp_path / "audit.json")
     summary = json.loads((tmp_path / "audit.json").read_text())
     assert {name: split["problems"] for name, split in summary["splits"].items()} == {
         "train": 2,
@@ -314,14 +408,9 @@ def test_an_overlap_under_fail_is_told_with_both_ids(tmp_path):
 
 def test_the_audit_stops_a_run_whose_splits_share_a_problem(tmp_path):
     paths = shared(tmp_path)
+    splits = [paths[split] for split in ("train", "validation", "bench")]
     with pytest.raises(UserError, match="v3 is b1 of bench"):
-        command(
-            audit,
-            train=paths["train"],
-            validation=paths["validation"],
-            benchmarks=[paths["bench"]],
-            out=tmp_path / "audit.json",
-        )
+        command(decontaminate, audit=splits, out=tmp_path / "audit.json")
 
 
 def test_references_that_do_not_verify_are_dropped_or_stop_the_run(tmp_path):

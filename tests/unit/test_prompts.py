@@ -11,7 +11,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast
 from reasonmaxxer import tables
 from reasonmaxxer.config import ModelConfig, PromptConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.prompts import (
+from reasonmaxxer.generation.prompts import (
     decode,
     encode,
     eos_token_ids,
@@ -21,7 +21,7 @@ from reasonmaxxer.prompts import (
     template_text,
     trim_stop,
 )
-from reasonmaxxer.rollouts import GenerationJob, load_prompts
+from reasonmaxxer.stages.rollouts import GenerationJob, load_prompts
 
 SPECIAL = ["<bos>", "<eos>", "<|im_end|>"]
 CHAT = (
@@ -114,6 +114,21 @@ def test_the_beginning_of_sequence_stands_in_front_exactly_once(template, tokeni
 def test_a_tokenizer_without_a_beginning_of_sequence_adds_none(template):
     (ids,) = encode(template("Q: {problem}"), ["1"], byte_tokenizer(adds_bos=False))
     assert 0 not in ids
+
+
+def test_a_tokenizer_may_put_several_ids_in_front(template):
+    tokenizer = byte_tokenizer()
+    front = [("<bos>", 0), ("<|im_end|>", 2)]
+    both = processors.TemplateProcessing("<bos> <|im_end|> $A <eos>", None, [*front, ("<eos>", 1)])
+    tokenizer.backend_tokenizer.post_processor = both
+    for text in ("Q: {problem}", "<bos><|im_end|>Q: {problem}"):
+        (ids,) = encode(template(text), ["1"], tokenizer)
+        assert ids == [0, 2, *tokenizer("Q: 1", add_special_tokens=False)["input_ids"]]
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_template(tmp_path):
+    (tmp_path / "t.txt").write_bytes(b"\xef\xbb\xbfQ: {problem}\r\n")
+    assert template_text(str(tmp_path / "t.txt")) == "Q: {problem}"
 
 
 def test_a_chat_prompt_ends_where_the_assistant_begins_with_one_bos(tokenizer):

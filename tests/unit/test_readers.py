@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.readers import check_adapter, open_tensors, read_json
+from reasonmaxxer.tables.artefacts import check_adapter, open_tensors, read_json
 
 LORA = {
     "base_model.model.q_proj.lora_A.weight": torch.zeros(4, 8),

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reasonmaxxer.config import SelectionConfig, TrainingConfig
-from reasonmaxxer.reasons import PlannedJob, report
+from reasonmaxxer.graph.reasons import PlannedJob, report
 
 FOLLOWS = "Input files updated by another job: results/t/x.parquet"
 
@@ -40,7 +40,7 @@ QUOTED = json.dumps({"stop": ['it\'s; "now: "'], "template": "chat", "instructio
             [
                 job("train_adapter", of_sections(SLOW, FAST), arm="a"),
                 job("train_adapter", of_sections(SLOW, FAST), arm="b"),
-                job("evaluate_arm", FOLLOWS, arm="a"),
+                job("sample_evaluation", FOLLOWS, arm="a"),
                 job("render_report", FOLLOWS),
                 job("all", FOLLOWS),
             ],
@@ -63,10 +63,10 @@ QUOTED = json.dumps({"stop": ['it\'s; "now: "'], "template": "chat", "instructio
                 job("sample_rollouts", f"Missing output files: a; {FOLLOWS}", origin="main"),
                 job("check_model", "Forced execution"),
             ],
-            ["check: forced", "missing: rollouts", "2 jobs would run"],
+            ["preflight: forced", "missing: rollouts", "2 jobs would run"],
         ),
         (
-            [job("evaluate_arm", params_changed([QUOTED], [QUOTED.replace("chat", "x.txt")]))],
+            [job("sample_evaluation", params_changed([QUOTED], [QUOTED.replace("chat", "x.txt")]))],
             ["evaluation: prompt.template chat -> x.txt", "1 job would run"],
         ),
         (
@@ -75,7 +75,7 @@ QUOTED = json.dumps({"stop": ['it\'s; "now: "'], "template": "chat", "instructio
         ),
         (
             [job("choose_checkpoint", params_changed([], ["--whole"]))],
-            ["adapter: nothing -> --whole", "1 job would run"],
+            ["checkpoint: nothing -> --whole", "1 job would run"],
         ),
         (
             [job("compute_metrics", "Set of input files has changed since last execution")],

@@ -8,10 +8,12 @@ import math
 import numpy as np
 import pytest
 
-from reasonmaxxer import selection, tables
+from reasonmaxxer import tables
 from reasonmaxxer.config import SelectionConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.selection import Scored, advantages, select
+from reasonmaxxer.method.advantages import group_advantages as advantages
+from reasonmaxxer.stages import selection
+from reasonmaxxer.stages.selection import Scored, select
 
 
 def _config(**changes) -> SelectionConfig:
@@ -112,7 +114,7 @@ def test_controls_match_the_entropy_gate_rollout_by_rollout(gate):
 def test_the_quantile_gate_takes_its_share_of_the_positions(share):
     rng = np.random.default_rng(2)
     pool = [_scored("a", i, i % 2, rng.exponential(0.8, 50)) for i in range(20)]
-    _, figures = select(pool, _config(gate="entropy-quantile", tau=None, share=share))
+    _, figures = select(pool, _config(gate="entropy-quantile", tau=None, top_fraction=share))
     assert figures["positions_gated"] == round(share * 1000)
 
 
@@ -174,13 +176,16 @@ def test_trimming_drops_the_longest_before_advantages():
             {"tau": 9.0},
             r"selection\.tau: no position .* above 9 nats \(the largest of all is 2\.5\)",
         ),
-        ({"tau": None, "share": 0.1, "gate": "entropy-quantile"}, r"selection\.share: no position"),
+        (
+            {"tau": None, "top_fraction": 0.1, "gate": "entropy-quantile"},
+            r"selection\.top_fraction: no position",
+        ),
         ({"trim_longest": 0.5}, r"selection\.trim_longest: without the longest 50%"),
     ],
     ids=["threshold-too-high", "tied-entropies", "trimmed-to-one-verdict"],
 )
 def test_a_selection_that_would_teach_nothing_is_an_error(changes, message):
-    tied = [2.5] * 3 if "share" in changes else [2.0, 2.5, 0.1]
+    tied = [2.5] * 3 if "top_fraction" in changes else [2.0, 2.5, 0.1]
     pool = [_scored("a", 0, 0, tied)] * 5 + [_scored("a", 5, 1, tied * 2)] * 5
     with pytest.raises(UserError, match=message):
         select(pool, _config(**changes))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from reasonmaxxer import statistics as s
+from reasonmaxxer.analysis import statistics as s
 
 
 @pytest.mark.parametrize(("samples", "right"), [(n, c) for n in range(1, 8) for c in range(n + 1)])
@@ -126,7 +126,7 @@ def test_p_and_interval_of_a_difference_never_disagree(
     found = s.paired_difference(arm, base, seed=seed)
     assert -1 <= found.low <= found.value <= found.high <= 1
     assert 0 < found.p <= 1
-    if np.ptp(arm - base) > 0:
+    if np.ptp(arm - base) > 0 or 0 < np.count_nonzero(arm - base) < s.EXACT_BELOW:
         outside = found.low > 0 or found.high < 0
         assert outside == (found.p <= 0.05) or min(abs(found.low), abs(found.high)) < 1e-9
 
@@ -136,7 +136,7 @@ def test_p_and_interval_of_a_difference_never_disagree(
     [
         ([0.0] * 30, [0.0] * 30, 0.0, -0.1135, 0.1135, 1.0),
         ([1.0] * 30, [0.0] * 30, 1.0, 0.7730, 1.0, 2 * 0.5**30),
-        ([1.0], [0.0], 1.0, -0.5869, 1.0, 1.0),  # one problem shows nothing
+        ([1.0], [0.0], 1.0, -1.0, 1.0, 1.0),  # one problem shows nothing
     ],
 )
 def test_a_difference_without_spread_is_as_unsure_as_its_problems_are_few(
@@ -169,11 +169,74 @@ def test_holm_gives_the_textbook_values() -> None:
     assert s.holm([]) == []
 
 
-def test_seeds_have_students_interval() -> None:
-    values = [0.5, 0.52, 0.47, 0.55, 0.51]
-    expected = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
-    found = s.seeds_interval(values)
-    assert (found.low, found.high) == pytest.approx(expected)
+def gains_and_losses(gained: int, lost: int, problems: int) -> np.ndarray:
+    return np.array([1.0] * gained + [-1.0] * lost + [0.0] * (problems - gained - lost))
+
+
+@pytest.mark.parametrize("gained", [1, 5, 6, 12, 20])
+@pytest.mark.parametrize("lost", [0, 1, 4])
+def test_few_problems_that_differ_are_tested_exactly(gained: int, lost: int) -> None:
+    """McNemar's exact test; more evidence never has a larger p."""
+    found = s.mean_difference([gains_and_losses(gained, lost, 300)])
+    expected = stats.binomtest(gained, gained + lost).pvalue
+    assert found.p == pytest.approx(expected)
+    more = s.mean_difference([gains_and_losses(gained + 1, lost, 300)])
+    if gained > lost and gained + lost + 1 < s.EXACT_BELOW:
+        assert more.p < found.p
+
+
+def test_theta_has_clopper_and_pearsons_interval() -> None:
+    exact = s._Exact([gains_and_losses(9, 3, 200)])
+    expected = stats.binomtest(9, 12).proportion_ci(0.95, method="exact")
+    assert exact._theta(0.05) == pytest.approx((expected.low, expected.high))
+
+
+def test_differences_of_several_sizes_are_tested_by_all_their_signs() -> None:
+    rng = np.random.default_rng(3)
+    for count in (1, 2, 7, 12):
+        values = rng.choice([-1, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1], size=count)
+        padded = np.concatenate([values, np.zeros(40)])
+        signs = np.array(list(itertools.product([-1, 1], repeat=count)))
+        sums = signs @ np.abs(values)
+        expected = np.mean(np.abs(sums) >= abs(values.sum()) - 1e-9)
+        assert s.mean_difference([padded]).p == pytest.approx(min(1.0, expected))
+    # and of two benchmarks, each problem by its weight in the mean
+    parts = [np.array([1.0, 0, 0, 0]), np.array([-1.0, 1.0])]
+    signs = np.array(list(itertools.product([-1, 1], repeat=3))) @ np.array([1 / 8, 1 / 4, 1 / 4])
+    expected = np.mean(np.abs(signs) >= 1 / 8 - 1e-9)
+    assert s.mean_difference(parts).p == pytest.approx(expected)
+
+
+def test_what_seeds_add_is_the_variance_between_them_beyond_single_problems() -> None:
+    rng = np.random.default_rng(0)
+    seeds, problems = 4, 30
+    values = rng.normal(size=(seeds, 1)) + rng.normal(size=(1, problems)) + rng.normal(size=(4, 30))
+    found = s.seeds_spread([values])
+    rest = values - values.mean(0) - values.mean(1)[:, None] + values.mean()
+    between = problems * values.mean(1).var(ddof=1)  # mean squares of a two-way analysis
+    inside = (rest**2).sum() / ((seeds - 1) * (problems - 1))
+    assert found is not None
+    assert found.error == pytest.approx(np.sqrt((between - inside) / (seeds * problems)))
+    assert s.seeds_spread([values[:1]]) is None
+    assert s.seeds_spread([np.repeat(values[:1], 3, axis=0)]) == s.Spread(0.0, 3)
+
+
+def test_seeds_and_problems_add_in_squares_and_p_goes_with_the_interval() -> None:
+    rng = np.random.default_rng(1)
+    for gain in (0.01, 0.03, 0.05):
+        values = rng.normal(gain, 0.2, size=400)
+        alone = s.mean_difference([values])
+        spread = s.Spread(0.005, 5)
+        both = s.mean_difference([values], spreads=[spread])
+        half = np.hypot(alone.high - alone.value, stats.t.ppf(0.975, 4) * 0.005)
+        assert both.high - both.value == pytest.approx(half)
+        assert both.p >= alone.p
+        assert (both.low > 0 or both.high < 0) == (both.p < 0.05)
+        same = s.mean_difference([values], spreads=[s.Spread(0.0, 5)])
+        assert (same.low, same.high) == pytest.approx((alone.low, alone.high))
+    # three seeds that agree on everything still have the problems to vary
+    sure = s.mean_difference([np.ones(30)], spreads=[s.Spread(0.0, 3)])
+    assert sure.low < 0.8 and sure.high == 1.0 and sure.p < 0.05
 
 
 def test_a_mean_of_any_quantity_has_a_bootstrap_interval() -> None:

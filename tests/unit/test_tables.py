@@ -1,14 +1,22 @@
 """Tables: whole or not at all, and never mistaken for another."""
 
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from reasonmaxxer import tables
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.tables import artefacts
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(tables.__file__).parents[2])}
 ROW = {"problem_id": "a", "problem": "1+1?", "answer": "2", "source": "s", "level": None}
 
 
@@ -33,11 +41,101 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def _part(folder: Path, name: str, pid: int) -> Path:
+    """What a job of this machine is writing, or has left."""
+    part = folder / f".{name}.{socket.gethostname()}.{pid}.part"
+    part.write_bytes(b"half a table")
+    return part
+
+
 def test_what_a_killed_writer_left_is_gone_when_the_table_is_written_again(tmp_path):
-    (tmp_path / ".p.parquet.123.part").write_bytes(b"half a table")
-    (tmp_path / ".other.parquet.123.part").write_bytes(b"another's")
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    _part(tmp_path, "p.parquet", killed.pid)
+    others = _part(tmp_path, "other.parquet", killed.pid)
     tables.write(tmp_path / "p.parquet", "problems", [ROW])
-    assert {path.name for path in tmp_path.iterdir()} == {"p.parquet", ".other.parquet.123.part"}
+    assert {*tmp_path.iterdir()} == {tmp_path / "p.parquet", others}
+
+
+def test_the_part_of_a_job_that_lives_is_kept(tmp_path):
+    part = _part(tmp_path, "p.parquet", os.getppid())
+    tables.write(tmp_path / "p.parquet", "problems", [ROW])
+    assert part.exists()
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "p.txt"
+    link.symlink_to("elsewhere/p.txt")
+    tables.write_text(link, "new")
+    assert link.is_symlink()
+    assert (tmp_path / "elsewhere/p.txt").read_text() == "new"
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True)
+    tables.write_text(pipe, "new")
+    assert reader.communicate()[0] == "new"
+    assert pipe.is_fifo()
+
+
+def test_standard_output_is_written_to_even_where_it_is_a_file(tmp_path):
+    script = "from reasonmaxxer.tables import write_text; write_text('/dev/stdout', 'new')"
+    with (tmp_path / "out").open("w") as out:
+        out.write("old ")
+        out.flush()
+        subprocess.run([sys.executable, "-c", script], stdout=out, check=True, env=ENVIRONMENT)
+        out.write(" end")
+    assert (tmp_path / "out").read_text() == "old new end"
+
+
+def test_every_flipped_bit_of_a_page_is_found(tmp_path):
+    path = tmp_path / "p.parquet"
+    row = {"problem_id": "a", "sample": 0, "answer": "2", "rule": "boxed", "reason": "same text"}
+    verdicts = [
+        {**row, "sample": i, "verdict": "correct" if i % 3 else "incorrect"} for i in range(300)
+    ]
+    tables.write(path, "verdicts", verdicts)
+    whole, sound = path.read_bytes(), tables.read(path, "verdicts")
+    footer = int.from_bytes(whole[-8:-4], "little")
+    for bit in range(8 * 4, 8 * (len(whole) - footer - 8), 5):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            found = tables.read(path, "verdicts")
+        except UserError:
+            continue
+        assert found == sound, f"bit {bit}"
+
+
+def test_every_flipped_bit_of_our_tensors_is_found(tmp_path):
+    path = tmp_path / "adapter.safetensors"
+    tensors = {"a.lora_A.weight": torch.arange(8.0).view(2, 4)}
+    artefacts.save_tensors(path, tensors, {"format": "pt"})
+    whole = path.read_bytes()
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            file = artefacts.open_tensors(path, *tensors)
+        except UserError as error:
+            assert f"snakemake --cores all --force {path}" in str(error)
+            continue
+        # The key of the checksum itself, as if another program had written the file.
+        assert "sha256" not in file.metadata()
+        assert torch.equal(file.get_tensor("a.lora_A.weight"), tensors["a.lora_A.weight"])
+
+
+def test_another_programs_tensors_are_copied_with_a_checksum(tmp_path):
+    save_file({"a": torch.ones(3)}, tmp_path / "theirs", metadata={"format": "pt"})
+    artefacts.copy_tensors(tmp_path / "theirs", tmp_path / "ours")
+    file = artefacts.open_tensors(tmp_path / "ours", "a")
+    assert file.metadata().keys() == {"format", "sha256"}
+    assert torch.equal(file.get_tensor("a"), torch.ones(3))
 
 
 def test_a_writer_that_fails_leaves_the_old_table(tmp_path):

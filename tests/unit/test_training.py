@@ -18,18 +18,20 @@ from agreement import trainer_of
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from reasonmaxxer import base_states, entropies, tables, training
+from reasonmaxxer import tables
 from reasonmaxxer.config import EntropiesConfig, ModelConfig, TrainingConfig, load
-from reasonmaxxer.curriculum import learning_rate, read_rollouts, training_steps
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.model import load_base, lora_config
-from reasonmaxxer.objective import Rollout
-from reasonmaxxer.schedule import checkpoint_steps
-from reasonmaxxer.trainer import resident_mb
+from reasonmaxxer.modeling import hidden_states as base_states
+from reasonmaxxer.modeling.base_model import load_base, lora_config
+from reasonmaxxer.stages import entropies, training
+from reasonmaxxer.training.dataset import read_rollouts, training_steps
+from reasonmaxxer.training.loss import Rollout
+from reasonmaxxer.training.lr_schedule import checkpoint_steps, learning_rate
+from reasonmaxxer.training.trainer import resident_mb
 
-QUICK = {"rank": 4, "alpha": 8, "warmup_steps": 2, "learning_rate": 0.005, "sequences_per_step": 4}
+QUICK = {"rank": 4, "alpha": 8, "warmup_steps": 2, "learning_rate": 0.005, "batch_size": 4}
 
-SHORT = {"sequences": 20, "sequences_per_step": 8, "warmup_steps": 0, "checkpoints": 1}
+SHORT = {"sequences": 20, "batch_size": 8, "warmup_steps": 0, "checkpoints": 1}
 
 
 def _selection(path, count=12, seed=0, vocabulary=reference.VOCABULARY, **changes) -> Path:
@@ -279,14 +281,15 @@ def test_recomputed_activations_give_the_same_gradients(tmp_path, model):
 def test_a_large_models_activations_are_computed_again(tmp_path, model, monkeypatch, large):
     base = load_base(str(model), ModelConfig(path=str(model), dtype="float32"))
     size = base.model.num_parameters()
-    monkeypatch.setattr("reasonmaxxer.trainer.RECOMPUTE_FROM", size // 2 if large else 2 * size)
+    limit = size // 2 if large else 2 * size
+    monkeypatch.setattr("reasonmaxxer.training.trainer.RECOMPUTE_FROM", limit)
     training.Trainer(base, read_rollouts(_selection(tmp_path / "s.parquet")), TrainingConfig())
     assert base.model.is_gradient_checkpointing == large
 
 
 @pytest.mark.parametrize(
     "config",
-    [{}, {"gradient_clip": 0.01}, {"weight_decay": 0.3}, {"advantage_clip": 0.5}],
+    [{}, {"max_grad_norm": 0.01}, {"weight_decay": 0.3}, {"advantage_clip": 0.5}],
     ids=["plain", "clipped-gradient", "weight-decay", "clipped-advantage"],
 )
 def test_a_step_is_adamw_on_the_clipped_gradient_of_the_reference(model, config):
@@ -305,7 +308,7 @@ def test_a_step_is_adamw_on_the_clipped_gradient_of_the_reference(model, config)
     before = {name: p.detach().double() for name, p in trainer.parameters.items()}
     row = trainer.step([0, 1], 1, 1, 4096)
     assert row["gradient_norm"] == pytest.approx(norm.item(), rel=1e-4)
-    clip, decay = trainer.config.gradient_clip, trainer.config.weight_decay
+    clip, decay = trainer.config.max_grad_norm, trainer.config.weight_decay
     for name, parameter in trainer.parameters.items():
         gradient, state = (
             gradients[name] * min(1.0, clip / norm),
@@ -439,7 +442,7 @@ def test_order_by_magnitude_is_that_of_the_released_scripts():
     # |A| x share of decisions: 1/8, 6/8, 1.5/8, 8/8
     rollouts = _rollouts(4, [1.0, -3.0, 0.5, -2.0])
     config = TrainingConfig(
-        sequences=8, sequences_per_step=4, warmup_steps=0, checkpoints=1, order="magnitude"
+        sequences=8, batch_size=4, warmup_steps=0, checkpoints=1, order="magnitude"
     )
     assert training_steps(rollouts, config) == [[3, 1, 2, 0], [3, 1, 2, 0]]
 
@@ -455,7 +458,7 @@ def test_the_rate_warms_up_and_decays_as_published(step, decay, share):
 
 
 def test_checkpoints_are_evenly_spaced_and_end_with_training():
-    config = TrainingConfig(sequences=1000, sequences_per_step=8, checkpoints=4)
+    config = TrainingConfig(sequences=1000, batch_size=8, checkpoints=4)
     assert checkpoint_steps(config) == [31, 62, 94, 125]
 
 
@@ -481,7 +484,11 @@ def test_peak_memory_is_in_mebibytes_on_every_system(platform, maxrss):
         ({"positions": [3, 40]}, {}, "positions: outside the completion"),
         ({"token_ids": [5, 97], "positions": [0]}, {}, "token id 97 is outside"),
         ({"prompt_token_ids": []}, {}, "prompt_token_ids: is empty"),
-        ({}, {"targets": ["q_proj", "qkv"]}, r"training\.targets: qkv: .*it has .*q_proj"),
+        (
+            {},
+            {"target_modules": ["q_proj", "qkv"]},
+            r"training\.target_modules: qkv: .*it has .*q_proj",
+        ),
         ({}, {"checkpoints": 3}, r"training\.checkpoints: 3, but --checkpoints names 2 files"),
     ],
     ids=["position", "id", "prompt", "target", "checkpoints"],

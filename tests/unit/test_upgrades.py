@@ -3,8 +3,8 @@
 import pytest
 
 from reasonmaxxer import tables
-from reasonmaxxer.plan.upgrades import warning
-from reasonmaxxer.provenance import versions
+from reasonmaxxer.graph.upgrades import warning
+from reasonmaxxer.tables.provenance import versions
 
 
 @pytest.fixture

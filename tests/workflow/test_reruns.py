@@ -18,8 +18,8 @@ from reasonmaxxer.__main__ import STAGES
 
 PAGE = {"render_report": 1, "publish_report": 1}
 METRICS = {"compute_metrics": 1, **PAGE}
-READING = {"read_pairs": 1, **METRICS}
-EVALUATION = {"evaluate_arm": 4, "judge_arm": 4, **READING}  # 2 trained arms x 2 suites
+READING = {"read_side_by_side": 1, **METRICS}
+EVALUATION = {"sample_evaluation": 4, "judge_evaluation": 4, **READING}  # 2 trained arms x 2 suites
 ADAPTERS = {"choose_checkpoint": 2, **EVALUATION}
 TRAINING = {"train_adapter": 2, **ADAPTERS}
 SELECTION = {"select_positions": 2, **TRAINING}
@@ -30,11 +30,11 @@ CASES = {
     "price of an hour": ({"report": {"price_per_hour": 2.0}}, PAGE),
     "samples of one suite": (
         {"benchmarks": {"far": {"samples": 8}}},
-        {"evaluate_arm": 3, "judge_arm": 3, **READING},
+        {"sample_evaluation": 3, "judge_evaluation": 3, **READING},
     ),
-    "contamination check": (
-        {"contamination": {"check": True}},
-        {"check_contamination": 1, **METRICS},
+    "memorization check": (
+        {"memorization": {"check": True}},
+        {"check_memorization": 1, **METRICS},
     ),
     "threshold": ({"selection": {"tau": 0.5}}, SELECTION),
     "learning rate": ({"training": {"learning_rate": 1.0e-3}}, TRAINING),
@@ -43,23 +43,23 @@ CASES = {
         {
             "train_adapter": 1,
             "choose_checkpoint": 1,
-            "evaluate_arm": 2,
-            "judge_arm": 2,
+            "sample_evaluation": 2,
+            "judge_evaluation": 2,
             **METRICS,
         },
     ),
     "rollout temperature": ({"rollouts": {"temperature": 0.8}}, ROLLOUTS),
     "token limit of the evaluation, and the threshold": (
         {"evaluation": {"max_tokens": 120}, "selection": {"tau": 0.5}},
-        {"check_model": 1, **SELECTION, "evaluate_arm": 6, "judge_arm": 6},
+        {"check_model": 1, **SELECTION, "sample_evaluation": 6, "judge_evaluation": 6},
     ),
     "prompt": (
         {"prompt": {"template": "config/prompts/qwen_boxed.txt"}},
         # The base's own evaluation, and its checks for the choice of checkpoints, as well.
-        {"check_model": 1, **ROLLOUTS, "evaluate_arm": 7, "judge_arm": 7},
+        {"check_model": 1, **ROLLOUTS, "sample_evaluation": 7, "judge_evaluation": 7},
     ),
     "states kept no longer": (
-        {"entropies": {"keep_states": False}},
+        {"entropies": {"cache_hidden_states": False}},
         {"score_rollouts": 1, **SELECTION},
     ),
     "more rollouts": ({"rollouts": {"samples": 8}}, ROLLOUTS),
@@ -104,8 +104,8 @@ def test_a_new_arm_runs_alone(asked):
     assert jobs == {
         "train_adapter": 1,
         "choose_checkpoint": 1,
-        "evaluate_arm": 2,
-        "judge_arm": 2,
+        "sample_evaluation": 2,
+        "judge_evaluation": 2,
         **METRICS,
     }
 
@@ -117,8 +117,8 @@ def test_a_new_benchmark_samples_nothing_else(asked):
         "load_problems": 1,
         "audit_problems": 1,
         "check_model": 1,
-        "evaluate_arm": 3,
-        "judge_arm": 3,
+        "sample_evaluation": 3,
+        "judge_evaluation": 3,
         **READING,
     }
 
@@ -130,13 +130,13 @@ def test_an_arm_of_reinforcement_learning_touches_no_other(asked):
     }
     jobs = asked.would_run({"arms": arms, "grpo": {"max_tokens": 64}})
     assert jobs == {
-        **{"train_grpo": 1, "choose_model": 1, "sample_teacher": 1, "distil_teacher": 1},
-        **{"evaluate_arm": 2, "judge_arm": 2},
+        **{"train_grpo": 1, "choose_whole_checkpoint": 1, "sample_teacher": 1, "distil_teacher": 1},
+        **{"sample_evaluation": 2, "judge_evaluation": 2},
         **METRICS,
     }
     arms["grpo"]["grpo"] = {"rank": 4}
     jobs = asked.would_run({"arms": arms, "grpo": {"max_tokens": 64}})
-    assert jobs["choose_checkpoint"] == 1 and "choose_model" not in jobs
+    assert jobs["choose_checkpoint"] == 1 and "choose_whole_checkpoint" not in jobs
 
 
 def test_the_plan_names_the_key_and_counts_what_follows(project):
@@ -148,7 +148,7 @@ def test_the_plan_names_the_key_and_counts_what_follows(project):
     _, *arguments = shlex.split(re.findall("^snakemake .*", recipe, re.M)[-1])
     said = project.snakemake(*arguments)
     assert re.search("^training of .*: training.learning_rate 0.0003 -> 0.001$", said, re.M)
-    assert "and what follows: adapter 2, evaluation 8, reading, metrics, report 2" in said
+    assert "and what follows: checkpoint 2, evaluation 8, side_by_side, metrics, report 2" in said
     assert "Job stats" not in said
 
 
@@ -166,7 +166,7 @@ def test_forcing_a_stage_runs_its_jobs(asked):
 @pytest.fixture
 def verdicts_module(project):
     """Only the stage `verdicts` imports it."""
-    path = project.folder / "workflow/reasonmaxxer/verdicts.py"
+    path = project.folder / "workflow/reasonmaxxer/stages/verdicts.py"
     before = path.read_text()
     yield path
     path.write_text(before)
@@ -179,7 +179,7 @@ def test_an_edit_of_a_module_reruns_the_stages_that_import_it(project, verdicts_
 
 def test_a_kept_stage_survives_an_edit_of_its_code(project, verdicts_module):
     verdicts_module.write_text(verdicts_module.read_text() + "\nEDITED = True\n")
-    assert project.would_run({"keep": ["verdicts"]}) == {}
+    assert project.would_run({"freeze": ["verdicts"]}) == {}
 
 
 def test_an_edit_of_comments_and_docstrings_runs_nothing(project, verdicts_module):
@@ -199,7 +199,7 @@ def test_an_edit_of_comments_and_docstrings_runs_nothing(project, verdicts_modul
         "training",
         "adapter",
         "evaluation",
-        "reading",
+        "side_by_side",
         "metrics",
         "report",
     ],
@@ -218,7 +218,7 @@ def test_more_samples_draw_the_missing_ones_alone(project):
     change = {"rollouts": {"samples": 8}, "benchmarks": {"far": {"samples": 8}}}
     new = {
         results / "rollouts/main/p0-19.s4-7.parquet",
-        results / "completions/base/far/s4-7.parquet",
+        results / "evaluation/base/far/s4-7.completions.parquet",
     }
     targets = [str(path.relative_to(project.folder)) for path in new]
     project.snakemake(*targets, "--configfile", *project.config_files(change))
@@ -251,7 +251,7 @@ def test_edits_of_page_and_resources_run_through_with_every_other_stage_poisoned
             "generation": {"threads": 2, "mem_mb": 2000, "kv_cache_mb": 400},
             "training": {"batch_tokens": 999, "processes": 2},
         },
-        "keep": ["rollouts"],
+        "freeze": ["rollouts"],
     }
     for path in (project.folder / "results/test").rglob("*.parquet"):
         path.touch()

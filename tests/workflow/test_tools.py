@@ -1,8 +1,12 @@
 """The commands around a run, on a finished run of the lab."""
 
 import json
+import re
+import subprocess
+import sys
 
 import pytest
+from copied import ENVIRONMENT
 from safetensors.numpy import load_file
 
 from reasonmaxxer import __main__, config, tables
@@ -93,3 +97,20 @@ def test_init_writes_a_config_for_the_lab_model_and_checks_both(command, tmp_pat
     assert "nothing wrong found" in said
     assert config.load([out]).model.path == "data/lab/model"
     assert sum(line.lstrip().startswith("#") for line in out.read_text().splitlines()) > 4
+
+
+def test_the_line_that_init_prints_starts_the_run(checkout, tmp_path):
+    """Pasted into a shell as it stands, from a file whose name has a blank and a quote in it."""
+    rows = [{"problem": f"Ann has {i}. How many has Ann?", "answer": str(i)} for i in range(70)]
+    for name, part in (("pool", rows[:60]), ("exam", rows[60:])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    command = [sys.executable, "-m", "reasonmaxxer", "init", "--model", "data/lab/model"]
+    command += ["--problems", tmp_path / "pool.jsonl", "--benchmarks", tmp_path / "exam.jsonl"]
+    command += ["--train", "40", "--validation", "20", "--out", tmp_path / "It's mine.yaml"]
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(checkout.folder / "workflow")}
+    options = {"cwd": checkout.folder, "env": environment, "capture_output": True, "text": True}
+    said = subprocess.run(command, check=True, **options).stdout
+    line = re.search(r"^run it: (.*)$", said, re.M)[1]
+    assert "0 of validation are left out, 0 of train are left out" in said
+    started = subprocess.run(["sh", "-c", f"{line} --dry-run"], check=False, **options)
+    assert started.returncode == 0, started.stdout + started.stderr

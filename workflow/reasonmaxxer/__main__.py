@@ -8,53 +8,32 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import io
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
+from . import registry, spent
 from .errors import UserError
-from .memory import keep_freed_memory
+from .graph.gpus import POOL
+from .tables import reuse
 
 # Command -> module; a module offers HELP, add_arguments(parser) and main(args). Only the module
 # of the command that is called is imported, since some need seconds to load.
-STAGES = {
-    "problems": "problems",
-    "clean": "clean",
-    "audit": "audit",
-    "preflight": "preflight",
-    "rollouts": "rollouts",
-    "verdicts": "verdicts",
-    "entropies": "entropies",
-    "selection": "selection",
-    "training": "training",
-    "grpo": "grpo",
-    "distillation": "distillation",
-    "adapter": "adapter",
-    "evaluation": "evaluation",
-    "reading": "reading",
-    "contamination": "contamination",
-    "footprint": "footprint.positions",
-    "decode": "footprint.decode",
-    "interventions": "footprint.interventions",
-    "continuations": "footprint.continuations",
-    "pivotality": "footprint.pivotality",
-    "metrics": "metrics",
-    "report": "report.page",
-}
+STAGES = {name: f"stages.{name}" for name, stage in registry.STAGES.items() if not stage.command}
 TOOLS = {
-    "check": "check",
-    "init": "init",
-    "prompt": "preview",
-    "judge": "verifier.judge",
-    "show": "report.show",
-    "export": "export",
-    "merge": "merge",
-    "gpus": "gpus",
-    "schema": "schema",
-    "convert": "convert",
+    "check": "tools.check",
+    "init": "tools.init",
+    "prompt": "tools.show_prompts",
+    "judge": "tools.judge",
+    "show": "report.terminal",
+    "export": "tools.export",
+    "gpus": "graph.gpus",
+    "schema": "tools.schema",
     "pretrain": "lab.pretrain",
-    "lab-audit": "lab.audit",
+    "lab-audit": "tools.lab_audit",
 }
 COMMANDS = {**STAGES, **TOOLS}
 
@@ -92,7 +71,6 @@ def main(argv: list[str] | None = None) -> None:
     # process that has asked CUDA cannot fork, which is how vLLM starts its own (and how these
     # keep the job's GPU locked). vLLM sets it too, but only when it is imported: after we ask.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
-    keep_freed_memory()
     arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="reasonmaxxer",
@@ -100,8 +78,28 @@ def main(argv: list[str] | None = None) -> None:
         epilog=overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    for stream in (sys.stdout, sys.stderr):  # an ASCII terminal gets a question mark
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
+    if not arguments:
+        parser.print_help()
+        return
     command = parser.parse_args(arguments[:1]).command
+    try:
+        run(command, arguments[1:])
+    except KeyboardInterrupt:
+        print(f"reasonmaxxer {command}: stopped; the same line goes on from here", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+def run(command: str, arguments: list[str]) -> None:
+    """Run a command of `COMMANDS`; the errors of users and of their disks are said in words."""
+    # Before the module is imported, which may take seconds.
+    stage = registry.STAGES.get(command) if POOL in os.environ else None
+    job = reuse.of_job(stage, arguments) if stage is not None else None
+    if job is not None and job.take():
+        return
     module = importlib.import_module(f"{__package__}.{COMMANDS[command]}")
     own = argparse.ArgumentParser(
         prog=f"reasonmaxxer {command}",
@@ -110,20 +108,32 @@ def main(argv: list[str] | None = None) -> None:
     )
     module.add_arguments(own)
     try:
-        module.main(own.parse_args(arguments[1:]))
+        module.main(own.parse_args(arguments))
+        sys.stdout.flush()  # here a full disk or a closed pipe still ends in words
+        if POOL in os.environ:  # a job of the workflow
+            print(said := spent.line(), file=sys.stderr)
+            if job is not None:
+                job.keep(said)
     except UserError as error:
         print(f"reasonmaxxer {command}: error: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if not full_disk(error):
             raise
         print(
             f"reasonmaxxer {command}: error: {error}; free some space and run the same line again",
             file=sys.stderr,
         )
         sys.exit(2)
+
+
+def full_disk(error: BaseException) -> bool:
+    """Whether a full disk or quota is behind it: some libraries say so in words alone."""
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    words = any(os.strerror(number) in str(error) for number in numbers)
+    return words or getattr(error, "errno", None) in numbers
 
 
 if __name__ == "__main__":

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 from collections.abc import Iterator
+from typing import Any
+
+NOT_IN_KEY = {"*": "what users are told when something is wrong"}
 
 
 class UserError(Exception):
@@ -48,3 +54,23 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `TimeoutError` if Python code in the block runs longer; only in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: Any) -> None:
+        raise TimeoutError(f"it takes longer than {seconds:g} seconds")
+
+    before = signal.signal(signal.SIGALRM, end)
+    # Again and again: an error inside a finaliser is passed over.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

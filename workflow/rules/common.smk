@@ -10,26 +10,38 @@ from pathlib import Path
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
-from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from reasonmaxxer import gpus, machine
-from reasonmaxxer.__main__ import COMMANDS
-from reasonmaxxer.card import how
-from reasonmaxxer.codehash import code_hash
+from reasonmaxxer.tables import reuse
+from reasonmaxxer.tables.code_hash import code_hash
+from reasonmaxxer.training.model_card import how
 from reasonmaxxer.config import read_file, validate
 from reasonmaxxer.errors import UserError
-from reasonmaxxer.footprint import plan as footprint
-from reasonmaxxer.plan import checks, files, jobs, sampling, shards, upgrades
-from reasonmaxxer.plan.manifest import manifest, manifest_files
-from reasonmaxxer.shape import Shape
+from reasonmaxxer.graph import (
+    checks,
+    files,
+    footprint,
+    gpus,
+    jobs,
+    machine,
+    shards,
+    snakemake_patches,
+    upgrades,
+)
+from reasonmaxxer.graph import protocol as sampling
+from reasonmaxxer.graph.manifest import manifest, manifest_files
+from reasonmaxxer.graph.messages import is_no_repetition
+from reasonmaxxer.method.kinds import CHOSEN
+from reasonmaxxer.modeling.dimensions import Shape
+from reasonmaxxer.registry import STAGES
 
 try:
     for file in workflow.configfiles:
         read_file(file)  # Snakemake takes the last of two equal keys
     CONFIG = validate(config)
     checks.check(CONFIG)
+    checks.check_stages(Path(workflow.basedir) / "workflow/rules")
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -70,6 +82,8 @@ wildcard_constraints:
     shard="[^/]+",
 
 
+SPLITS = ["train", "validation", *CONFIG.benchmarks]
+
 # What each pool is cleaned of.
 CLEANED_OF = {
     pool: [
@@ -84,39 +98,7 @@ CLEANED_OF = {
 }
 
 
-class NotAncient:
-    """The jobs behind each job, without those that have nothing but ancient() files of it."""
-
-    def __init__(self, depending):
-        self.depending = depending
-
-    def __getitem__(self, job):
-        return {
-            behind: files
-            for behind, files in self.depending[job].items()
-            if not all(file.is_ancient for file in files)
-        }
-
-
-def see_changes_behind_ancient_files(walk=DAG.bfs):
-    """Let Snakemake see what changed in a job that waits for another with ancient() alone.
-
-    Where a job runs, Snakemake 9.27 asks no job behind it for reasons of its own, since all of
-    them run anyway; those behind an ancient() file do not (snakemake issue 4166). With a changed
-    prompt, which is checked again, nothing but the check would run. To wait for a job without
-    running again whenever it does, Snakemake has nothing but ancient().
-    """
-
-    def bfs(self, direction, *jobs, **options):
-        behind = direction is self.depending
-        return walk(
-            self, NotAncient(direction) if behind else direction, *jobs, **options
-        )
-
-    DAG.bfs = bfs
-
-
-see_changes_behind_ancient_files()
+snakemake_patches.apply(workflow)
 
 
 def check_machine():
@@ -132,12 +114,7 @@ def check_machine():
             f"may use {limit}: give --resources gpu=<number>, or a profile that says so "
             "(profiles/local-gpus)"
         )
-    heavy = {
-        job
-        for stage, of_stage in jobs.JOBS.items()
-        for job in of_stage
-        if stage not in ("problems", "metrics", "report")
-    }
+    heavy = {rule for stage in STAGES.values() if stage.heavy for rule in stage.rules}
     if not workflow.local_exec or heavy.isdisjoint(
         job.rule.name for job in workflow.dag.needrun_jobs()
     ):
@@ -151,16 +128,6 @@ def check_machine():
         logger.warning(line)
 
 
-def look_when_a_job_ends():
-    """Take away the scheduler's limit of jobs a second, which a local run has no use for.
-
-    With it, Snakemake 9.27 looks at all ready jobs again a second after every look (see its pull
-    request 3744): each job that ends adds one look a second for the rest of the run.
-    """
-    if workflow.local_exec:
-        workflow.scheduler.job_rate_limiter = None
-
-
 # Ancient: they stop a run that cannot work, and say nothing that changes what a job makes.
 CHECKED = ancient([f"{RUN}/problems/audit.json", f"{RUN}/problems/preflight.json"])
 
@@ -168,16 +135,16 @@ CHECKED = ancient([f"{RUN}/problems/audit.json", f"{RUN}/problems/preflight.json
 @cache
 def code(stage):
     """Hash of all our code behind a stage; a rule's param, since Snakemake sees rules only."""
-    return code_hash(COMMANDS[stage])
+    return code_hash(f"stages.{stage}")
 
 
-def kept_code(stage, table, keep=None):
-    """The same, unless the config keeps the stage: then the hash that made the table is valid.
+def kept_code(stage, table, frozen_with=None):
+    """The same, unless the config freezes the stage: then the hash that made the table is valid.
 
     `table` is the pattern of a Parquet output. A function of wildcards alone: Snakemake does not
     track params that look at their output.
     """
-    if (keep or stage) not in CONFIG.keep:
+    if (frozen_with or stage) not in CONFIG.freeze:
         return code(stage)
     return lambda wildcards: files.recorded_code(
         table.format(**dict(wildcards)), code(stage)
@@ -201,23 +168,32 @@ def asked(stage, one_process=False):
 
 
 def forcible(stage):
-    """No files, as the input of a stage's own rule: makes `-R <stage>` force the stage's jobs.
-
-    Snakemake forces the rules that are named, and the one of the stage's name makes nothing.
-    """
+    """No files, as the input of a stage's own rule: makes `-R <stage>` force the stage's jobs."""
 
     def no_files(wildcards):
-        forced = workflow.dag.forcerules
-        if workflow.get_rule(stage) in forced:
-            forced.update(map(workflow.get_rule, jobs.JOBS[stage]))
+        snakemake_patches.force(workflow, stage, STAGES[stage].rules)
         return []
 
     return no_files
 
 
+# Where an engine runs, as flags of every command that starts one.
+ENGINE = (
+    "--threads {threads} --kv-cache-mb {resources.kv_cache_mb}"
+    " --gpu-memory-utilization {resources.gpu_memory_utilization}"
+    " --tensor-parallel {resources.tensor_parallel}"
+    " --pipeline-parallel {resources.pipeline_parallel}"
+)
+
+
 def section(name):
     """A section of the config as one string: Snakemake compares params as a set of reprs."""
-    return getattr(CONFIG, name).as_json()
+    return literal(getattr(CONFIG, name).as_json())
+
+
+def literal(value):
+    """A param as it stands: in a plain string Snakemake takes `{word}` for a wildcard."""
+    return lambda wildcards: value
 
 
 @cache
@@ -245,8 +221,8 @@ def shard_files(stage, arm=None):
 
 
 def state_files(origin):
-    """The base's hidden states of every shard, if they are kept (`entropies.keep_states`)."""
-    if not CONFIG.entropies.keep_states:
+    """The base's hidden states of every shard, if they are kept (`entropies.cache_hidden_states`)."""
+    if not CONFIG.entropies.cache_hidden_states:
         return []
     return [
         str(Path(file).with_suffix(".safetensors"))
@@ -319,7 +295,7 @@ def footprint_prompt():
 
 
 def footprint_verdicts():
-    return sampling.verdicts_of(CONFIG, analysis().benchmark)
+    return sampling.verdicts_of(CONFIG, analysis().benchmark).as_json()
 
 
 def arm_files(arm):

@@ -1,5 +1,11 @@
+rule distillation:
+    input:
+        forcible("distillation"),
+        [files.arm_weights(CONFIG, arm) for arm in CONFIG.of_kind("distilled")],
+
+
 # A teacher's rollouts, shared by all arms that ask for as many of it.
-rule sample_teacher:
+use rule sample_rollouts as sample_teacher with:
     input:
         lambda wildcards: (
             []
@@ -19,13 +25,8 @@ rule sample_teacher:
     wildcard_constraints:
         problems=r"\d+",
         samples=r"\d+",
-    retries: 1
-    conda:
-        ENVIRONMENT
-    threads: CONFIG.resources.generation.threads
-    resources:
-        **asked("generation"),
     params:
+        command="rollouts",
         model=lambda wildcards: files.model_of(CONFIG, wildcards.arm).as_json(),
         prompt=section("prompt"),
         job=lambda wildcards: jobs.teacher_job(
@@ -37,20 +38,6 @@ rule sample_teacher:
             f"{RUN}/distillation/{{arm}}/p{{problems}}.s{{samples}}.parquet",
             "distillation",
         ),
-    shell:
-        "python -m reasonmaxxer gpus {resources.gpu}"
-        " python -m reasonmaxxer rollouts --problems {input.problems} {params.adapter}"
-        " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
-        " --threads {threads} --kv-cache-mb {resources.kv_cache_mb}"
-        " --gpu-memory-percent {resources.gpu_memory_percent}"
-        " --tensor-parallel {resources.tensor_parallel}"
-        " --pipeline-parallel {resources.pipeline_parallel} --out {output} > {log} 2>&1"
-
-
-rule distillation:
-    input:
-        forcible("distillation"),
-        [files.arm_weights(CONFIG, arm) for arm in CONFIG.of_kind("distilled")],
 
 
 rule distil_teacher:

@@ -12,7 +12,7 @@ rule score_rollouts:
         table=f"{RUN}/entropies/{{origin}}/{{shard}}.parquet",
         states=(
             [f"{RUN}/entropies/{{origin}}/{{shard}}.safetensors"]
-            if CONFIG.entropies.keep_states
+            if CONFIG.entropies.cache_hidden_states
             else []
         ),
     log:

@@ -9,7 +9,7 @@ rule evaluation:
         ],
 
 
-rule evaluate_arm:
+use rule sample_rollouts as sample_evaluation with:
     input:
         lambda wildcards: (
             []
@@ -21,18 +21,13 @@ rule evaluate_arm:
         checked=CHECKED,
         weights=lambda wildcards: files.arm_weights(CONFIG, wildcards.arm),
     output:
-        f"{RUN}/completions/{{arm}}/{{benchmark}}/{{shard}}.parquet",
+        f"{RUN}/evaluation/{{arm}}/{{benchmark}}/{{shard}}.completions.parquet",
     log:
-        f"{RUN}/logs/evaluate_arm/{{arm}}.{{benchmark}}.{{shard}}.log",
+        f"{RUN}/logs/sample_evaluation/{{arm}}.{{benchmark}}.{{shard}}.log",
     benchmark:
-        f"{RUN}/benchmarks/evaluate_arm/{{arm}}.{{benchmark}}.{{shard}}.tsv"
-    retries: 1
-    conda:
-        ENVIRONMENT
-    threads: CONFIG.resources.generation.threads
-    resources:
-        **asked("generation"),
+        f"{RUN}/benchmarks/sample_evaluation/{{arm}}.{{benchmark}}.{{shard}}.tsv"
     params:
+        command="evaluation",
         model=lambda wildcards: files.model_of(CONFIG, wildcards.arm).as_json(),
         prompt=lambda wildcards: sampling.prompt_of_arm(
             CONFIG, wildcards.arm, wildcards.benchmark
@@ -42,42 +37,28 @@ rule evaluate_arm:
         ),
         adapter=lambda wildcards: adapter_of(wildcards.arm),
         code=kept_code(
-            "rollouts",
-            f"{RUN}/completions/{{arm}}/{{benchmark}}/{{shard}}.parquet",
             "evaluation",
+            f"{RUN}/evaluation/{{arm}}/{{benchmark}}/{{shard}}.completions.parquet",
         ),
-    shell:
-        "python -m reasonmaxxer gpus {resources.gpu}"
-        " python -m reasonmaxxer rollouts --problems {input.problems} {params.adapter}"
-        " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
-        " --threads {threads} --kv-cache-mb {resources.kv_cache_mb}"
-        " --gpu-memory-percent {resources.gpu_memory_percent}"
-        " --tensor-parallel {resources.tensor_parallel}"
-        " --pipeline-parallel {resources.pipeline_parallel} --out {output} > {log} 2>&1"
 
 
-rule judge_arm:
+use rule judge_rollouts as judge_evaluation with:
     input:
-        completions=f"{RUN}/completions/{{arm}}/{{benchmark}}/{{shard}}.parquet",
+        completions=f"{RUN}/evaluation/{{arm}}/{{benchmark}}/{{shard}}.completions.parquet",
         problems=f"{RUN}/problems/{{benchmark}}.parquet",
     output:
         f"{RUN}/evaluation/{{arm}}/{{benchmark}}/{{shard}}.parquet",
     log:
-        f"{RUN}/logs/judge_arm/{{arm}}.{{benchmark}}.{{shard}}.log",
+        f"{RUN}/logs/judge_evaluation/{{arm}}.{{benchmark}}.{{shard}}.log",
     benchmark:
-        f"{RUN}/benchmarks/judge_arm/{{arm}}.{{benchmark}}.{{shard}}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: CONFIG.resources.verdicts.threads
-    resources:
-        **asked("verdicts"),
+        f"{RUN}/benchmarks/judge_evaluation/{{arm}}.{{benchmark}}.{{shard}}.tsv"
+    wildcard_constraints:
+        shard=r"s\d+-\d+",
     params:
-        verdicts=lambda wildcards: sampling.verdicts_of(CONFIG, wildcards.benchmark),
-        second=lambda wildcards: sampling.second_opinion_of(CONFIG, wildcards.benchmark),
+        table="evaluation",
+        verdicts=lambda wildcards: sampling.judging_of(CONFIG, wildcards.benchmark),
         code=kept_code(
-            "evaluation", f"{RUN}/evaluation/{{arm}}/{{benchmark}}/{{shard}}.parquet"
+            "verdicts",
+            f"{RUN}/evaluation/{{arm}}/{{benchmark}}/{{shard}}.parquet",
+            "evaluation",
         ),
-    shell:
-        "python -m reasonmaxxer evaluation --completions {input.completions}"
-        " --problems {input.problems} --config {params.verdicts:q} --workers {threads}"
-        " --second-opinion {params.second} --out {output} > {log} 2>&1"

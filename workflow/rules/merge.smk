@@ -1,7 +1,7 @@
 # On request: the main arm as a whole model. Another arm's by the name of its file.
-rule merged:
+rule merge:
     input:
-        forcible("merged"),
+        forcible("merge"),
         [f"{RUN}/merged/{arm}/model.safetensors" for arm in files.main_arm(CONFIG)],
 
 

@@ -30,7 +30,7 @@ rule pretrain:
     params:
         config=lambda wildcards: f'{{"world": {wildcards.world}}}',
         scratch="results/pretrain/world-{world}-seed-{seed}/scratch",
-        code=code("pretrain"),
+        code=code_hash("lab.pretrain"),
     shell:
         "python -m reasonmaxxer pretrain --config {params.config:q} --seed {wildcards.seed}"
         " --scratch {params.scratch} --out $(dirname {output.model:q}) > {log} 2>&1"

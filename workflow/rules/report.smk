@@ -1,40 +1,4 @@
-MANIFEST = manifest(CONFIG, RUN)
 PAGE = f"{workflow.basedir}/workflow/reasonmaxxer/report/template"
-
-
-rule metrics:
-    input:
-        forcible("metrics"),
-        f"{RUN}/metrics.json",
-
-
-rule compute_metrics:
-    input:
-        model_files(),
-        manifest_files(MANIFEST),
-    output:
-        metrics=f"{RUN}/metrics.json",
-        table=f"{RUN}/metrics.parquet",
-        differences=f"{RUN}/differences.parquet",
-        figures=f"{RUN}/figures.json",
-    log:
-        f"{RUN}/logs/compute_metrics.log",
-    benchmark:
-        f"{RUN}/benchmarks/compute_metrics.tsv"
-    conda:
-        ENVIRONMENT
-    threads: CONFIG.resources.light.threads
-    resources:
-        **asked("light"),
-    params:
-        # In the config's order, which is the page's.
-        manifest=json.dumps(MANIFEST),
-        timings=f"{RUN}/benchmarks",
-        code=code("metrics"),
-    shell:
-        "python -m reasonmaxxer metrics --manifest {params.manifest:q} --out {output.metrics}"
-        " --benchmarks-dir {params.timings}"
-        " --table {output.table} --differences {output.differences} --figures {output.figures} > {log} 2>&1"
 
 
 rule report:
@@ -57,9 +21,9 @@ rule render_report:
         f"{RUN}/benchmarks/render_report.tsv"
     conda:
         ENVIRONMENT
-    threads: CONFIG.resources.light.threads
+    threads: CONFIG.resources.cpu.threads
     resources:
-        **asked("light"),
+        **asked("cpu"),
     params:
         config=section("report"),
         page=lambda wildcards, input: str(Path(input.page[0]).parent),

@@ -4,6 +4,7 @@ rule rollouts:
         all_shard_files("rollouts"),
 
 
+# Also what every other rule samples by: `use rule sample_rollouts as ... with`.
 rule sample_rollouts:
     input:
         model_files(),
@@ -23,17 +24,16 @@ rule sample_rollouts:
     resources:
         **asked("generation"),
     params:
+        command="rollouts",
         model=section("model"),
         prompt=section("prompt"),
         job=lambda wildcards: jobs.rollouts_job(
             CONFIG, wildcards.origin, wildcards.shard
         ),
+        adapter="",
         code=kept_code("rollouts", f"{RUN}/rollouts/{{origin}}/{{shard}}.parquet"),
     shell:
         "python -m reasonmaxxer gpus {resources.gpu}"
-        " python -m reasonmaxxer rollouts --problems {input.problems}"
+        " python -m reasonmaxxer {params.command} --problems {input.problems} {params.adapter}"
         " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
-        " --threads {threads} --kv-cache-mb {resources.kv_cache_mb}"
-        " --gpu-memory-percent {resources.gpu_memory_percent}"
-        " --tensor-parallel {resources.tensor_parallel}"
-        " --pipeline-parallel {resources.pipeline_parallel} --out {output} > {log} 2>&1"
+        f" {ENGINE} --out {{output}} > {{log}} 2>&1"

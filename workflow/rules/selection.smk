@@ -23,9 +23,9 @@ rule select_positions:
         f"{RUN}/benchmarks/select_positions/{{origin}}.tsv"
     conda:
         ENVIRONMENT
-    threads: CONFIG.resources.light.threads
+    threads: CONFIG.resources.cpu.threads
     resources:
-        **asked("light"),
+        **asked("cpu"),
     params:
         config=lambda wildcards: shards.section_of(
             CONFIG, wildcards.origin, "selection"

@@ -4,9 +4,10 @@ rule verdicts:
         all_shard_files("verdicts"),
 
 
+# Also what every other rule judges by: `use rule judge_rollouts as ... with`.
 rule judge_rollouts:
     input:
-        rollouts=f"{RUN}/rollouts/{{origin}}/{{shard}}.parquet",
+        completions=f"{RUN}/rollouts/{{origin}}/{{shard}}.parquet",
         problems=f"{RUN}/problems/train.parquet",
     output:
         f"{RUN}/verdicts/{{origin}}/{{shard}}.parquet",
@@ -20,8 +21,10 @@ rule judge_rollouts:
     resources:
         **asked("verdicts"),
     params:
-        config=section("verdicts"),
+        table="verdicts",
+        verdicts=section("verdicts"),
         code=kept_code("verdicts", f"{RUN}/verdicts/{{origin}}/{{shard}}.parquet"),
     shell:
-        "python -m reasonmaxxer verdicts --rollouts {input.rollouts} --problems {input.problems}"
-        " --config {params.config:q} --workers {threads} --out {output} > {log} 2>&1"
+        "python -m reasonmaxxer verdicts --table {params.table} --completions {input.completions}"
+        " --problems {input.problems} --config {params.verdicts:q} --workers {threads}"
+        " --out {output} > {log} 2>&1"

@@ -37,7 +37,7 @@ class LogHandler(LogHandlerBase):
     def close(self) -> None:
         if not self.failed:
             # Snakemake loads its plugins at every start: the library only where one is used.
-            from reasonmaxxer.reasons import PlannedJob, report
+            from reasonmaxxer.graph.reasons import PlannedJob, report
 
             print("\n".join(report([PlannedJob(*job) for job in self.jobs])), flush=True)
         self.failed = True  # closed twice

@@ -15,44 +15,50 @@ import yaml
 from pydantic import ValidationError
 
 from ..errors import UserError
-from .arms import ArmConfig, Resources, ResourcesConfig, SweepConfig
+from .arms import ArmConfig, SweepConfig
+from .checkpoint import CheckpointConfig
+from .distillation import DistillationConfig
+from .entropies import EntropiesConfig
+from .evaluation import BenchmarkConfig, EvaluationConfig
 from .footprint import CapabilityConfig, FootprintConfig, PivotalityConfig
-from .inputs import BenchmarkConfig, HubSource, ModelConfig, ProblemsConfig, PromptConfig, Source
+from .grpo import GrpoConfig
+from .lab import LabSource
+from .memorization import MemorizationConfig
+from .model import ModelConfig
+from .problems import HubSource, ProblemsConfig, Source
+from .prompt import PromptConfig
+from .report import ReportConfig
+from .resources import ResourcesConfig
+from .rollouts import RolloutsConfig
 from .run import Config
+from .sampling import SamplingConfig
 from .section import Section, explain
-from .stages import (
-    ContaminationConfig,
-    DistillationConfig,
-    EntropiesConfig,
-    EvaluationConfig,
-    GrpoConfig,
-    ReportConfig,
-    RolloutsConfig,
-    SamplingConfig,
-    SelectionConfig,
-    TrainingConfig,
-    ValidationConfig,
-    VerdictsConfig,
-)
+from .selection import SelectionConfig
+from .training import TrainingConfig
+from .verdicts import JudgingConfig, VerdictsConfig
+
+NOT_IN_KEY = {"*": "the values of a section are among the params of the rules that use them"}
 
 __all__ = [
     "ArmConfig",
     "BenchmarkConfig",
     "CapabilityConfig",
+    "CheckpointConfig",
     "Config",
-    "ContaminationConfig",
     "DistillationConfig",
     "EntropiesConfig",
     "EvaluationConfig",
     "FootprintConfig",
     "GrpoConfig",
     "HubSource",
+    "JudgingConfig",
+    "LabSource",
+    "MemorizationConfig",
     "ModelConfig",
     "PivotalityConfig",
     "ProblemsConfig",
     "PromptConfig",
     "ReportConfig",
-    "Resources",
     "ResourcesConfig",
     "RolloutsConfig",
     "SamplingConfig",
@@ -61,7 +67,6 @@ __all__ = [
     "Source",
     "SweepConfig",
     "TrainingConfig",
-    "ValidationConfig",
     "VerdictsConfig",
     "explain",
     "load",

@@ -2,84 +2,128 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-
-from .arms import SECTIONS, ArmConfig, ResourcesConfig, SweepConfig
-from .footprint import FootprintConfig
-from .inputs import BenchmarkConfig, ModelConfig, ProblemsConfig, PromptConfig
-from .section import Name, Section, explain
-from .stages import (
-    ContaminationConfig,
-    DistillationConfig,
-    EntropiesConfig,
-    EvaluationConfig,
-    GrpoConfig,
-    ReportConfig,
-    RolloutsConfig,
-    SelectionConfig,
-    TrainingConfig,
-    ValidationConfig,
-    VerdictsConfig,
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
 )
+
+from ..method.advantages import ADVANTAGES
+from ..method.gates import GATES
+from ..method.kinds import CHOSEN, KINDS, SECTIONS
+from .arms import ArmConfig, Made, SweepConfig, made_arms
+from .checkpoint import CheckpointConfig
+from .distillation import DistillationConfig
+from .entropies import EntropiesConfig
+from .evaluation import BenchmarkConfig, EvaluationConfig
+from .footprint import FootprintConfig
+from .grpo import GrpoConfig
+from .memorization import MemorizationConfig
+from .model import ModelConfig
+from .problems import ProblemsConfig
+from .prompt import PromptConfig
+from .report import ReportConfig
+from .resources import ResourcesConfig
+from .rollouts import RolloutsConfig
+from .section import Name, Section, explain
+from .selection import SelectionConfig
+from .training import TrainingConfig
+from .verdicts import VerdictsConfig
+
+REMOVABLE = ("arms", "benchmarks")
 
 
 class Config(Section):
     """A whole run."""
 
-    run: Name = Field(description="Its folder under results/.")
-    model: ModelConfig
-    engine: Literal["vllm", "transformers"] = Field(
-        "vllm", description="What generates; transformers where no vLLM wheel exists (slow)."
+    run: Name = Field(
+        description="Name of the run: its files lie in results/<run>/. Another name starts a new "
+        "run beside this one."
     )
-    prompt: PromptConfig = PromptConfig()
-    problems: ProblemsConfig
-    benchmarks: dict[Name, BenchmarkConfig] = Field(min_length=1)
-    rollouts: RolloutsConfig = RolloutsConfig()
-    verdicts: VerdictsConfig = VerdictsConfig()
-    entropies: EntropiesConfig = EntropiesConfig()
-    selection: SelectionConfig = Field(default_factory=lambda: SelectionConfig(tau=1.4))
-    training: TrainingConfig = TrainingConfig()
-    grpo: GrpoConfig = GrpoConfig()
-    distillation: DistillationConfig = DistillationConfig()
-    validation: ValidationConfig = ValidationConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    model: ModelConfig = Field(description="The base model.")
+    engine: Literal["vllm", "transformers"] = Field(
+        "vllm",
+        description="What samples completions. Take transformers, which is many times slower, "
+        "where vLLM cannot be installed.",
+    )
+    prompt: PromptConfig = Field(PromptConfig(), description="How problems are put to the model.")
+    problems: ProblemsConfig = Field(description="The problems for training and validation.")
+    benchmarks: dict[Name, BenchmarkConfig] = Field(
+        min_length=1,
+        description="The benchmarks that arms are evaluated on, by name. In an overlay, null "
+        "removes one.",
+    )
+    rollouts: RolloutsConfig = Field(
+        RolloutsConfig(), description="Sampling of the training rollouts."
+    )
+    verdicts: VerdictsConfig = Field(VerdictsConfig(), description="The verifier.")
+    entropies: EntropiesConfig = Field(EntropiesConfig(), description="The scorer.")
+    selection: SelectionConfig = Field(
+        default_factory=lambda: SelectionConfig(tau=1.4),
+        description="Which rollouts train, how strongly, and at which positions.",
+    )
+    training: TrainingConfig = Field(TrainingConfig(), description="The contrastive LoRA.")
+    grpo: GrpoConfig = Field(GrpoConfig(), description="Reinforcement learning, the yardstick.")
+    distillation: DistillationConfig = Field(
+        DistillationConfig(), description="Distillation of one arm into a small LoRA."
+    )
+    checkpoint: CheckpointConfig = Field(
+        CheckpointConfig(), description="How the best checkpoint of an arm is chosen."
+    )
+    evaluation: EvaluationConfig = Field(
+        EvaluationConfig(), description="How arms are evaluated on the benchmarks."
+    )
     arms: dict[Name, ArmConfig] = Field(
-        min_length=1, description="What is compared; exactly one arm of kind base."
+        min_length=1,
+        description="What is compared, by name; exactly one arm of kind base. In an overlay, "
+        "null removes one.",
     )
     sweeps: list[SweepConfig] = Field(
-        default_factory=list, description="Further arms, one for each combination of some values."
-    )
-    contamination: ContaminationConfig = ContaminationConfig()
-    footprint: FootprintConfig | None = Field(
-        None, description="Analysis of where an arm departs from the base; null leaves it out."
-    )
-    report: ReportConfig = ReportConfig()
-    resources: ResourcesConfig = ResourcesConfig()
-    keep: list[str] = Field(
         default_factory=list,
-        description="Stages whose outputs stay valid although our code changed (a warning "
-        "names what would have run again).",
+        description="Further arms: one for every combination of some keys' values.",
+    )
+    memorization: MemorizationConfig = Field(
+        MemorizationConfig(), description="How much of the benchmarks the base knows by heart."
+    )
+    footprint: FootprintConfig | None = Field(
+        None, description="Analysis of where an arm departs from the base. null: none."
+    )
+    report: ReportConfig = Field(ReportConfig(), description="The report page.")
+    resources: ResourcesConfig = Field(
+        ResourcesConfig(), description="What jobs ask of the machine. Reruns nothing."
+    )
+    freeze: list[str] = Field(
+        default_factory=list,
+        description="Stages whose results stay valid although the code behind them has changed, "
+        "such as `[rollouts]` after an update of this workflow. A warning names what would "
+        "otherwise have run again.",
     )
 
-    @model_validator(mode="before")
+    # How each arm came about, which the arms themselves do not say.
+    _made: dict[str, Made] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
     @classmethod
-    def _with_sweeps(cls, raw: Any) -> Any:
-        """The arms of the sweeps stand among the others; the sweeps themselves are spent."""
-        if not isinstance(raw, Mapping) or not raw.get("sweeps"):
-            return raw
-        arms = dict(raw.get("arms") or {})
-        for item in raw["sweeps"]:
-            try:
-                sweep = SweepConfig.model_validate(item)
-            except ValidationError as error:
-                raise ValueError(explain(error, SweepConfig, "sweeps")) from error
-            if sweep.arm not in arms:
-                raise ValueError(f"sweeps: arm: no arm '{sweep.arm}' under arms")
-            arms |= sweep.arms(arms[sweep.arm] or {})
-        return {**raw, "arms": arms, "sweeps": []}
+    def _with_made_arms(cls, raw: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
+        """The arms of seeds and sweeps stand among the others; `seeds` and `sweeps` are spent.
+
+        An arm or a benchmark that an overlay sets to null is taken out.
+        """
+        if isinstance(raw, Mapping):
+            raw = {**raw, **{key: _without_nulls(raw[key]) for key in REMOVABLE if key in raw}}
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("arms"), Mapping):
+            return validated(raw)
+        made = made_arms(raw["arms"], raw.get("sweeps") or [])
+        config = validated({**raw, "arms": {n: m.arm for n, m in made.items()}, "sweeps": []})
+        config._made = made
+        return config
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -87,8 +131,8 @@ class Config(Section):
         if len(bases) != 1:
             raise ValueError(f"arms: exactly one arm of kind base is needed, found {len(bases)}")
         for name, arm in self.arms.items():
-            for section in ("training", "grpo"):
-                if "checkpoints" in getattr(arm, section):
+            for section in {KINDS[kind].checkpoints for kind in CHOSEN}:
+                if "checkpoints" in getattr(arm, str(section)):
                     raise ValueError(f"arms.{name}.{section}.checkpoints: is the same for all arms")
             for section in SECTIONS:
                 self._arm_section(name, arm, section)
@@ -99,9 +143,10 @@ class Config(Section):
                 raise ValueError(
                     f"arms.{name}.teacher: no arm '{arm.teacher}' that is not distilled itself"
                 )
+        self._experiments_differ()
         self._gradients_are_representable()
         self._protocol_is_whole()
-        keys = ["rollouts", "validation", "evaluation"]
+        keys = ["rollouts", "checkpoint", "evaluation"]
         keys += ["grpo"] if self.of_kind("grpo") else []
         for key in keys:
             if getattr(self, key).max_tokens >= self.model.max_length:
@@ -112,6 +157,29 @@ class Config(Section):
         if self.footprint is not None:
             self._check_footprint(self.footprint)
         return self
+
+    def _experiments_differ(self) -> None:
+        """What is done twice would be counted twice: as two seeds, or as two comparisons."""
+        known: dict[str, str] = {}
+        for name, arm in self.arms.items():
+            first = known.setdefault(self._experiment(name), name)
+            if first == name:
+                continue
+            seeds = f"; to train {first} several times, give it seeds: [...]"
+            raise ValueError(
+                f"arms.{name}: is the same experiment as {first}: same kind, settings, seeds and "
+                f"benchmarks; leave one of the two out{seeds if KINDS[arm.kind].sections else ''}"
+            )
+
+    def _experiment(self, name: str) -> str:
+        """All that an arm's figures come from."""
+        arm = self.arms[name]
+        sections = {key: self._dumped(name, key) for key in KINDS[arm.kind].sections}
+        own = sections.get("selection")
+        if own and not (GATES[own["gate"]].draws or ADVANTAGES[own["advantages"]].draws):
+            own.pop("seed")
+        about = arm.model_dump(mode="json", include={"kind", "model", "prompt", "teacher"})
+        return json.dumps([about, sections, self.benchmarks_of(name)], sort_keys=True)
 
     def _gradients_are_representable(self) -> None:
         """Of a long rollout's anchor, float16 has no gradient left: one over its length squared."""
@@ -145,7 +213,9 @@ class Config(Section):
             known = ", ".join(self.benchmarks)
             raise ValueError(f"footprint.benchmark: {footprint.benchmark}: is not one of: {known}")
         if footprint.tau is None and self.selection.tau is None:
-            raise ValueError("footprint.tau: is needed where selection has a share instead of tau")
+            raise ValueError(
+                "footprint.tau: is needed where selection has top_fraction instead of tau"
+            )
         wanted = footprint.pivotality.alternatives if footprint.pivotality else 0
         if wanted > self.entropies.top_k:
             raise ValueError(
@@ -157,9 +227,9 @@ class Config(Section):
         own: Section = getattr(self, section)
         overlay = getattr(arm, section)
         merged = {**own.model_dump(), **overlay}
-        if section == "selection" and "tau" in overlay and "share" not in overlay:
-            merged["share"] = None
-        if section == "selection" and "share" in overlay and "tau" not in overlay:
+        if section == "selection" and "tau" in overlay and "top_fraction" not in overlay:
+            merged["top_fraction"] = None
+        if section == "selection" and "top_fraction" in overlay and "tau" not in overlay:
             merged["tau"] = None
         try:
             return type(own).model_validate(merged)
@@ -170,13 +240,64 @@ class Config(Section):
         """The run's section with the arm's own values laid over it."""
         return self._arm_section(arm, self.arms[arm], section)
 
+    def _dumped(self, arm: str, section: str) -> dict[str, Any]:
+        values: dict[str, Any] = self.section_of(arm, section).model_dump(mode="json")
+        return values
+
+    @cached_property
+    def changed(self) -> dict[str, dict[str, Any]]:
+        """Where each arm's settings differ from those of its kind's first plain arm, by arm.
+
+        {section.key: its value}, seeds aside. An arm is plain that takes the run's sections as
+        they are; where a kind has none, its first arm stands for it.
+        """
+        settings = {
+            name: {
+                f"{section}.{key}": value
+                for section in KINDS[arm.kind].sections
+                for key, value in self._dumped(name, section).items()
+                if key != "seed"
+            }
+            for name, arm in self.arms.items()
+        }
+        own = {
+            f"{section}.{key}": value
+            for section in SECTIONS
+            for key, value in getattr(self, section).model_dump(mode="json").items()
+        }
+        found: dict[str, dict[str, Any]] = {}
+        for kind in {arm.kind for arm in self.arms.values()}:
+            names = self.of_kind(kind)
+            plain = (name for name in names if settings[name].items() <= own.items())
+            start = settings[next(plain, names[0])]
+            found |= {
+                name: {key: value for key, value in settings[name].items() if value != start[key]}
+                for name in names
+            }
+        return found
+
+    def line_of(self, arm: str) -> str:
+        """The arm whose `seeds` made this one; itself where none did."""
+        return self._made[arm].line
+
+    def swept(self, arm: str) -> dict[str, Any] | None:
+        """Of a point of a sweep over one setting: where it starts, what it changes, from and to."""
+        made = self._made[arm]
+        if made.start is None or len(made.swept) != 1:
+            return None
+        ((place, value),) = made.swept.items()
+        section, key = place.split(".")
+        own = getattr(self.section_of(made.start, section), key)
+        return {"arm": made.start, "key": place, "value": value, "own": own}
+
     @property
     def base_arm(self) -> str:
         return next(name for name, arm in self.arms.items() if arm.kind == "base")
 
     @property
     def trained_arms(self) -> list[str]:
-        return self.of_kind("trained")
+        """Arms that are trained on the base's rollouts, gated by the stage `selection`."""
+        return self.of_kind(*(name for name, kind in KINDS.items() if kind.selects))
 
     def of_kind(self, *kinds: str) -> list[str]:
         """Names of the arms of these kinds, in the config's order."""
@@ -184,9 +305,16 @@ class Config(Section):
 
     def is_whole(self, arm: str) -> bool:
         """Whether training the arm makes a whole model instead of an adapter."""
-        return self.arms[arm].kind == "grpo" and self.section_of(arm, "grpo").rank is None
+        section = KINDS[self.arms[arm].kind].checkpoints
+        return section is not None and self.section_of(arm, section).rank is None
 
     def benchmarks_of(self, arm: str) -> list[str]:
         """The benchmarks an arm is evaluated on, in the config's order."""
         wanted = self.arms[arm].evaluate
         return [name for name in self.benchmarks if wanted is None or name in wanted]
+
+
+def _without_nulls(named: Any) -> Any:
+    if not isinstance(named, Mapping):
+        return named
+    return {name: value for name, value in named.items() if value is not None}

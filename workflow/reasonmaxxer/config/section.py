@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import difflib
 import json
-from typing import Annotated, Any, Self
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from ..errors import UserError
 
@@ -14,6 +22,41 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+=-]*$", max_length=64)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as numpy and TRL take it
+
+# Keys that had another name before 0.2.0.
+RENAMED = {
+    "contamination": "memorization",
+    "gpu_memory_percent": "gpu_memory_utilization",
+    "gradient_clip": "max_grad_norm",
+    "keep": "freeze",
+    "keep_states": "cache_hidden_states",
+    "light": "cpu",
+    "sequences_per_step": "batch_size",
+    "share": "top_fraction",
+    "targets": "target_modules",
+    "validation": "checkpoint",
+    "warmup_share": "warmup_ratio",
+    "where": "filter",
+}
+
+
+def one_of(names: Iterable[str]) -> Any:
+    """The type of a key whose value is a name of a registry; an unknown one lists what there is."""
+    known = list(names)
+
+    def check(value: str) -> str:
+        if value not in known:
+            raise ValueError(f"is not one of: {', '.join(map(repr, known))}")
+        return value
+
+    return Annotated[str, AfterValidator(check), WithJsonSchema({"enum": known, "type": "string"})]
+
+
+def check_steps(steps: int, **keys: int) -> None:
+    """Raise `ValueError` if the value of a key is more than the steps of its training."""
+    for key, value in keys.items():
+        if value > steps:
+            raise ValueError(f"{key}: {value} is more than the {steps} steps")
 
 
 class Section(BaseModel):
@@ -54,20 +97,28 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
 
 
 def _suggestion(model: type[BaseModel], location: tuple[Any, ...]) -> str:
-    known = set(_keys(model))
-    near = difflib.get_close_matches(str(location[-1]), sorted(known), n=1)
-    return f"; did you mean '{near[0]}'?" if near else "; see config/README.md for the keys"
+    """The key's new name, or else the nearest key of the same section."""
+    key = str(location[-1])
+    section = _section_at(model, location[:-1])
+    known = [field.alias or name for name, field in section.model_fields.items()]
+    if RENAMED.get(key) in known:
+        return f"; it is called '{RENAMED[key]}' now (see CHANGELOG.md)"
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else f"; this section has: {', '.join(known)}"
 
 
-def _keys(model: type[BaseModel]) -> list[str]:
-    schema = json.dumps(model.model_json_schema())
-    found: list[str] = []
+def _section_at(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel]:
+    """The section that stands at a place of the config; names and numbers of items are skipped."""
+    for part in location:
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        if part in fields:
+            model = next(_models(fields[part].annotation), model)
+    return model
 
-    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        content = dict(pairs)
-        if isinstance(content.get("properties"), dict):
-            found.extend(content["properties"])
-        return content
 
-    json.loads(schema, object_pairs_hook=collect)
-    return found
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The sections that a type is made of, such as the one in `dict[str, X] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

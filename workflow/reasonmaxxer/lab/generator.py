@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..config.lab import LabSource
 from ..errors import UserError
-from .options import LabSource
 from .traces import REFERENTS, Problem, Statement, problem_tokens, work
 from .world import AMOUNTS, FEW_AMOUNTS, MODULUS, THIN_AMOUNTS, World, world
 

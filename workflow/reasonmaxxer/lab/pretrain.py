@@ -18,11 +18,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..config.lab import LabSource, PretrainConfig
+from ..tables.artefacts import open_tensors, save_tensors
 from .generator import problems
-from .options import LabSource, PretrainConfig
 from .tokenizer import EOS, PAD, tokenizer, vocabulary
 from .traces import problem_tokens, work
 from .world import world
@@ -211,23 +212,19 @@ class Pretraining:
         )
 
     def _checkpoint(self) -> None:
-        """Model, optimiser and place in the corpus in one file, under a temporary name first."""
+        """Model, optimiser and place in the corpus in one file."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         for place, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{place}.{k}": v for k, v in state.items()}
         place = {k: getattr(self, k) for k in ("step", "tokens", "chunk", "seconds", "curve")}
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        new = self.scratch / "checkpoint.new"
-        save_file(tensors, new, metadata={"place": json.dumps(place), **self._run()})
-        new.replace(self.scratch / "checkpoint.safetensors")
+        path = self.scratch / "checkpoint.safetensors"
+        save_tensors(path, tensors, {"place": json.dumps(place), **self._run()})
 
     def _resume(self) -> None:
-        from safetensors import safe_open
-
         path = self.scratch / "checkpoint.safetensors"
         if not path.exists():
             return
-        with safe_open(path, "pt") as file:
+        with open_tensors(path) as file:
             metadata = file.metadata()
         if {key: metadata[key] for key in self._run()} != self._run():
             return  # another config or seed: start afresh

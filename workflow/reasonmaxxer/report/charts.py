@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..arms import SEED, changes, sweeps
+from ..analysis.arms import Arms, sweeps
 from .spec import (
     DOT,
     INTERVAL,
@@ -141,12 +141,12 @@ def pass_rates(pool: Mapping[str, Any] | None) -> Spec | None:
     )
 
 
-def gated_share(gates: Rows, titles: Mapping[str, str]) -> Spec | None:
-    """Share of completion positions that train as decisions, by arm."""
+def gated_share(gates: Rows, titles: Mapping[str, str], arms: Arms) -> Spec | None:
+    """Share of completion positions that train as decisions, by arm; of several seeds the first."""
     data = [
         {"arm": titles[row["arm"]], "share": row["share_gated"], "gate": row["gate"]}
         for row in gates
-        if row["share_gated"] is not None and SEED not in changes(row["arm"])
+        if row["share_gated"] is not None and arms[row["arm"]]["line"] == row["arm"]
     ]
     if not data:
         return None
@@ -240,10 +240,8 @@ def validation(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) ->
     return single({"data": {"values": data}, "height": 220, "layer": [*layers, ring]})
 
 
-def sweep(
-    rows: Rows, arms: Sequence[str], own: Mapping[str, Mapping[str, Any]]
-) -> list[tuple[str, Spec]]:
-    """(key, chart) for every key arms were swept over; `own` has the unswept arm's values.
+def sweep(rows: Rows, arms: Arms) -> list[tuple[str, Spec]]:
+    """(key, chart) for every setting arms were swept over, with the value that they start from.
 
     By the mean over benchmarks, or by the first one that the swept arms have where they lack some.
     """
@@ -252,24 +250,24 @@ def sweep(
     for row in rows:
         if row["metric"] == "accuracy" and row["value"] is not None:
             known.setdefault(row["benchmark"], {})[row["arm"]] = row
-    for (stem, key), points in sweeps(arms).items():
-        places = [
-            name for name in ("mean", *known) if set(points.values()) <= set(known.get(name, ()))
-        ]
-        place = next(iter(places), "mean")
-        values = known.get(place, {})
-        here = own.get(stem, {}).get(key)
-        named = dict(points) | ({str(here): stem} if here is not None else {})
+    for (start, place), points in sweeps(arms).items():
+        key = place.split(".")[1]
+        benchmarks = [name for name in ("mean", *known) if {*points} <= {*known.get(name, ())}]
+        benchmark = next(iter(benchmarks), "mean")
+        values = known.get(benchmark, {})
+        own = next(iter(points.values()))["own"]
+        settings = {name: point["value"] for name, point in points.items()}
+        settings |= {start: own} if own is not None else {}
         data = [
             {
                 **{k: values[arm][k] for k in ("value", "low", "high")},
-                **{"setting": _as_number(setting), "arm": arm},
+                **{"setting": _as_setting(setting), "arm": arm},
             }
-            for setting, arm in named.items()
+            for arm, setting in settings.items()
             if arm in values
         ]
         if len(data) > 1:
-            found.append((key, _sweep_chart(key, data, place)))
+            found.append((key, _sweep_chart(key, data, benchmark)))
     return found
 
 
@@ -327,8 +325,8 @@ def _shown(
     ]
 
 
-def _as_number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+def _as_setting(value: Any) -> float | str:
+    """A number, or a word: a window of pass rates is 0.2–0.8."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return "–".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

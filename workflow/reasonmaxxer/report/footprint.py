@@ -6,17 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import charts
-from .spec import (
-    DOT,
-    INTERVAL,
-    PERCENT,
-    Spec,
-    facets,
-    single,
-    threshold_rule,
-    tips,
-    with_interval,
-)
+from .spec import DOT, INTERVAL, PERCENT, Spec, facets, single, threshold_rule, tips, with_interval
 
 Figures = Mapping[str, Any]
 

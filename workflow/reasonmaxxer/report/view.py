@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from ..arms import SEED, changes, is_rl, lines, seeds_name, without
-from ..config.arms import OVERLAYS
-from . import timings
+from ..analysis import timings
+from ..analysis.arms import controls, is_rl, lines, seeds_name
+from ..method.kinds import MADE
+from ..tables.artefacts import read_json
 
 MEAN = "mean"
 ALPHA = 0.05
 Row = Mapping[str, Any]
+
+
+def read_run(metrics: Path, figures: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """metrics.json and figures.json of a run."""
+    return read_json(metrics, "rows", "differences"), read_json(figures, "arms", "benchmarks")
 
 
 class Run:
@@ -42,9 +49,8 @@ class Run:
         for name, arm in self.arms.items():
             mark = ", own prompt" if arm.get("own_prompt") else ""
             titles[name] = (arm.get("title") or name) + mark
-        for stem, members in self.seeds.items():
-            name = titles.get(stem, stem)
-            titles[seeds_name(stem)] = f"{name} ({len(members)} seeds)"
+        for line, members in self.seeds.items():
+            titles[seeds_name(line)] = f"{titles[line]} ({len(members)} seeds)"
         return titles
 
     @property
@@ -55,31 +61,31 @@ class Run:
         """
         found = []
         for name in sorted(self.arms, key=lambda name: bool(self.arms[name].get("own_prompt"))):
-            stem = without(name, SEED)
-            if changes(stem) or self.is_ablation(name):
-                continue
-            found.append(seeds_name(stem) if stem in self.seeds else name)
+            if not self.arms[name]["swept"] and not self.is_ablation(name):
+                found.append(self.as_line(name))
         return list(dict.fromkeys(found))
+
+    def as_line(self, arm: str) -> str:
+        """What stands for an arm in the tables: the line of its seeds, where it has several."""
+        line = self.arms[arm]["line"]
+        return seeds_name(line) if line in self.seeds else arm
 
     def is_ablation(self, arm: str) -> bool:
         """Whether an arm stands among the ablations alone: made here, for some benchmarks only."""
         everywhere = all(self.row(arm, benchmark) for benchmark in self.benchmarks)
-        of_main = without(arm, SEED) == self.figures["main"]
-        return self.arms[arm]["kind"] in OVERLAYS and not everywhere and not of_main
+        of_main = self.arms[arm]["line"] == self.figures["main"]
+        return self.arms[arm]["kind"] in MADE and not everywhere and not of_main
 
     @property
     def main(self) -> str | None:
         """The arm the run is about, as a line over seeds where there is one."""
         main = self.figures["main"]
-        if main is None:
-            return None
-        stem = without(main, SEED)
-        return seeds_name(stem) if stem in self.seeds else main
+        return None if main is None else self.as_line(main)
 
     @property
     def single(self) -> list[str]:
         """Arms of the main table under the name of one member each: for curves."""
-        members = {seeds_name(stem): names[0] for stem, names in self.seeds.items()}
+        members = {seeds_name(line): line for line in self.seeds}
         return [members.get(name, name) for name in self.shown]
 
 
@@ -123,7 +129,7 @@ def _kind(run: Run, arm: str) -> str:
 def _note(run: Run, arm: str) -> str:
     if run.arms.get(arm, {}).get("own_prompt"):
         return "outside the comparison"
-    return "interval over seeds" if arm not in run.arms else ""
+    return "over problems and seeds" if arm not in run.arms else ""
 
 
 def _scale(run: Run, column: str) -> tuple[float, float]:
@@ -149,15 +155,18 @@ def cell(run: Run, arm: str, column: str, scale: tuple[float, float]) -> dict[st
 
 
 def change(difference: Row | None) -> dict[str, str] | None:
-    """A difference to the base in a few characters, and in words."""
+    """A difference in a few characters, and in words."""
     if difference is None:
         return None
-    shown = difference["p_corrected"] <= ALPHA
-    kind = "none" if not shown else "up" if difference["value"] > 0 else "down"
-    mark = {"none": "≈", "up": "▲", "down": "▼"}[kind]
-    words = difference["statement"]
+    up = difference["value"] > 0
+    if difference["p_corrected"] <= ALPHA:
+        kind, mark = ("up", "▲") if up else ("down", "▼")
+    elif difference["p"] <= ALPHA:
+        kind, mark = "none", "△" if up else "▽"
+    else:
+        kind, mark = "none", "○"
     value = f"{100 * difference['value']:+.1f}".replace("-", "−")
-    return {"kind": kind, "mark": mark, "value": value, "words": words}
+    return {"kind": kind, "mark": mark, "value": value, "words": difference["statement"]}
 
 
 def percent(value: float) -> str:
@@ -182,10 +191,10 @@ def costs(run: Run, price_per_hour: float | None) -> list[dict[str, Any]]:
     rows = {row["arm"]: row for row in run.metrics.get("costs", [])}
     rl = next((a for a in run.single if a in rows and run.arms[a]["kind"] == "grpo"), None)
     place = MEAN if len(run.benchmarks) > 1 else next(iter(run.benchmarks))
-    yardstick = run.row(rl, place) if rl else None
+    yardstick = run.row(run.as_line(rl), place) if rl else None
     found = []
     for arm in (name for name in run.single if name in rows):
-        row, own = rows[arm], run.row(arm, place)
+        row, own = rows[arm], run.row(run.as_line(arm), place)
         spent = (row["seconds"], row["sweep_seconds"])
         seconds = None if None in spent else sum(spent)
         gap = None
@@ -225,16 +234,33 @@ def verdict(run: Run) -> str:
         return f"{run.titles[main]} was not evaluated on all benchmarks, so no mean is shown."
     return (
         f"{run.titles[main]} solves {percent(after['value'])}% {where}, "
-        f"the base {percent(before['value'])}%: {_gap_words(gap)}.{_rl_words(run, place)}"
+        f"the base {percent(before['value'])}%: {_gap_words(gap)}, {_seeds_words(run)}."
+        f"{_control_words(run, place)}{_rl_words(run, place)}"
     )
+
+
+def _seeds_words(run: Run) -> str:
+    count = len(run.seeds.get(run.figures["main"], ["one"]))
+    return "one seed" if count == 1 else f"{count} seeds"
+
+
+def _control_words(run: Run, place: str) -> str:
+    """What the controls of the gate and of the negative half gain over the base."""
+    found = []
+    for key, value in (("selection.gate", "random"), ("selection.advantages", "positive")):
+        for control in controls(run.arms, key, value)[:1]:
+            arm = run.as_line(control)
+            if (gap := change(run.difference(arm, place))) is not None:
+                found.append(f"{run.titles[arm]} {gap['value']}")
+    return f" Controls over the base: {', '.join(found)}." if found else ""
 
 
 def _rl_words(run: Run, place: str) -> str:
     """The RL arms' accuracy, where there are any: what the main arm is measured against."""
     known = [
         f"{run.titles[arm]} {percent(row['value'])}%"
-        for arm in run.shown
-        if is_rl(without(arm, SEED), run.arms.get(arm, {"kind": None}))
+        for arm, member in zip(run.shown, run.single, strict=True)
+        if is_rl(run.arms[member])
         and (row := run.row(arm, place)) is not None
         and row["value"] is not None
     ]
@@ -245,58 +271,67 @@ def _gap_words(gap: Row) -> str:
     value, low, high = (100 * gap[key] for key in ("value", "low", "high"))
     interval = f"95% interval {low:+.1f} to {high:+.1f}".replace("-", "−")
     if gap["p_corrected"] > ALPHA:
-        return f"no difference shown ({value:+.1f} points, {interval})".replace("-", "−")
+        words = str(gap["statement"]).partition(" (")[0]
+        return f"{words} ({value:+.1f} points, {interval})".replace("-", "−")
     direction = "a gain" if value > 0 else "a loss"
     return f"{direction} of {abs(value):.1f} points ({interval})"
 
 
 def remarks(run: Run) -> list[str]:
-    """What the table's intervals hold and what they leave out."""
-    lines_ = [
-        "Under each value stands its 95% interval: Wilson's for an arm, a studentised bootstrap "
-        "over problems for differences. ▲ and ▼ mark differences to the base that remain after "
-        "Holm's correction for the number of comparisons; ≈ means that no difference is shown.",
+    """What the table's intervals and marks hold, and what they leave out."""
+    found = [
+        "Under each value stands its 95% interval over problems: Wilson's for an arm, for "
+        "differences a studentised bootstrap, or exact where fewer than 25 problems differ. ▲ and "
+        "▼ mark differences to the base that remain after Holm's correction for the number of "
+        "comparisons; △ and ▽ those whose own interval leaves out zero but that do not remain; ○ "
+        "means that no difference is shown.",
     ]
-    trained = [name for name, arm in run.arms.items() if arm["kind"] == "trained"]
-    if trained and not run.seeds:
-        lines_.append("Every arm was trained with one seed: seed variance is not in the intervals.")
-    elif run.seeds:
-        lines_.append(
-            "Lines over several seeds have Student's interval over the seeds; the choice of "
-            "problems is not in it."
+    trained = [arm for arm in run.arms.values() if arm["kind"] in MADE and not arm["swept"]]
+    once = {arm["line"] for arm in trained} - {*run.seeds}
+    if run.seeds:
+        found.append("Intervals of lines over several seeds hold the choice of seeds as well.")
+    if once:
+        seed = run.arms[min(once)]["seed"] or 0
+        who = "Every arm" if not run.seeds else f"{len(once)} arm{'s' if len(once) > 1 else ''}"
+        found.append(
+            f"{who} {'was' if len(once) == 1 or not run.seeds else 'were'} trained with one seed: "
+            "seed variance is not in the intervals, and one seed proves nothing about a method. "
+            f"For more give the arm seeds: [{seed}, {seed + 1}, {seed + 2}] in the config and run "
+            "the same line again; what is there stays and counts as the first of them."
         )
-    apart = sum(not changes(arm) and run.is_ablation(arm) for arm in run.arms)
+    apart = sum(not arm["swept"] and run.is_ablation(name) for name, arm in run.arms.items())
     if apart:
-        lines_.append(f"{apart} more that some benchmarks alone saw: among the ablations, below.")
-    return lines_
+        found.append(f"{apart} more that some benchmarks alone saw: among the ablations, below.")
+    return found
 
 
 def gain_parts(run: Run) -> list[dict[str, Any]]:
     """Each benchmark's gain of the main arm, split into format and reasoning (in points).
 
     accuracy = share with an answer x accuracy of those; each factor's change is weighted with
-    the mean of the other, so that the two parts add up to the gain.
+    the mean of the other, so that the two parts add up to the gain, which is the table's.
     """
-    if run.main not in run.shown:
-        return []
-    main = run.single[run.shown.index(run.main)]
     found = []
     for benchmark in run.benchmarks:
+        gain = run.difference(str(run.main), benchmark)
         pair = [
-            (run.row(arm, benchmark, "unparseable"), run.row(arm, benchmark, "accuracy-parsed"))
-            for arm in (run.base, main)
+            (
+                run.row(str(arm), benchmark, "unparseable"),
+                run.row(str(arm), benchmark, "accuracy-parsed"),
+            )
+            for arm in (run.base, run.main)
         ]
-        numbers = [(row["value"], of["value"]) for row, of in pair if row and of]
-        if len(numbers) < 2:
+        numbers = [(row["value"], of["value"] or 0.0) for row, of in pair if row and of]
+        if gain is None or len(numbers) < 2:
             continue
-        (u0, a0), (u1, a1) = ((u, 0.0 if a is None else a) for u, a in numbers)
-        given = ((1 - u1) - (1 - u0)) * (a0 + a1) / 2
-        right = (a1 - a0) * ((1 - u0) + (1 - u1)) / 2
+        (u0, a0), (u1, a1) = numbers
+        given = 100 * (u0 - u1) * (a0 + a1) / 2
+        total = 100 * gain["value"]
         found.append(
             {
                 "benchmark": run.titles[benchmark],
-                **{"format": 100 * given, "reasoning": 100 * right, "total": 100 * (given + right)},
-                "change": change(run.difference(main, benchmark, "accuracy-parsed")),
+                **{"format": given, "reasoning": total - given, "total": total},
+                "change": change(run.difference(str(run.main), benchmark, "accuracy-parsed")),
             }
         )
     return found
@@ -335,9 +370,23 @@ def _plain(row: Row | None, metric: str) -> dict[str, str] | None:
     return {"value": value, "interval": f"{low}–{high}"}
 
 
+def tested(claim: Row) -> bool:
+    """Whether the run has any figure for a claim."""
+    return any(condition["found"] for condition in claim["conditions"])
+
+
+def untested(claims: Sequence[Row]) -> list[dict[str, str]]:
+    """Claims that the run has no figure for, together where the same would test them."""
+    groups: dict[str, list[str]] = {}
+    for claim in claims:
+        if not tested(claim):
+            groups.setdefault(claim["needs"], []).append(f"{claim['id']} {claim['claim']}")
+    return [{"claims": ", ".join(names), "needs": needs} for needs, names in groups.items()]
+
+
 def tally(claims: Sequence[Row]) -> str:
     """How many claims hold, fail, are undecided or not tested here, in words."""
-    counts = Counter(claim["verdict"] for claim in claims)
+    counts = Counter(claim["verdict"].partition(" (")[0] for claim in claims)
     words = {
         "holds": "hold" if counts["holds"] != 1 else "holds",
         "fails": "fail" if counts["fails"] != 1 else "fails",
@@ -390,19 +439,6 @@ def _paper_cost(row: Row) -> str | None:
     if row.get("cost_usd") is None:
         return None
     return f"{'≈ ' if row.get('cost_estimated') else ''}${row['cost_usd']:,}"
-
-
-def own_values(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What an arm that no sweep made has of the keys that sweeps may vary, by arm."""
-    return {
-        name: {
-            key: value
-            for section in OVERLAYS.get(arm["kind"], ())
-            for key, value in {**config.get(section, {}), **arm.get(section, {})}.items()
-        }
-        for name, arm in config.get("arms", {}).items()
-        if not changes(name)
-    }
 
 
 def spread(items: Sequence[Any], count: int) -> list[Any]:

@@ -11,50 +11,14 @@ the completion cannot be read. The file is code that the user trusts; a completi
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[3]
-NAME = re.compile(r"python:\s*(?P<path>\S.*?):(?P<function>[A-Za-z_]\w*)")
+from ..method.verifiers import place_of
+
 CORRECT = 0.5  # least value of a correct completion
-
-
-BUILT_IN = ("math", "choice", "exact", "numeric", "math-verify")
-
-
-def checked(verifier: str) -> str:
-    """The name of a verifier. Raises ValueError where there is none of this name."""
-    if verifier not in BUILT_IN:
-        if not verifier.startswith("python:"):
-            known = ", ".join(BUILT_IN)
-            raise ValueError(f"no verifier of this name; give {known} or python:FILE:FUNCTION")
-        place_of(verifier)
-    return verifier
-
-
-def place_of(verifier: str) -> tuple[Path, str]:
-    """File and function. A path that is not found from here is tried from the project's root.
-
-    Raises ValueError where the text is of another form, or there is no such file.
-    """
-    match = NAME.fullmatch(verifier.strip())
-    if match is None:
-        raise ValueError("a verifier of your own is given as python:path/to/my.py:function")
-    places = [Path(match["path"]), PROJECT / match["path"]]
-    file = next((place for place in places if place.is_file()), None)
-    if file is None:
-        raise ValueError(f"{match['path']}: no such file")
-    return file, match["function"]
-
-
-def checksum(verifier: str) -> str:
-    """SHA-256 of the file's content: with it an edit of the file judges again."""
-    return hashlib.sha256(place_of(verifier)[0].read_bytes()).hexdigest()
 
 
 def load(verifier: str) -> Callable[[str, str], Any]:

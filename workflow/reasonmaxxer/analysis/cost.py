@@ -1,0 +1,258 @@
+"""What each arm cost to make: seconds, tokens and floating-point operations, and how far they go.
+
+Every job that an arm needs counts once, shared or its own, with the choice of its checkpoint; what
+the run tried beside it, sweeps of its settings, is counted apart. The evaluation on the benchmarks
+does not count. Seconds are those of processors, or of GPUs where the run used any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .. import tables
+from ..config import ModelConfig
+from ..errors import UserError
+from ..method.kinds import KINDS
+from ..modeling import flops
+from ..modeling.base_model import model_settings
+from ..modeling.dimensions import Shape
+from ..tables.artefacts import read_json
+from .arms import differing, main_of, seeds_of
+from .statistics import Estimate
+from .timings import Job, unit_of
+
+# Settings that a user of a method tries to choose them; arms that change others are ablations.
+SWEPT = {
+    *(
+        "selection.tau",
+        "selection.top_fraction",
+        "training.learning_rate",
+        "training.anchor_weight",
+    ),
+    *("training.probability_floor", "training.sequences"),
+    *("grpo.learning_rate", "distillation.learning_rate"),
+}
+
+Row = dict[str, Any]
+Manifest = Mapping[str, Any]
+Seconds = Mapping[tuple[str, str], float]  # by rule and name of a job
+
+
+def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[Row]:
+    """A row for each arm that is made here, in the manifest's order.
+
+    `seconds` are of the arm with its shared stages, `sweep_seconds` what the run's other settings
+    of it add; None without timings of every job. `rl_seconds` is what the RL arm `rl` had spent on
+    training when it was first as good on the validation problems, None where it never was.
+    """
+    arms = manifest["arms"]
+    yardstick = arms[rl] if rl is not None and arms[rl].get("grpo") else None
+    weights = base_weights(manifest)
+    kept = bool(manifest["config"].get("entropies", {}).get("cache_hidden_states"))
+    pools: dict[tuple[str, ...], Pool] = {}
+    timed = _timed(arms, jobs)
+    rows = []
+    for name, arm in arms.items():
+        if not arm["jobs"]:
+            continue
+        spent = _spent(arm, arms, weights or 0, kept, pools)
+        own = _jobs(arm)
+        tried = {job for other in _tried(arms, name) for job in _jobs(arms[other])} - own
+        rows.append(
+            {
+                "arm": name,
+                "seconds": _sum(own, timed),
+                "sweep_seconds": _sum(tried, timed),
+                "generated_tokens": spent.generated,
+                "trained_tokens": spent.trained,
+                "flops": None if weights is None else spent.flops,
+                "rl_seconds": None
+                if yardstick is None or arm is yardstick
+                else _seconds_to_match(yardstick, arm, timed.get(("train_grpo", str(rl)))),
+            }
+        )
+    return rows
+
+
+def cost_ratio(manifest: Manifest, rows: Iterable[Row], rl: str | None) -> Estimate | None:
+    """The main arm's seconds over the RL arm's, sweeps included; the interval spans the seeds.
+
+    None without timings of both, and for a public checkpoint, whose cost nobody measured.
+    """
+    arms = manifest["arms"]
+    main = main_of(arms)
+    if main is None or rl is None or not arms[rl]["jobs"]:
+        return None
+    found = {row["arm"]: row for row in rows}
+    ours, theirs = ([found[arm] for arm in seeds_of(arms, name)] for name in (main, rl))
+    if any(row[key] is None for row in ours + theirs for key in ("seconds", "sweep_seconds")):
+        return None
+    sweeps = found[main]["sweep_seconds"], found[rl]["sweep_seconds"]
+    ratios = [
+        (one["seconds"] + sweeps[0]) / (other["seconds"] + sweeps[1])
+        for one in ours
+        for other in theirs
+    ]
+    return Estimate(sum(ratios) / len(ratios), min(ratios), max(ratios))
+
+
+def _timed(arms: Mapping[str, Mapping[str, Any]], jobs: Iterable[Job]) -> Seconds:
+    """What each job spent. Of a training that was killed, all tries, not the last alone."""
+    jobs = list(jobs)
+    unit = unit_of(jobs)
+    walls = {(job.rule, job.name): job.seconds for job in jobs}
+    found = {(job.rule, job.name): s for job in jobs if (s := job.cost(unit)) is not None}
+    for job, seconds in _logged(arms):
+        if found.get(job) and walls[job]:
+            found[job] *= max(1.0, seconds / walls[job])
+    return found
+
+
+def _jobs(arm: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return {(rule, name) for rule, names in arm["jobs"].items() for name in names}
+
+
+def _sum(jobs: Iterable[tuple[str, str]], timed: Seconds) -> float | None:
+    found = [timed.get(job) for job in jobs]
+    known = [seconds for seconds in found if seconds is not None]
+    return sum(known) if len(known) == len(found) else None
+
+
+def _tried(arms: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
+    """Arms that differ from the named one in settings that are tried to choose them alone."""
+    return [
+        other
+        for other, arm in arms.items()
+        if arm["kind"] == arms[name]["kind"] and set() < differing(arm, arms[name]) <= SWEPT
+    ]
+
+
+def _logged(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[tuple[str, str], float]]:
+    """Training jobs and their steps' wall-clock seconds, which those of a killed try are among."""
+    for name, arm in arms.items():
+        if arm.get("grpo"):
+            log = tables.read(arm["grpo"], "grpo", ["seconds"])
+            yield ("train_grpo", name), float(pc.sum(log["seconds"]).as_py() or 0)
+        elif arm.get("training"):
+            log = tables.read(arm["training"], "training", ["tokens", "tokens_per_second"])
+            steps = pc.divide(pc.cast(log["tokens"], pa.float64()), log["tokens_per_second"])
+            yield (KINDS[arm["kind"]].rule or "", name), float(pc.sum(steps).as_py() or 0)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Completion tokens sampled, tokens trained on, and operations of both and of scoring."""
+
+    generated: int
+    trained: int
+    flops: float
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.generated + other.generated,
+            self.trained + other.trained,
+            self.flops + other.flops,
+        )
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Tokens of some rollouts: generated; sampled, with each prompt once; scored."""
+
+    generated: int = 0
+    sampled: int = 0
+    scored: int = 0
+
+
+def _spent(
+    arm: Mapping[str, Any],
+    arms: Mapping[str, Mapping[str, Any]],
+    weights: int,
+    kept: bool,
+    pools: dict[tuple[str, ...], Pool],
+) -> Spent:
+    """`kept`: the base's states come from the scorer; `pools` remembers what was counted."""
+    if arm.get("grpo"):
+        return _grpo(arm) + _choice(arm, weights)
+    paths = tuple(arm["rollouts"])
+    if paths not in pools:
+        pools[paths] = pool_tokens(paths)
+    own = _on_rollouts(arm, pools[paths], weights)
+    if arm.get("distillation"):
+        teacher = arms[arm["teacher"]]
+        return own + _spent(teacher, arms, weights, kept, pools) if teacher["jobs"] else own
+    beside = Spent(0, 0, 0 if kept else flops.forward(weights, own.trained))
+    return own + beside + _choice(arm, weights)
+
+
+def _grpo(arm: Mapping[str, Any]) -> Spent:
+    log = tables.read(arm["grpo"], "grpo")
+    names = ("generated_tokens", "trained_tokens", "flops")
+    return Spent(*(pc.sum(log[name]).as_py() or 0 for name in names))
+
+
+def _on_rollouts(arm: Mapping[str, Any], pool: Pool, weights: int) -> Spent:
+    """Rollouts sampled and scored, and a LoRA trained on them, if its kind logs training."""
+    trained = 0
+    if arm["training"]:
+        log = tables.read(arm["training"], "training", ["tokens"])
+        trained = int(pc.sum(log["tokens"]).as_py() or 0)
+    operations = flops.training(weights, trained, whole=False)
+    operations += flops.forward(weights, pool.sampled + pool.scored)
+    return Spent(pool.generated, trained, operations)
+
+
+def _choice(arm: Mapping[str, Any], weights: int) -> Spent:
+    """The validation problems under each checkpoint, the base included; a prompt is read once."""
+    if not arm.get("validation"):
+        return Spent(0, 0, 0)
+    pool = pool_tokens([arm["validation"]], "validation")
+    return Spent(pool.generated, 0, flops.forward(weights, pool.sampled))
+
+
+def pool_tokens(paths: Iterable[str], table: str = "rollouts") -> Pool:
+    """Tokens of the completions in some tables of rollouts or of the checkpoint choice."""
+    generated = sampled = scored = 0
+    for path in paths:
+        columns = ["sample", "prompt_token_ids", "token_ids"]
+        for batch in tables.iter_batches(path, table, columns):
+            prompts, completions = (pc.list_value_length(batch[name]) for name in columns[1:])
+            first = pc.equal(batch["sample"], pc.min(batch["sample"]))
+            own = pc.sum(completions).as_py() or 0
+            generated += own
+            sampled += own + (pc.sum(prompts.filter(first)).as_py() or 0)
+            scored += own + (pc.sum(prompts).as_py() or 0)
+    return Pool(generated, sampled, scored)
+
+
+def _seconds_to_match(
+    rl: Mapping[str, Any], arm: Mapping[str, Any], spent: float | None
+) -> float | None:
+    """What of RL's training was spent up to its first checkpoint that is as good as the arm."""
+    if not arm.get("choice") or spent is None:
+        return None
+    theirs, ours = (read_json(a["choice"], "chosen", "checkpoints") for a in (rl, arm))
+    wanted = ours["checkpoints"][ours["chosen"]]["pass_rate"]
+    good = [row["step"] for row in theirs["checkpoints"] if row["pass_rate"] >= wanted]
+    if not good:
+        return None
+    log = tables.read(rl["grpo"], "grpo", ["step", "seconds"]).to_pydict()
+    steps = list(zip(log["step"], log["seconds"], strict=True))
+    share = sum(s for step, s in steps if step <= min(good)) / sum(s for _, s in steps)
+    return float(spent * share)
+
+
+def base_weights(manifest: Manifest) -> int | None:
+    """Weights that a token of the base is multiplied with; None of an unknown architecture."""
+    model = manifest["model"]
+    given = ModelConfig(path=model["path"], revision=model.get("revision"))
+    try:
+        shape = Shape.of(model_settings(given.path, given))
+    except UserError:
+        return None
+    return None if shape is None else shape.computing_parameters

@@ -1,0 +1,134 @@
+"""The section `resources`: what a job asks of the machine, one class a type of job.
+
+Nothing here changes a result: Snakemake does not track it, and an edit reruns nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from .section import Count, Section
+
+Gpus = Annotated[int, Field(ge=0)]
+BATCH_TOKENS = (
+    "Largest number of tokens in a batch, padding included. Lower it if the GPU runs out of "
+    "memory. On a CPU at most 2048 are taken at once, so that a batch fits the caches."
+)
+
+
+class CpuResources(Section):
+    """What a job asks for that needs nothing but a CPU."""
+
+    threads: Count = Field(1, description="CPU cores.")
+    mem_mb: Count = Field(2000, description="Memory in MB.")
+    runtime: Count = Field(20, description="Time limit on a cluster, in minutes.")
+
+
+class VerdictsResources(CpuResources):
+    """What a job of the verifier asks for."""
+
+    threads: Count = Field(2, description="CPU cores; each runs one comparison at a time.")
+    mem_mb: Count = Field(3000, description="Memory in MB.")
+    runtime: Count = Field(60, description="Time limit on a cluster, in minutes.")
+
+
+class GenerationResources(CpuResources):
+    """What a job that samples completions asks for."""
+
+    mem_mb: Count = Field(4000, description="Memory in MB.")
+    runtime: Count = Field(60, description="Time limit on a cluster, in minutes.")
+    gpu: Gpus = Field(0, description="GPUs; 0 samples on the CPU.")
+    kv_cache_mb: Count = Field(
+        1000, description="On a CPU: memory for the KV cache in MB, part of mem_mb."
+    )
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.9,
+        description="On a GPU: fraction of its memory that vLLM takes. Lower it where other "
+        "processes share the GPU.",
+    )
+    tensor_parallel: Count = Field(
+        1,
+        description="Number of GPUs that share each layer, for models too large for one GPU.",
+    )
+    pipeline_parallel: Count = Field(
+        1, description="Number of groups of GPUs that hold consecutive layers."
+    )
+
+    @model_validator(mode="after")
+    def _uses_its_gpus(self) -> Self:
+        used = self.tensor_parallel * self.pipeline_parallel
+        if self.gpu > used:
+            raise ValueError(
+                f"gpu: {self.gpu}, but its jobs use {used}: raise tensor_parallel or "
+                f"pipeline_parallel, or set gpu to {used}"
+            )
+        if self.gpu and used not in (1, self.gpu):
+            raise ValueError(f"gpu: {self.gpu}, but tensor_parallel x pipeline_parallel = {used}")
+        return self
+
+
+class EntropiesResources(CpuResources):
+    """What a job of the scorer asks for."""
+
+    mem_mb: Count = Field(4000, description="Memory in MB.")
+    runtime: Count = Field(60, description="Time limit on a cluster, in minutes.")
+    gpu: Annotated[int, Field(ge=0, le=1)] = Field(
+        0, description="GPUs: 0 or 1, since the scorer is one process."
+    )
+    batch_tokens: Count = Field(16384, description=BATCH_TOKENS)
+
+
+class TrainingResources(CpuResources):
+    """What a job of a trainer asks for."""
+
+    mem_mb: Count = Field(4000, description="Memory in MB.")
+    runtime: Count = Field(60, description="Time limit on a cluster, in minutes.")
+    gpu: Gpus = Field(0, description="GPUs; 0 trains on the CPU.")
+    batch_tokens: Count = Field(16384, description=BATCH_TOKENS)
+    processes: Count = Field(
+        1,
+        description="Processes of the trainer, started by torchrun; on GPUs one for each GPU. GRPO "
+        "and distillation always run as one process on one GPU.",
+    )
+
+    @model_validator(mode="after")
+    def _uses_its_gpus(self) -> Self:
+        if self.gpu > self.processes:
+            raise ValueError(
+                f"gpu: {self.gpu}, but its jobs use {self.processes}: raise processes, or set gpu "
+                f"to {self.processes}"
+            )
+        if self.gpu and self.processes not in (1, self.gpu):
+            raise ValueError(f"gpu: {self.gpu}, but processes = {self.processes}")
+        return self
+
+
+class ResourcesConfig(Section):
+    """What the jobs of each type ask for."""
+
+    generation: GenerationResources = Field(
+        GenerationResources(), description="Jobs that sample: rollouts, checkpoint, evaluation."
+    )
+    verdicts: VerdictsResources = Field(
+        VerdictsResources(), description="Jobs that judge completions."
+    )
+    entropies: EntropiesResources = Field(
+        EntropiesResources(), description="Jobs that score: entropies, footprint, side_by_side."
+    )
+    training: TrainingResources = Field(
+        TrainingResources(), description="Jobs that train: training, grpo, distillation."
+    )
+    cpu: CpuResources = Field(
+        CpuResources(), description="All other jobs: problems, selection, metrics, report."
+    )
+
+    @property
+    def gpus(self) -> int:
+        """Most GPUs that a job asks for."""
+        return max(self.generation.gpu, self.entropies.gpu, self.training.gpu)
+
+    def of(self, jobs: str) -> dict[str, int | float]:
+        """What jobs of a type ask for beside their threads; all say how many GPUs, if none."""
+        return {"gpu": 0, **getattr(self, jobs).model_dump(exclude={"threads"})}

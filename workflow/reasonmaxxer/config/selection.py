@@ -1,0 +1,76 @@
+"""The section `selection`: which rollouts train, how strongly, and at which positions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ..method.advantages import ADVANTAGES
+from ..method.gates import GATES
+from .section import Count, Section, Seed, Share, one_of
+
+
+class SelectionConfig(Section):
+    """Problems, advantages and the gate. One of `tau` and `top_fraction` is the threshold."""
+
+    problems: Count | None = Field(
+        50,
+        description="Number of mixed-success problems to train on, those with a pass rate nearest "
+        "to 0.5. null: all.",
+    )
+    window: tuple[Share, Share] = Field(
+        (0.0, 1.0),
+        description="Keeps only problems whose pass rate lies strictly between these two values.",
+    )
+    min_problems: Count = Field(
+        1, description="Stops with an error if fewer problems than this have mixed success."
+    )
+    truncated: Literal["wrong", "keep", "drop"] = Field(
+        "wrong",
+        description="What to do with rollouts that were cut off at the token limit. wrong: count "
+        "them as wrong; keep: keep their verdict; drop: leave them out.",
+    )
+    trim_longest: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="Fraction of the longest rollouts to leave out (the released scripts: 0.2).",
+    )
+    advantages: one_of(ADVANTAGES) = Field(  # type: ignore[valid-type]
+        "group",
+        description="How a rollout's advantage is computed. group: reward minus the problem's "
+        "mean, divided by its standard deviation (Eq. 5); positive: 1 for correct rollouts, "
+        "others are left out; shuffled: as group, but assigned at random among a problem's "
+        "rollouts (a control).",
+    )
+    gate: one_of(GATES) = Field(  # type: ignore[valid-type]
+        "entropy",
+        description="Which positions are decisions. entropy: those whose entropy exceeds `tau`; "
+        "entropy-quantile: the `top_fraction` with the highest entropy; all: every position. The "
+        "controls random, low-entropy, first and last take as many positions of each rollout as "
+        "the entropy gate would.",
+    )
+    tau: Annotated[float, Field(ge=0)] | None = Field(
+        None,
+        description="Threshold of the entropy gate, in nats: a position with a higher entropy is "
+        "a decision.",
+    )
+    top_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="Instead of tau: the fraction of all positions that are decisions, those with "
+        "the highest entropy.",
+    )
+    seed: Seed = Field(
+        42, description="Seed of the random gate and of shuffled advantages; otherwise unused."
+    )
+
+    @model_validator(mode="after")
+    def _threshold(self) -> Self:
+        if (self.tau is None) == (self.top_fraction is None):
+            raise ValueError("give exactly one of tau (nats) and top_fraction (of all positions)")
+        if self.gate == "entropy-quantile" and self.top_fraction is None:
+            raise ValueError("gate entropy-quantile needs top_fraction, not tau")
+        if self.gate == "entropy" and self.tau is None:
+            raise ValueError("gate entropy needs tau; with top_fraction, use gate entropy-quantile")
+        if self.window[0] >= self.window[1]:
+            raise ValueError("window: the first value must be below the second")
+        return self

@@ -1,1 +1,0 @@
-"""Where a teacher departs from the base: footprint, interventions, pivotal positions."""

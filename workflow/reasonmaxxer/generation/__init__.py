@@ -1,0 +1,1 @@
+"""Prompts in, completions out: templates, chat templates and the engines that sample."""

@@ -1,0 +1,107 @@
+"""The analysis as files and jobs. Light, since the Snakefile calls it while the graph is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..config import Config, FootprintConfig, SamplingConfig
+from ..errors import UserError
+from .files import main_arm
+from .jobs import generation_job
+from .protocol import protocol
+from .shards import SHARED, rollout_shards
+
+HOW = "add a section to the config, such as footprint: {teacher: <arm>, benchmark: <benchmark>}"
+
+
+def section(config: Config) -> FootprintConfig:
+    """The section, its threshold filled in. Raises `UserError` where the config has none."""
+    if config.footprint is None:
+        raise UserError(f"config: footprint: is null, so this run has no such analysis; {HOW}")
+    tau = config.selection.tau if config.footprint.tau is None else config.footprint.tau
+    return config.footprint.model_copy(update={"tau": tau})
+
+
+def capability_arms(config: Config) -> list[str]:
+    """Base, teacher and the arm the run is about."""
+    return list(dict.fromkeys([config.base_arm, section(config).teacher, *main_arm(config)]))
+
+
+# --- jobs: each is told its own part of the section only ------------------------------------------
+
+
+def greedy_job(config: Config) -> str:
+    own = section(config)
+    sampling = _protocol(config).model_copy(update={"temperature": 0.0, "seed": own.seed})
+    return generation_job(config, sampling, _share(1, own.problems))
+
+
+def decode_job(config: Config) -> str:
+    others = {"pivotality": None, "capability": None, "samples": 1}
+    return section(config).model_copy(update=others).as_json()
+
+
+def continuations_job(config: Config) -> str:
+    own = section(config)
+    assert own.pivotality is not None
+    keys = own.pivotality.model_dump(exclude={"margin"})
+    sampling = SamplingConfig(
+        **config.rollouts.model_dump(include=set(SamplingConfig.model_fields))
+    )
+    return generation_job(config, sampling, {**keys, "tau": own.tau})
+
+
+def capability_job(config: Config) -> str:
+    own = section(config).capability
+    assert own is not None
+    sampling = _protocol(config).model_copy(update={"seed": own.seed})
+    return generation_job(config, sampling, _share(own.samples, own.problems))
+
+
+def max_tokens(config: Config) -> int:
+    return _protocol(config).max_tokens
+
+
+def _protocol(config: Config) -> SamplingConfig:
+    sampling, _ = protocol(config, section(config).benchmark)
+    return SamplingConfig(**sampling.model_dump(include=set(SamplingConfig.model_fields)))
+
+
+def _share(samples: int, problems: int | None) -> dict[str, Any]:
+    return {"first_sample": 0, "samples": samples, "first_problem": 0, "problems": problems}
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def manifest(config: Config, run: str) -> dict[str, Any] | None:
+    """Where the metrics stage finds the analysis; None where the run has none."""
+    if config.footprint is None:
+        return None
+    own = section(config)
+    folder = f"{run}/footprint"
+    return {
+        **{"teacher": own.teacher, "benchmark": own.benchmark, "tau": own.tau},
+        **{"greedy": f"{folder}/greedy.parquet", "sampled": f"{folder}/sampled.parquet"},
+        "interventions": f"{folder}/interventions.parquet",
+        "pivotality": f"{folder}/pivotality.parquet" if own.pivotality else None,
+        "margin": own.pivotality.margin if own.pivotality else None,
+        "capability": {
+            arm: f"{folder}/capability/{arm}.parquet"
+            for arm in (capability_arms(config) if own.capability else [])
+        },
+        "samples": own.capability.samples if own.capability else None,
+    }
+
+
+def manifest_files(found: dict[str, Any] | None) -> list[str]:
+    """Every file that the manifest names."""
+    if found is None:
+        return []
+    keys = ("greedy", "sampled", "interventions", "pivotality")
+    return [*(found[key] for key in keys if found[key]), *found["capability"].values()]
+
+
+def base_rollouts(config: Config, run: str, stage: str) -> list[str]:
+    """The shards of the base's own rollouts, or what a stage made of them."""
+    return [f"{run}/{stage}/{SHARED}/{shard}.parquet" for shard in rollout_shards(config)]

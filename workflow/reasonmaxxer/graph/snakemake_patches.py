@@ -1,0 +1,95 @@
+"""Where Snakemake's own behaviour is changed, or its internals are read; all of it stands here.
+
+Each function says which issue of Snakemake it works around, and which test tells when it may go.
+They hold for the minor versions in `CHECKED_ON`; under another one `apply` says so and goes on,
+since each of them only makes Snakemake do more or less work than is needed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import snakemake
+from snakemake.dag import DAG
+
+CHECKED_ON = ("9.27",)
+
+
+def apply(workflow: Any) -> None:
+    """Change what has to be changed before the graph is built."""
+    if not snakemake.__version__.startswith(CHECKED_ON) and workflow.is_main_process:
+        print(
+            f"Snakemake {snakemake.__version__}: this workflow was checked with "
+            f"{' and '.join(CHECKED_ON)}; a rerun may do more or less than it should",
+            file=sys.stderr,
+        )
+    see_changes_behind_ancient_files()
+
+
+class NotAncient:
+    """The jobs behind each job, without those that have nothing but ancient() files of it."""
+
+    def __init__(self, depending: Mapping[Any, Mapping[Any, Iterable[Any]]]) -> None:
+        self.depending = depending
+
+    def __getitem__(self, job: Any) -> dict[Any, Iterable[Any]]:
+        return {
+            behind: files
+            for behind, files in self.depending[job].items()
+            if not all(file.is_ancient for file in files)
+        }
+
+
+def see_changes_behind_ancient_files(walk: Any = DAG.bfs) -> None:
+    """Let Snakemake see what changed in a job that waits for another with ancient() alone.
+
+    Where a job runs, Snakemake asks no job behind it for reasons of its own, since all of them run
+    anyway; those behind an ancient() file do not (issue 4166). With a changed prompt, which is
+    checked again, nothing but the check would run. To wait for a job without running again
+    whenever it does, Snakemake has nothing but ancient(). Without this, the rows `prompt.*` and
+    `model.*` of tests/workflow/test_rerun_table.py fail.
+    """
+
+    def bfs(self: Any, direction: Any, *jobs: Any, **options: Any) -> Any:
+        behind = direction is self.depending
+        return walk(self, NotAncient(direction) if behind else direction, *jobs, **options)
+
+    DAG.bfs = bfs
+
+
+def look_when_a_job_ends(workflow: Any) -> None:
+    """Take away the scheduler's limit of jobs a second, which a local run has no use for.
+
+    With it, Snakemake looks at all ready jobs again a second after every look (pull request 3744):
+    each job that ends adds one look a second for the rest of the run. Without this,
+    `test_snakemake_looks_for_work_when_a_job_ends` of tests/workflow/test_reruns.py fails.
+    """
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
+def forced_outputs(workflow: Any) -> list[str]:
+    """The files that this run is told to make again (`-R`, `--force`), whatever was made before.
+
+    Snakemake does not tell a job why it runs. Without this, tests/workflow/test_reuse.py fails at
+    `test_a_forced_stage_is_really_made_again`.
+    """
+    return [
+        str(file)
+        for job in workflow.dag.needrun_jobs()
+        if workflow.dag.reason(job).forced
+        for file in job.output
+    ]
+
+
+def force(workflow: Any, stage: str, rules: Iterable[str]) -> None:
+    """Force the jobs of `rules` where the rule of the stage's name is forced (`-R <stage>`).
+
+    Snakemake forces the rules that are named, and the one of the stage's name makes nothing; there
+    is no hook for more. `test_a_stage_can_be_forced` of tests/workflow/test_reruns.py tests it.
+    """
+    forced = workflow.dag.forcerules
+    if workflow.get_rule(stage) in forced:
+        forced.update(workflow.get_rule(rule) for rule in rules if workflow.is_rule(rule))

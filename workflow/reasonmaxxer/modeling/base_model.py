@@ -1,0 +1,308 @@
+"""The base model: loaded once, split into body and head, checked, given its adapter."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import tables
+from ..config import ModelConfig, TrainingConfig
+from ..datasets.sources import check_place
+from ..errors import UserError, hub_error, time_limit
+from ..tables.artefacts import check_made_model
+from . import cpu_kernels
+from .batching import plan_batches
+from .device import on_gpu
+from .lm_head import Head
+
+PADDING_ID = 0
+LAYOUT_SECONDS = 10.0  # most time that a model's layout without weights may take
+# Widths are rounded up to this, so that batches come in few shapes (`cpu_kernels`).
+WIDTH_STEP = 4
+# Larger batches outgrow a CPU's caches: the lab model is scored a quarter slower by 16384 tokens.
+CPU_BATCH_TOKENS = 2048
+
+
+@dataclass
+class Base:
+    """A causal language model whose logits are `head.logits(hidden(ids))`."""
+
+    model: Any  # transformers.PreTrainedModel
+    head: Head
+    device: torch.device
+
+    @property
+    def width(self) -> int:
+        """H, the size of a hidden state."""
+        return self.head.weight.shape[1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of weights and hidden states."""
+        return self.head.weight.dtype
+
+    def hidden(self, input_ids: Tensor) -> Tensor:
+        """Last hidden states, after the final norm.
+
+        No attention mask: a causal model cannot see the padding behind a sequence, so the states
+        of real positions are right, those of the padding are rubbish, and the padding may be any
+        id. A model without a pad token needs none.
+
+        Args:
+            input_ids: [B, T] int64, right-padded, on the model's device.
+
+        Returns:
+            [B, T, H] in the model's dtype.
+        """
+        return self.model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
+
+    def batches(
+        self, lengths: Sequence[int], batch_tokens: int, min_tokens: int = 0
+    ) -> list[list[int]]:
+        """`plan_batches` of no more tokens than this device runs well.
+
+        Args:
+            lengths: tokens of each sequence.
+            batch_tokens: most tokens of a batch, padding included.
+            min_tokens: tokens from which a batch is closed rather than padded more.
+
+        Returns:
+            The indices of the sequences in each batch.
+        """
+        most = CPU_BATCH_TOKENS if self.device.type == "cpu" else batch_tokens
+        return plan_batches(lengths, min(batch_tokens, most), min_tokens)
+
+    def pad(self, sequences: Sequence[Sequence[int] | np.ndarray]) -> Tensor:
+        """Right-padded ids.
+
+        Args:
+            sequences: B sequences of token ids, one at least.
+
+        Returns:
+            [B, T] int64 on the model's device, T the longest length rounded up to a multiple of 4.
+        """
+        width = -(-max(map(len, sequences)) // WIDTH_STEP) * WIDTH_STEP
+        ids = np.full((len(sequences), width), PADDING_ID, dtype=np.int64)
+        for row, sequence in zip(ids, sequences, strict=True):
+            row[: len(sequence)] = sequence
+        return torch.from_numpy(ids).to(self.device)
+
+
+def model_settings(path: str, config: ModelConfig) -> Any:
+    """The model's own config (a transformers config), read without its weights.
+
+    Raises:
+        UserError: if there is no readable model at `path`.
+    """
+    from transformers import AutoConfig
+
+    check_place(path)
+    try:
+        return AutoConfig.from_pretrained(path, revision=config.revision, trust_remote_code=False)
+    except Exception as error:  # whatever the library raises for files that are not sound
+        raise UserError(f"model.path: {path}: no readable model: {hub_error(error)}") from error
+
+
+def work_folder(scratch: Path, record: Any, *models: str) -> Path:
+    """Folder of the unfinished work that `record` (JSON-like) describes, done with these models.
+
+    Another record, or a local model whose files have changed, has another folder.
+    """
+    key = json.dumps([record, *map(_fingerprint, models)], sort_keys=True)
+    folder = scratch / hashlib.sha256(key.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _fingerprint(path: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of a local model's files."""
+    folder = Path(path)
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
+
+
+def check_ids(ids: np.ndarray, vocabulary: int, where: str) -> None:
+    """Refuse token ids that the model does not have.
+
+    Args:
+        ids: [T], any integer dtype.
+        vocabulary: how many ids the model has.
+        where: file and column, for the message.
+
+    Raises:
+        UserError: if an id is negative or at least `vocabulary`.
+    """
+    if len(ids) and not (ids.min() >= 0 and ids.max() < vocabulary):
+        wrong = ids.min() if ids.min() < 0 else ids.max()
+        raise UserError(
+            f"{where}: token id {wrong} is outside the model's vocabulary of {vocabulary}; "
+            "was it made with another model?"
+        )
+
+
+def skeleton(settings: Any) -> Any:
+    """The model laid out without weights: a moment even for a large one.
+
+    Raises:
+        UserError: if it is no causal language model, or one of impossible sizes.
+    """
+    from transformers import AutoModelForCausalLM
+
+    kind = f"model.path: a model of type {settings.model_type}"
+    if settings.get_text_config() is not settings:
+        raise UserError(
+            f"{kind} is no causal language model: it has parts for other things than text; take "
+            "a checkpoint of its text model alone"
+        )
+    try:
+        with time_limit(LAYOUT_SECONDS), torch.device("meta"):
+            return AutoModelForCausalLM.from_config(settings)
+    except Exception as error:  # whatever comes of numbers that are no sizes
+        if "Unrecognized configuration class" in str(error):
+            raise UserError(f"{kind} is no causal language model") from error
+        raise UserError(
+            f"{kind} cannot be laid out: {error}; are the sizes in its config.json right?"
+        ) from error
+
+
+def linear_modules(model: Any) -> dict[str, str]:
+    """The last names of the body's linear modules, each with a full name that has it."""
+    return {
+        name.rsplit(".", 1)[-1]: name
+        for name, module in model.base_model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
+
+
+def check_targets(settings: Any, targets: Sequence[str], section: str = "training") -> None:
+    """Refuse target modules that such a model does not have.
+
+    Args:
+        settings: the model's own config.
+        targets: last parts of module names, such as `q_proj`.
+        section: the config section that names them, for the message.
+
+    Raises:
+        UserError: if one is no linear module of the model.
+    """
+    model = skeleton(settings)
+    linear = linear_modules(model)
+    others = {type(m).__name__ for m in model.base_model.modules()}
+    for target in targets:
+        if target not in linear and not linear and "Conv1D" in others:
+            raise UserError(
+                f"{section}.target_modules: {target}: models of type {settings.model_type} have "
+                "Conv1D modules in place of linear ones, which is not supported; take another model"
+            )
+        if target not in linear:
+            raise UserError(
+                f"{section}.target_modules: {target}: the model has no such linear module; "
+                f"it has {', '.join(sorted(linear))}"
+            )
+
+
+def load_base(path: str, config: ModelConfig) -> Base:
+    """Load the frozen model, on a GPU where there is one.
+
+    Args:
+        path: the model's folder or hub id.
+        config: its revision, and the dtype of weights and hidden states.
+
+    Returns:
+        The model with constant weights, in evaluation mode, on this process's device.
+
+    Raises:
+        UserError: if the model cannot be read, or its logits are not those of body and head alone
+            (scaled or capped logits).
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    check_made_model(path)
+    # A frozen base has no use for the dropout that some models were pretrained with.
+    settings = model_settings(path, config)
+    for name in ("attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop"):
+        if getattr(settings, name, None):
+            setattr(settings, name, 0.0)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            path,
+            config=settings,
+            revision=config.revision,
+            dtype=getattr(torch, config.dtype),
+            use_safetensors=True,
+            attn_implementation="sdpa",
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"model.path: {path}: cannot be loaded: {hub_error(error)}") from error
+    except SafetensorError as error:
+        local = "it is an input of the run: copy or download it again"
+        again = local if Path(path).is_dir() else "remove its folder from HF_HOME and run again"
+        raise UserError(f"model.path: {path}: damaged weights: {error}; {again}") from error
+    device = torch.device("cuda", torch.cuda.current_device()) if on_gpu() else torch.device("cpu")
+    model.to(device).eval().requires_grad_(False)
+    cpu_kernels.install(model)
+    output = model.get_output_embeddings()
+    base = Base(model, Head(output.weight, getattr(output, "bias", None)), device)
+    _check_split(base, path)
+    return base
+
+
+@torch.no_grad()
+def _check_split(base: Base, path: str) -> None:
+    """Compare the model's own logits with ours on a few tokens."""
+    ids = torch.arange(4, device=base.device)[None] % base.head.vocabulary
+    own = base.model(input_ids=ids, use_cache=False).logits[0].float()
+    ours = base.head.logits(base.hidden(ids)[0])
+    tolerance = 1e-3 if base.dtype == torch.float32 else 3e-2
+    if (own - ours).abs().max() > tolerance * own.abs().max().clamp(min=1):
+        raise UserError(
+            f"model.path: {path}: this architecture ({base.model.config.model_type}) scales, caps "
+            "or otherwise changes its logits behind the output projection, which is not supported"
+        )
+
+
+# --- adapter ----------------------------------------------------------------------------------
+
+
+def lora_config(config: TrainingConfig, path: str | None = None) -> Any:
+    """The adapter's `peft.LoraConfig`; `path` is the base model's name in it."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=path,
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(config.target_modules),
+        bias="none",
+    )
+
+
+def pack_adapter(folder: Path, weights: Path, model: ModelConfig, config: TrainingConfig) -> None:
+    """A folder that PEFT and `vllm serve --lora-modules` load unchanged."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tables.replacing(folder / "adapter_model.safetensors") as partial:
+        shutil.copyfile(weights, partial)
+    tables.write_text(
+        folder / "adapter_config.json", json.dumps(peft_config(model, config), indent=1)
+    )
+
+
+def peft_config(model: ModelConfig, config: TrainingConfig) -> dict[str, Any]:
+    """adapter_config.json, as PEFT itself writes it."""
+    values = lora_config(config, model.path).to_dict()
+    values["revision"] = model.revision
+    return {k: sorted(v) if isinstance(v, set) else v for k, v in values.items()}

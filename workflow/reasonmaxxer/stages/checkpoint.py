@@ -1,0 +1,210 @@
+"""Stage `adapter`: the checkpoint with the best pass@1 on validation, as a PEFT folder."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import tables
+from ..analysis.statistics import share_interval
+from ..config import CheckpointConfig, ModelConfig, PromptConfig, TrainingConfig, VerdictsConfig
+from ..errors import UserError
+from ..generation.engine import open_engine
+from ..generation.prompts import load_tokenizer, prompt_end
+from ..modeling.base_model import model_settings, pack_adapter
+from ..tables.artefacts import MODEL_WEIGHTS, check_weights
+from ..tables.provenance import provenance
+from ..training.lr_schedule import checkpoint_steps
+from ..training.model_card import card
+from ..verifier.transcript import opens_thinking
+from .rollouts import GenerationJob, add_generation_arguments, completions, hardware, load_prompts
+from .verdicts import judged, reference_answers
+
+HELP = "choose an arm's checkpoint on the validation problems and pack it for PEFT and vLLM"
+
+
+def choose(
+    verdicts: dict[int, list[list[str]]], min_parseable: float, keep_collapsed: bool = False
+) -> tuple[int, list[dict[str, Any]]]:
+    """The chosen checkpoint's number, and a row for each with its figures.
+
+    Args:
+        verdicts: checkpoint -> problem -> the verdicts of its samples; checkpoint 0 is the base.
+        min_parseable: a checkpoint whose share of parseable answers is below this share of the
+            base's has collapsed. Of equally good checkpoints the earliest is taken: pass rates are
+            exact fractions until they are compared.
+        keep_collapsed: choose among collapsed ones where there are no others.
+
+    Raises:
+        UserError: every checkpoint has collapsed, and none is to be kept.
+    """
+    rows = [_figures(number, problems) for number, problems in sorted(verdicts.items())]
+    base, *checkpoints = rows
+    for row in rows:
+        row["collapsed"] = row["parseable"] < min_parseable * base["parseable"]
+    sound = [row for row in checkpoints if not row["collapsed"]]
+    if not sound and not keep_collapsed:
+        raise UserError(
+            f"training: every checkpoint has collapsed: the share of parseable answers on "
+            f"validation fell from {base['parseable']:.2f} to at most "
+            f"{max(row['parseable'] for row in checkpoints):.2f}; the last good state is the base "
+            "itself. Lower training.learning_rate, raise training.anchor_weight, or set "
+            "training.probability_floor"
+        )
+    best = max(sound or checkpoints, key=lambda row: (row["pass_rate"], -row["checkpoint"]))
+    return best["checkpoint"], rows
+
+
+def _figures(number: int, problems: list[list[str]]) -> dict[str, Any]:
+    samples = [verdict for problem in problems for verdict in problem]
+    rates = [Fraction(sum(v == "correct" for v in p), len(p)) for p in problems]
+    interval = share_interval(np.array(rates, dtype=np.float64), len(problems[0]))
+    return {
+        "checkpoint": number,
+        "pass_rate": float(sum(rates) / len(rates)),
+        "low": interval.low,
+        "high": interval.high,
+        "parseable": sum(v not in ("unparseable", "timeout") for v in samples) / len(samples),
+    }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_generation_arguments(parser)
+    parser.add_argument("--arm", required=True, help="the arm's name, for the model card")
+    parser.add_argument("--what", required=True, help="how it was trained, for the model card")
+    parser.add_argument("--checkpoints", required=True, nargs="+", type=Path, help="in order")
+    parser.add_argument("--base", required=True, nargs="+", type=Path, help="base on validation")
+    parser.add_argument("--training", required=True, help="config section `training`, as JSON")
+    parser.add_argument("--validation", required=True, help="config section `validation`, as JSON")
+    parser.add_argument("--verdicts", required=True, help="config section `verdicts`, as JSON")
+    parser.add_argument(
+        "--whole", action="store_true", help="checkpoints are whole models, and so is the result"
+    )
+    parser.add_argument(
+        "--keep-collapsed",
+        action="store_true",
+        help="where every checkpoint has collapsed, take the best of them instead of an error",
+    )
+    parser.add_argument("--out", required=True, type=Path, help="folder of the adapter")
+    parser.add_argument("--table", required=True, type=Path, help="table `validation` to write")
+    parser.add_argument("--choice", required=True, type=Path, help="JSON of the choice to write")
+
+
+def main(args: argparse.Namespace) -> None:
+    model = ModelConfig.from_json(args.model_config)
+    training = TrainingConfig.from_json(args.training)
+    validation = CheckpointConfig.from_json(args.validation)
+    job = GenerationJob.from_json(args.config)
+    made_by = provenance("checkpoint", job.model_dump(mode="json"), args.checkpoints, job.seed)
+    verdicts: dict[int, list[list[str]]] = {}
+    with tables.open_writer(args.table, "validation", made_by) as writer:
+        for number, rows in _validated(args, model, training, job):
+            writer.write([{"checkpoint": number, **row} for row in rows])
+            verdicts[number] = _by_problem(rows)
+    chosen, figures = choose(verdicts, validation.min_parseable, args.keep_collapsed)
+    for row, step in zip(figures, [0, *checkpoint_steps(training)], strict=True):
+        row["step"] = step
+    collapsed = figures[chosen]["collapsed"]
+    record = {"chosen": chosen, "collapsed": collapsed, "checkpoints": figures}
+    _pack(args.out, args.checkpoints[chosen - 1], model, training, args.whole)
+    text = card(args.arm, args.what, model, training, args.whole, _choice(record))
+    tables.write_text(args.out / "README.md", text)
+    tables.write_text(args.choice, json.dumps(record, indent=1))
+
+
+def _validated(
+    args: argparse.Namespace, model: ModelConfig, training: TrainingConfig, job: GenerationJob
+) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Judged validation rows of the base (already there) and of each checkpoint."""
+    yield 0, [row for path in args.base for row in tables.rows(path, "evaluation")]
+    prompt = PromptConfig.from_json(args.prompt)
+    verdicts = VerdictsConfig.from_json(args.verdicts)
+    prompts = load_prompts(args.problems, model, prompt, job)
+    answers = reference_answers(args.problems)
+    thinking = opens_thinking(prompt_end(prompt, model))
+    engine = None
+    for number, checkpoint in enumerate(args.checkpoints, start=1):
+        with _unpacked(args.out, number) as folder:
+            _pack(folder, checkpoint, model, training, args.whole)
+            if engine is None:
+                engine = open_engine(job.engine, model, hardware(args), folder)
+            else:
+                engine.use(folder)
+            handfuls = completions(engine, prompts, job.sampling(prompt))
+            rows = [row for handful in handfuls for row in handful]
+        yield number, list(judged(rows, answers, verdicts, args.threads, thinking))
+
+
+@contextlib.contextmanager
+def _unpacked(out: Path, number: int) -> Iterator[Path]:
+    """A folder for a checkpoint beside the result, where a whole model fits: /tmp may be memory.
+
+    One that a killed run has left is removed. Each has its own name, since an engine that knows
+    a path does not read it again.
+    """
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    folder = out / "checkpoints" / str(number)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(out / "checkpoints")
+
+
+def _by_problem(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["problem_id"], []).append(row["verdict"])
+    return list(found.values())
+
+
+def _pack(
+    folder: Path, checkpoint: Path, model: ModelConfig, training: TrainingConfig, whole: bool
+) -> None:
+    check_weights(checkpoint, None if whole else training.rank)
+    if whole:
+        pack_model(folder, checkpoint, model)
+    else:
+        pack_adapter(folder, checkpoint, model, training)
+
+
+def pack_model(folder: Path, checkpoint: Path, model: ModelConfig) -> None:
+    """A model folder: the checkpoint's weights with the base's tokenizer and settings."""
+    from transformers import GenerationConfig
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with tables.replacing(folder / MODEL_WEIGHTS) as partial:
+        shutil.copyfile(checkpoint, partial)
+    settings = model_settings(model.path, model)
+    settings.save_pretrained(folder)
+    load_tokenizer(model).save_pretrained(folder)
+    with contextlib.suppress(OSError, ValueError):  # base models often come without one
+        GenerationConfig.from_pretrained(model.path, revision=model.revision).save_pretrained(
+            folder
+        )
+
+
+def _choice(record: dict[str, Any]) -> str:
+    """The figures of every checkpoint, as Markdown."""
+    rows = record["checkpoints"]
+    lines = [
+        f"| {row['step'] or 'base'} | {row['pass_rate']:.3f} | {row['low']:.3f} to "
+        f"{row['high']:.3f} | {row['parseable']:.3f} |"
+        for row in rows
+    ]
+    chosen = record["chosen"]
+    head = [
+        f"Chosen on the validation problems: checkpoint {chosen} of {len(rows) - 1} "
+        f"(step {rows[chosen]['step']}).\n",
+        "| step | validation pass@1 | 95% interval | parseable |",
+        "|---|---|---|---|",
+    ]
+    return "\n".join([*head, *lines])

@@ -1,0 +1,282 @@
+"""The model and the prompts, looked at before an engine starts.
+
+Seconds on any machine: configs, tokenizers and file headers are read, weights are not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import tables
+from ..config import ModelConfig, PromptConfig
+from ..errors import UserError
+from ..generation.prompts import encode, eos_token_ids, load_tokenizer
+from ..modeling.base_model import check_ids, check_targets, model_settings, skeleton
+from ..tables.artefacts import ADAPTER_WEIGHTS, MODEL_WEIGHTS
+from ..tables.provenance import provenance
+
+HELP = "check that a model can be read and that every prompt leaves room for its completion"
+
+
+INDEX = f"{MODEL_WEIGHTS}.index.json"
+# Attributes of a model's config by which its logits are not those of body and head alone.
+LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+
+Texts = Mapping[str, Mapping[str, str]]  # split -> problem id -> text
+
+
+def look(asked: Mapping[str, Any], splits: Texts, base: Any = None) -> tuple[Any, dict[str, int]]:
+    """A model's settings (a transformers config), and the tokens of each split's longest prompt.
+
+    Args:
+        asked: one of `plan.models`.
+        splits: the problems; a split of `asked` that is not among them is passed over.
+        base: the settings of the base model, whose vocabulary a teacher must share.
+    """
+    model = ModelConfig.model_validate(asked["model"])
+    try:
+        settings, tokenizer = check_model(model, asked["targets"], asked["engine"])
+        if asked.get("teaches") and base is not None and settings.vocab_size != base.vocab_size:
+            raise UserError(
+                f"{model.path} has {settings.vocab_size} tokens and the base {base.vocab_size}: "
+                "a teacher is held against the base token by token, so they must share a vocabulary"
+            )
+        longest = {
+            split: check_prompts(
+                model,
+                PromptConfig.model_validate(prompt["prompt"]),
+                splits[split],
+                prompt["max_tokens"],
+                settings.vocab_size,
+                tokenizer,
+            )
+            for split, prompt in asked["prompts"].items()
+            if split in splits
+        }
+    except UserError as error:
+        text = str(error)
+        raise UserError(
+            text if text.startswith(asked["place"]) else f"{asked['place']}: {text}"
+        ) from error
+    return settings, longest
+
+
+def check_model(model: ModelConfig, targets: list[str], engine: str) -> tuple[Any, Any]:
+    """The model's settings (a transformers config) and its tokenizer.
+
+    Raises:
+        UserError: the folder or hub id, its tokenizer or the headers of its weights cannot be
+            read; the engine cannot run it; nothing ends its completions; it scales its logits;
+            `max_length` is beyond the model's positions; it has no module of `targets`, or cannot
+            be trained.
+    """
+    settings = model_settings(model.path, model)
+    if getattr(settings, "quantization_config", None):
+        raise UserError(
+            f"model.path: {model.path}: a quantised checkpoint; take the one it was made from: "
+            "the adapter is trained on whole weights"
+        )
+    tokenizer = load_tokenizer(model)
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes one up
+        raise UserError(
+            f"model.path: {model.path}: no tokenizer, or one without words; copy tokenizer.json "
+            "and tokenizer_config.json of the model it was trained from"
+        )
+    if not eos_token_ids(model, tokenizer):
+        raise UserError(
+            f"model.path: {model.path}: neither the tokenizer nor generation_config.json names an "
+            "end-of-sequence token, so no completion would end; set eos_token in one of them"
+        )
+    laid_out = skeleton(settings)
+    if engine == "vllm":
+        check_vllm(type(laid_out), model.path)
+    if targets and not laid_out._supports_sdpa:
+        raise UserError(
+            f"model.path: {model.path}: {type(laid_out).__name__} has no SDPA attention (PyTorch's "
+            "scaled_dot_product_attention), with which models are scored and trained here; take "
+            "a model of another architecture"
+        )
+    check_targets(settings, targets)
+    for name in LOGIT_CHANGES:
+        if getattr(settings, name, None) not in (None, 1):
+            raise UserError(
+                f"model.path: {model.path}: {name}: {getattr(settings, name)}: models that scale "
+                "or cap their logits are not supported"
+            )
+    longest = getattr(settings, "max_position_embeddings", None)
+    if longest is not None and model.max_length > longest:
+        raise UserError(
+            f"model.max_length: {model.max_length} is more than the {longest} positions of "
+            f"{model.path}"
+        )
+    if Path(model.path).is_dir():
+        _check_weights(Path(model.path), laid_out)
+    else:
+        _check_hub_weights(model)
+    return settings, tokenizer
+
+
+def check_vllm(architecture: Any, path: str) -> None:
+    """Raise `UserError` if vLLM cannot run this class of transformers.
+
+    It has classes of its own, and runs others through transformers where they allow that. Its
+    register is read as text, since importing it takes longer than all that is checked here.
+    """
+    package = importlib.util.find_spec("vllm")
+    if package is None or package.origin is None:
+        raise UserError(
+            "engine: vllm: is not installed; make the environment (make env), or take "
+            "engine: transformers, which is slow"
+        )
+    register = Path(package.origin).parent / "model_executor/models/registry.py"
+    own = f'"{architecture.__name__}"' in register.read_text(encoding="utf-8")
+    if not (
+        own or architecture.is_backend_compatible() or architecture._can_set_attn_implementation()
+    ):
+        raise UserError(
+            f"model.path: {path}: vLLM cannot run {architecture.__name__}; take engine: "
+            "transformers, which is slow"
+        )
+
+
+def _check_weights(folder: Path, laid_out: Any) -> None:
+    """Raise `UserError` if the weights are not there whole, or are not of these sizes."""
+    index = folder / INDEX
+    parts = _parts(index) if index.is_file() else [MODEL_WEIGHTS]
+    shapes: dict[str, list[int]] = {}
+    for name in parts:
+        if not (folder / name).is_file():
+            raise UserError(f"model.path: {_missing(folder, index, name)}")
+        shapes |= _shapes(folder / name)
+    embeddings = laid_out.get_input_embeddings().weight
+    for name, parameter in laid_out.named_parameters():
+        wanted = [*parameter.shape]
+        if parameter is embeddings and shapes.get(name, wanted) != wanted:
+            raise UserError(
+                f"{folder}: config.json describes embeddings of {wanted[0]} x {wanted[1]}, the "
+                f"weights have {' x '.join(map(str, shapes[name]))}: they are another model's"
+            )
+
+
+def _parts(index: Path) -> list[str]:
+    """The files that an index names."""
+    try:
+        content = json.loads(index.read_text(encoding="utf-8"))
+        return sorted({str(name) for name in content["weight_map"].values()})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{index}: not a readable index of weights; it is an input of the run: copy or "
+            "download it again"
+        ) from error
+
+
+def _missing(folder: Path, index: Path, name: str) -> str:
+    """What is said of weights that are not there, by what is there instead."""
+    if index.is_file():
+        return f"{index}: names {name}, which is not there; copy it again"
+    if (folder / ADAPTER_WEIGHTS).is_file():
+        return (
+            f"{folder}: holds an adapter, no {name}; name the model that it belongs to, or merge "
+            "the two (PEFT's merge_and_unload)"
+        )
+    if there := sorted(file.name for file in folder.glob("*.safetensors")):
+        return (
+            f"{folder}: no {name} and no {INDEX} in it, but {there[0]}, which transformers does "
+            "not read; take the checkpoint in the transformers format"
+        )
+    return f"{folder}: no *.safetensors file in it"
+
+
+def _shapes(file: Path) -> dict[str, list[int]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "np") as tensors:
+            return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{file}: not a readable safetensors file: {error}; it is an input of the run: "
+            "copy or download it again"
+        ) from error
+
+
+def _check_hub_weights(model: ModelConfig) -> None:
+    from huggingface_hub import file_exists
+
+    try:
+        names = (MODEL_WEIGHTS, INDEX)
+        found = any(file_exists(model.path, name, revision=model.revision) for name in names)
+    except Exception:  # the hub does not answer: the weights are in the cache, or loading says it
+        return
+    if not found:
+        raise UserError(
+            f"model.path: {model.path}: no *.safetensors file on the hub; other formats are never "
+            "read: convert it, or take a revision that has one"
+        )
+
+
+def check_prompts(
+    model: ModelConfig,
+    prompt: PromptConfig,
+    problems: Mapping[str, str],
+    max_tokens: int,
+    vocabulary: int,
+    tokenizer: Any,
+) -> int:
+    """The longest prompt's tokens; `problems` maps ids to texts.
+
+    Raises `UserError` for a prompt that leaves no room for half of `max_tokens` in the model's
+    `max_length`, or that the model has no embeddings for.
+    """
+    encoded = encode(prompt, list(problems.values()), tokenizer)
+    for problem_id, ids in zip(problems, encoded, strict=True):
+        room = model.max_length - len(ids)
+        if 2 * room < max_tokens:
+            raise UserError(
+                f"problem {problem_id}: its prompt has {len(ids)} tokens, which leaves its "
+                f"completion {max(room, 0)} of model.max_length = {model.max_length}, less than "
+                f"half of max_tokens = {max_tokens}; raise model.max_length, or lower max_tokens"
+            )
+        check_ids(np.array(ids), vocabulary, f"model.path: {model.path}: its tokenizer")
+    return max(map(len, encoded), default=0)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--models",
+        required=True,
+        help="JSON list: place in the config, model, targets (modules that get an adapter), "
+        "engine, prompts (split -> prompt and max_tokens), teaches (shares the first's vocabulary)",
+    )
+    parser.add_argument(
+        "--problems", required=True, nargs="+", type=Path, help="tables of problems"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="JSON of what was found")
+
+
+def main(args: argparse.Namespace) -> None:
+    splits = {
+        path.stem: {r["problem_id"]: r["problem"] for r in tables.rows(path, "problems")}
+        for path in args.problems
+    }
+    asked = json.loads(args.models)
+    found: dict[str, Any] = {}
+    base = None
+    for one in asked:
+        settings, longest = look(one, splits, base)
+        base = base or settings
+        found[one["place"]] = {
+            "model_type": settings.model_type,
+            "vocabulary": settings.vocab_size,
+            "longest_prompt": longest,
+        }
+    record = provenance("preflight", {"models": asked}, args.problems)
+    text = json.dumps({"models": found, "provenance": record}, indent=1, sort_keys=True)
+    tables.write_text(args.out, text + "\n")

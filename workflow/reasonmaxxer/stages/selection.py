@@ -1,0 +1,459 @@
+"""Stage `selection`: which rollouts train, how strongly, and at which positions.
+
+From verdicts to training sequences: keep problems that the base solves sometimes, give each of
+their rollouts an advantage (Eq. 5), and mark its decision positions, the ones whose entropy under
+the base (Eq. 2) exceeds a threshold. The other gates are controls: all but `all` take as
+many positions of a rollout as the entropy gate would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import tables
+from ..config import SelectionConfig
+from ..errors import UserError
+from ..method.advantages import ADVANTAGES
+from ..method.gates import GATES
+from ..tables.provenance import provenance
+
+HELP = "choose training rollouts, their advantages and their decision positions"
+
+NEAR_THRESHOLD = 0.03  # nats; what batch shape can move an entropy in bfloat16
+AUDIT_MEAN, AUDIT_P95 = 0.005, 0.15  # nats; engine against scorer
+
+Key = tuple[str, int]
+_NOTHING = np.empty(0, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A rollout with its verdict and the base's entropies of its completion of T tokens."""
+
+    problem: str
+    sample: int
+    prompt_ids: list[int]
+    ids: list[int]
+    truncated: bool
+    reward: int  # 1 if right, else 0
+    entropies: np.ndarray  # [T] float32, nats
+    advantage: float = 0.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    for name in ("rollouts", "verdicts", "entropies"):
+        parser.add_argument(
+            f"--{name}", required=True, nargs="+", type=Path, help=f"the {name}, shard by shard"
+        )
+    parser.add_argument("--config", required=True, help="config section `selection` as JSON")
+    parser.add_argument("--out", required=True, type=Path, help="table `selection` to write")
+    parser.add_argument("--summary", required=True, type=Path, help="JSON of counts to write")
+
+
+def main(args: argparse.Namespace) -> None:
+    config = SelectionConfig.from_json(args.config)
+    run(args.rollouts, args.verdicts, args.entropies, config, args.out, args.summary)
+
+
+def run(
+    rollouts: Sequence[Path],
+    verdicts: Sequence[Path],
+    entropies: Sequence[Path],
+    config: SelectionConfig,
+    out: Path,
+    summary: Path,
+) -> None:
+    """Select from `rollouts` into the table `out`, with its figures in `summary`.
+
+    Args:
+        rollouts: tables of rollouts, shard by shard.
+        verdicts: their verdicts.
+        entropies: their entropies under the base.
+        config: the section `selection`.
+        out: table `selection` to write.
+        summary: JSON of counts to write.
+
+    Raises:
+        UserError: as `read_scored` and `select` do.
+    """
+    scored, audit = read_scored(rollouts, verdicts, entropies, config)
+    rows, figures = select(scored, config)
+    record = provenance(
+        "selection",
+        config.model_dump(mode="json"),
+        inputs=[*rollouts, *verdicts, *entropies],
+        seed=config.seed,
+    )
+    tables.write(out, "selection", rows, record)
+    text = json.dumps({**figures, "audit": audit, "provenance": record}, indent=2, sort_keys=True)
+    tables.write_text(summary, text + "\n")
+
+
+def select(
+    scored: Sequence[Scored], config: SelectionConfig
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Choose problems, rollouts and decisions.
+
+    Args:
+        scored: every rollout of the problems, in the order of the files.
+        config: the section `selection`.
+
+    Returns:
+        Rows of the table `selection`, and the summary's figures (entropies in nats).
+
+    Raises:
+        UserError: when too few problems are mixed, with the histogram of pass rates, and when no
+            rollout has both an advantage and a decision position.
+    """
+    truncated = sum(rollout.truncated for rollout in scored)
+    pool = [r for r in scored if not (config.truncated == "drop" and r.truncated)]
+    rewards = _rewards(pool)
+    rates = {problem: sum(values) / len(values) for problem, values in rewards.items()}
+    mixed = [p for p, rate in rates.items() if _is_mixed(rate, config.window)]
+    if len(mixed) < config.min_problems:
+        raise UserError(_too_few(mixed, rates, config))
+    nearest = sorted(mixed, key=lambda problem: _from_half(rewards[problem]))[: config.problems]
+    # The order of the draws has no ties to break, and the published figures rest on this one.
+    kept = sorted(nearest, key=lambda problem: abs(rates[problem] - 0.5))
+
+    groups: dict[str, list[Scored]] = {problem: [] for problem in kept}
+    for rollout in pool:
+        if rollout.problem in groups:
+            groups[rollout.problem].append(rollout)
+    untrimmed = sum(map(len, groups.values()))
+    groups = _trimmed(groups, config.trim_longest)
+    trimmed = untrimmed - sum(map(len, groups.values()))
+    rng = np.random.default_rng(config.seed)
+    chosen = [r for group in groups.values() for r in _with_advantages(group, config, rng)]
+    threshold = gate_threshold(chosen, config)
+    rows = [_row(r, gate(r.entropies, threshold, config, rng), rates[r.problem]) for r in chosen]
+    if not any(row["advantage"] and row["positions"] for row in rows):
+        raise UserError(_nothing_to_learn(chosen, threshold, config))
+    figures = _figures(rows, chosen, rates, mixed, threshold)
+    counts = {"rollouts": len(scored), "truncated": truncated, "rollouts_trimmed": trimmed}
+    return rows, figures | counts
+
+
+# --- problems ---------------------------------------------------------------------------------
+
+
+def _rewards(rollouts: Iterable[Scored]) -> dict[str, list[int]]:
+    """Rewards by problem, problems in their order of appearance."""
+    rewards: dict[str, list[int]] = {}
+    for rollout in rollouts:
+        rewards.setdefault(rollout.problem, []).append(rollout.reward)
+    return rewards
+
+
+def _from_half(rewards: Sequence[int]) -> Fraction:
+    """How far the pass rate is from a half, exactly: to floats 9/20 is nearer than 11/20."""
+    return abs(Fraction(sum(rewards), len(rewards)) - Fraction(1, 2))
+
+
+def _is_mixed(rate: float, window: tuple[float, float]) -> bool:
+    return max(window[0], 0.0) < rate < min(window[1], 1.0)
+
+
+def histogram(rates: Iterable[float]) -> list[dict[str, Any]]:
+    """Counts of problems by pass rate, in 21 bins centred on 0, 0.05, ..., 1."""
+    counts = Counter(math.floor(rate * 20 + 0.5) for rate in rates)
+    return [{"pass_rate": bin_ / 20, "problems": counts[bin_]} for bin_ in range(21)]
+
+
+def _too_few(mixed: Sequence[str], rates: dict[str, float], config: SelectionConfig) -> str:
+    lines = [
+        f"selection.min_problems: {len(mixed)} problems have a pass rate strictly inside "
+        f"{list(config.window)}, at least {config.min_problems} are needed. Pass rates:"
+    ]
+    for bin_ in histogram(rates.values()):
+        if bin_["problems"]:
+            lines.append(f"  {bin_['pass_rate']:.2f}  {bin_['problems']} problems")
+    mean = sum(rates.values()) / max(len(rates), 1)
+    pool = "an easier pool of problems" if mean < 0.5 else "a harder pool of problems"
+    lines.append(
+        f"Mean pass rate {mean:.2f}. Take {pool} (problems.train), more samples of each "
+        "(rollouts.samples), another rollouts.temperature, or a wider selection.window."
+    )
+    return "\n".join(lines)
+
+
+def _nothing_to_learn(chosen: Sequence[Scored], threshold: float, config: SelectionConfig) -> str:
+    """Why no rollout has both an advantage and a decision position."""
+    if not any(rollout.advantage for rollout in chosen):
+        return (
+            f"selection.trim_longest: without the longest {config.trim_longest:.0%} of the "
+            "rollouts no problem has both a right and a wrong one left; lower it"
+        )
+    key = "tau" if config.tau is not None else "top_fraction"
+    most = max((float(r.entropies.max()) for r in chosen if len(r.entropies)), default=0.0)
+    return (
+        f"selection.{key}: no position of a rollout with an advantage has an entropy above "
+        f"{threshold:.4g} nats (the largest of all is {most:.4g}), so nothing would be learnt; "
+        f"{'lower tau' if key == 'tau' else 'take another top_fraction'}"
+    )
+
+
+def _trimmed(groups: dict[str, list[Scored]], share: float) -> dict[str, list[Scored]]:
+    """Without the longest `share` of all groups' rollouts together; off in the paper.
+
+    Rollouts as long as the longest one kept stay.
+    """
+    lengths = sorted(len(r.ids) for group in groups.values() for r in group)
+    excess = math.floor(share * len(lengths))
+    if not excess:
+        return groups
+    longest = lengths[-excess - 1]
+    return {p: [r for r in group if len(r.ids) <= longest] for p, group in groups.items()}
+
+
+# --- advantages and gates ---------------------------------------------------------------------
+
+
+def _with_advantages(
+    group: Sequence[Scored], config: SelectionConfig, rng: np.random.Generator
+) -> list[Scored]:
+    """A problem's rollouts with their advantages, without those that are left out."""
+    if not group:
+        return []
+    assigned = ADVANTAGES[config.advantages].assign([rollout.reward for rollout in group], rng)
+    return [
+        replace(rollout, advantage=advantage)
+        for rollout, advantage in zip(group, assigned, strict=True)
+        if advantage is not None
+    ]
+
+
+def gate_threshold(rollouts: Sequence[Scored], config: SelectionConfig) -> float:
+    """The threshold tau that a decision's entropy exceeds.
+
+    Args:
+        rollouts: those that train; with `config.top_fraction` their entropies are pooled.
+        config: `tau` in nats, or the `top_fraction` of the positions above it.
+
+    Returns:
+        tau in nats; 0 where it is to be found from no positions.
+    """
+    if config.tau is not None:
+        return config.tau
+    assert config.top_fraction is not None  # one of the two, says the config
+    entropies = np.concatenate([r.entropies for r in rollouts] or [_NOTHING])
+    if not len(entropies):
+        return 0.0
+    descending = np.sort(entropies)[::-1]
+    return float(descending[min(round(config.top_fraction * len(entropies)), len(entropies) - 1)])
+
+
+def gate(
+    entropies: np.ndarray, threshold: float, config: SelectionConfig, rng: np.random.Generator
+) -> np.ndarray:
+    """The decision positions of a rollout: t with H_t > tau, or a control's, as many of them.
+
+    Args:
+        entropies: H [T] float32, in nats.
+        threshold: tau in nats.
+        config: `gate`, which says which positions; "all" takes more than the others.
+        rng: draws the positions of the gate "random".
+
+    Returns:
+        [D] int64, 0-based in the completion, ascending.
+    """
+    above = np.flatnonzero(entropies > np.float32(threshold))
+    return GATES[config.gate].choose(entropies, above, rng)
+
+
+# --- what is written --------------------------------------------------------------------------
+
+
+def _row(rollout: Scored, positions: np.ndarray, pass_rate: float) -> dict[str, Any]:
+    return {
+        "problem_id": rollout.problem,
+        "sample": rollout.sample,
+        "prompt_token_ids": rollout.prompt_ids,
+        "token_ids": rollout.ids,
+        "reward": float(rollout.reward),
+        "pass_rate": pass_rate,
+        "advantage": rollout.advantage,
+        "positions": positions.tolist(),
+        "selected_entropy": float(rollout.entropies[positions].sum(dtype=np.float64)),
+    }
+
+
+def _figures(
+    rows: Sequence[dict[str, Any]],
+    chosen: Sequence[Scored],
+    rates: dict[str, float],
+    mixed: Sequence[str],
+    threshold: float,
+) -> dict[str, Any]:
+    entropies = np.concatenate([r.entropies for r in chosen] or [_NOTHING])
+    positions, gated = len(entropies), sum(len(row["positions"]) for row in rows)
+    near = np.abs(entropies - np.float32(threshold)) <= NEAR_THRESHOLD
+    return {
+        "pass_rates": histogram(rates.values()),
+        "problems": len(rates),
+        "problems_mixed": len(mixed),
+        "problems_kept": len({row["problem_id"] for row in rows}),
+        "rollouts_kept": len(rows),
+        "rollouts_correct": sum(row["reward"] > 0 for row in rows),
+        "rollouts_without_advantage": sum(row["advantage"] == 0 for row in rows),
+        "rollouts_without_decision": sum(not row["positions"] for row in rows),
+        "positions": positions,
+        "positions_gated": gated,
+        "share_gated": gated / max(positions, 1),
+        "threshold": threshold,
+        "near_threshold": float(near.mean()) if positions else 0.0,
+        "entropy_total": float(entropies.sum(dtype=np.float64)),
+        "entropy_selected": sum(row["selected_entropy"] for row in rows),
+    }
+
+
+# --- what is read -----------------------------------------------------------------------------
+
+
+def read_scored(
+    rollouts: Sequence[Path],
+    verdicts: Sequence[Path],
+    entropies: Sequence[Path],
+    config: SelectionConfig,
+) -> tuple[list[Scored], dict[str, Any]]:
+    """Join rollouts with their verdicts and entropies.
+
+    Args:
+        rollouts: tables of rollouts, shard by shard.
+        verdicts: their verdicts.
+        entropies: their entropies under the base.
+        config: whether truncated rollouts count as wrong.
+
+    Returns:
+        The rollouts in the order of the files, and the audit of engine against scorer.
+
+    Raises:
+        UserError: if a rollout has no verdict, not one entropy and log-prob a token, or a value of
+            the scorer's that is not finite.
+    """
+    outcomes = _outcomes(verdicts)
+    scores = _scores(entropies)
+    found: list[Scored] = []
+    gaps: list[np.ndarray] = []
+    columns = ["prompt_token_ids", "token_ids", "logprobs", "finish_reason", "problem_id", "sample"]
+    for path in rollouts:
+        for row in tables.rows(path, "rollouts", columns):
+            key = (row["problem_id"], row["sample"])
+            where = f"{path}: problem '{key[0]}', sample {key[1]}"
+            if key not in outcomes:
+                raise UserError(f"{where}: has no verdict; are the files from one run?")
+            entropy, logprob = scores.get(key, (_NOTHING, _NOTHING))
+            for name, values in (("entropies", entropy), ("logprobs", row["logprobs"])):
+                if len(values) != len(row["token_ids"]):
+                    raise UserError(
+                        f"{where}: {len(row['token_ids'])} tokens but {len(values)} {name}; "
+                        "are the files from one run?"
+                    )
+            if not (np.isfinite(entropy).all() and np.isfinite(logprob).all()):
+                raise UserError(
+                    f"{where}: the scorer's entropies or log-probs are not all finite: the model "
+                    f"overflows in its type; set model.dtype to bfloat16 or float32"
+                )
+            gaps.append(np.asarray(row["logprobs"], dtype=np.float32) - logprob)
+            found.append(_scored(row, outcomes[key], entropy, config))
+    return found, audit(np.concatenate(gaps or [_NOTHING]))
+
+
+def _scored(
+    row: dict[str, Any], verdict: str, entropy: np.ndarray, config: SelectionConfig
+) -> Scored:
+    truncated = row["finish_reason"] == "length"
+    wrong = truncated and config.truncated == "wrong"
+    return Scored(
+        problem=row["problem_id"],
+        sample=row["sample"],
+        prompt_ids=row["prompt_token_ids"],
+        ids=row["token_ids"],
+        truncated=truncated,
+        # A timeout and an answer that cannot be read are failures, like a wrong answer.
+        reward=int(verdict == "correct" and not wrong),
+        entropies=entropy,
+    )
+
+
+def _outcomes(verdicts: Sequence[Path]) -> dict[Key, str]:
+    return {
+        (row["problem_id"], row["sample"]): row["verdict"]
+        for path in verdicts
+        for row in tables.rows(path, "verdicts", ["problem_id", "sample", "verdict"])
+    }
+
+
+def _scores(entropies: Sequence[Path]) -> dict[Key, tuple[np.ndarray, np.ndarray]]:
+    """Entropies and log-probs by rollout. A rollout's positions stand together, in order."""
+    parts: dict[Key, list[tuple[np.ndarray, np.ndarray]]] = {}
+    columns = ["problem_id", "sample", "position", "entropy", "logprob"]
+    for path in entropies:
+        for table in tables.iter_batches(path, "entropies", columns):
+            problems = table["problem_id"].combine_chunks().dictionary_encode()
+            names, codes = problems.dictionary.to_pylist(), problems.indices.to_numpy()
+            sample, position = table["sample"].to_numpy(), table["position"].to_numpy()
+            breaks = (np.diff(codes) != 0) | (np.diff(sample) != 0) | (np.diff(position) != 1)
+            cuts = np.concatenate([[0], np.flatnonzero(breaks) + 1, [table.num_rows]])
+            values = table["entropy"].to_numpy(), table["logprob"].to_numpy()
+            for start, end in pairwise(cuts.tolist()):
+                if start == end:
+                    continue
+                key = (names[codes[start]], int(sample[start]))
+                if sum(len(entropy) for entropy, _ in parts.get(key, [])) != position[start]:
+                    raise UserError(
+                        f"{path}: position: problem '{key[0]}', sample {key[1]} is not in order "
+                        "or stands twice; make the file again"
+                    )
+                piece = values[0][start:end].copy(), values[1][start:end].copy()
+                parts.setdefault(key, []).append(piece)
+    return {
+        key: (_joined(p[0] for p in pieces), _joined(p[1] for p in pieces))
+        for key, pieces in parts.items()
+    }
+
+
+def _joined(pieces: Iterable[np.ndarray]) -> np.ndarray:
+    return np.concatenate(list(pieces))
+
+
+def audit(gaps: np.ndarray) -> dict[str, Any]:
+    """How far engine and scorer are apart on the sampled tokens.
+
+    Args:
+        gaps: [N] float32, the engine's log-prob minus the scorer's, in nats; may be non-finite.
+
+    Returns:
+        Number of finite gaps, their mean, and 95% quantile and maximum of their size, all in nats;
+        and warnings in words.
+    """
+    positions, warnings = len(gaps), []
+    gaps = gaps[np.isfinite(gaps)].astype(np.float64)
+    if len(gaps) < positions:
+        warnings.append(f"the engine gave no finite log-prob at {positions - len(gaps)} positions")
+    if not len(gaps):
+        return {"positions": 0, "mean": None, "p95": None, "max": None, "warnings": warnings}
+    mean, size = float(gaps.mean()), np.abs(gaps)
+    p95 = float(np.quantile(size, 0.95))
+    if abs(mean) > AUDIT_MEAN:
+        warnings.append(f"engine and scorer log-probs differ by {mean:.4f} nats in the mean")
+    if p95 > AUDIT_P95:
+        warnings.append(f"engine and scorer log-probs differ by over {p95:.3f} nats at 5%")
+    return {
+        "positions": len(gaps),
+        "mean": mean,
+        "p95": p95,
+        "max": float(size.max()),
+        "warnings": warnings,
+    }

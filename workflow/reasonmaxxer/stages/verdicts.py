@@ -1,0 +1,162 @@
+"""Stage `verdicts`: each completion against its reference, one bit and the reason for it.
+
+Judging is apart from sampling, so that an edit of the verifier judges again what was sampled and
+samples nothing. The evaluation, the interventions and the continuations are judged by the same
+command as the rollouts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import tables
+from ..analysis.effects import counted
+from ..config import JudgingConfig, VerdictsConfig
+from ..errors import UserError
+from ..tables.artefacts import remedy
+from ..tables.provenance import provenance
+from ..verifier.judge import judge_pairs
+from ..verifier.transcript import opens_thinking
+
+HELP = "judge completions against the problems' reference answers"
+
+Row = dict[str, Any]
+SETTLED = ("same text", "compared", "no answer found")  # reasons of the quick comparison
+
+
+def judged(
+    rows: Iterable[Mapping[str, Any]],
+    answers: Mapping[str, str],
+    config: VerdictsConfig,
+    workers: int = 1,
+    thinking: bool = False,
+) -> Iterator[Row]:
+    """Completion rows with the verifier's columns added, as they come.
+
+    `answers` maps problem ids to references. `thinking` says that the prompts end inside thinking.
+    """
+    waiting: deque[Mapping[str, Any]] = deque()
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        for row in rows:
+            waiting.append(row)
+            yield answers[row["problem_id"]], row["text"]
+
+    for verdict in judge_pairs(pairs(), workers=workers, options=config, thinking=thinking):
+        yield {**waiting.popleft(), **verdict._asdict()}
+
+
+def with_second_opinions(
+    rows: Iterable[Row],
+    answers: Mapping[str, str],
+    config: JudgingConfig,
+    workers: int = 1,
+    thinking: bool = False,
+) -> Iterator[Row]:
+    """Judged rows with the column `second`: plain math-verify's verdict, null where not asked."""
+    waiting: deque[Row] = deque()
+
+    def asked(row: Row) -> bool:
+        if config.verifier != "math" or config.second_opinion == "none":
+            return False
+        return config.second_opinion == "all" or row["reason"] not in SETTLED
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        for row in rows:
+            waiting.append(row)
+            yield answers[row["problem_id"]], row["text"] if asked(row) else ""
+
+    options = config.model_copy(update={"verifier": "math-verify"})
+    for verdict in judge_pairs(pairs(), workers=workers, options=options, thinking=thinking):
+        row = waiting.popleft()
+        yield row | {"second": verdict.verdict if asked(row) else None}
+
+
+def reference_answers(problems: Path) -> dict[str, str]:
+    """The reference answer of each problem id."""
+    rows = tables.rows(problems, "problems", ["problem_id", "answer"])
+    return {row["problem_id"]: row["answer"] for row in rows}
+
+
+def judged_table(
+    path: Path,
+    table: str,
+    problems: Path,
+    config: JudgingConfig,
+    workers: int = 1,
+    columns: list[str] | None = None,
+    second: bool = False,
+) -> Iterator[Row]:
+    """The same for the rows of a table, streamed, with a progress bar.
+
+    With `second`, what the quick comparison did not settle has a second opinion.
+
+    Raises `UserError` where a completion's problem is not in `problems`.
+    """
+    from tqdm import tqdm
+
+    answers = reference_answers(problems)
+
+    def known() -> Iterator[Row]:
+        for row in tables.rows(path, table, columns):
+            if row["problem_id"] not in answers:
+                raise UserError(
+                    f"{path}: problem_id: '{row['problem_id']}' is not in {problems}; the two are "
+                    f"of different runs; {remedy(path)}"
+                )
+            yield row
+
+    total = tables.num_rows(path, table)
+    thinking = opens_thinking(tables.provenance_of(path, table).get("prompt_end", ""))
+    rows = judged(known(), answers, config, workers, thinking)
+    if second:
+        rows = with_second_opinions(rows, answers, config, workers, thinking)
+    yield from tqdm(rows, total=total, desc="judging", unit="row", file=sys.stderr)
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a table of verdicts is made of, and how its rows are made of judged completions."""
+
+    of: str
+    columns: list[str] | None = None  # None: all
+    rows: Callable[[Iterator[Row]], Iterable[Row]] = iter
+    second: bool = False  # whether there is a second opinion
+
+
+TABLES = {
+    "verdicts": Judged("rollouts", ["problem_id", "sample", "text"]),
+    "evaluation": Judged("rollouts", second=True),
+    "interventions": Judged("decoded"),
+    "pivotality": Judged("continuations", rows=counted),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--table", choices=TABLES, default="verdicts", help="what is to be written")
+    parser.add_argument("--completions", required=True, type=Path, help="the completions' table")
+    parser.add_argument("--problems", required=True, type=Path, help="table of problems")
+    parser.add_argument("--config", required=True, help="config section `verdicts`, as JSON")
+    parser.add_argument("--workers", type=int, default=1, help="processes for slow comparisons")
+    parser.add_argument("--out", required=True, type=Path, help="table to write")
+
+
+def main(args: argparse.Namespace) -> None:
+    config, made = JudgingConfig.from_json(args.config), TABLES[args.table]
+    # Arms are compared by how their completions were sampled: that is recorded with the verdicts.
+    sampled = tables.provenance_of(args.completions, made.of).get("config", {})
+    settings = {**sampled, **config.model_dump(mode="json")}
+    record = provenance("verdicts", settings, [args.completions, args.problems])
+    rows = judged_table(
+        args.completions, made.of, args.problems, config, args.workers, made.columns, made.second
+    )
+    tables.write(args.out, args.table, made.rows(rows), record)

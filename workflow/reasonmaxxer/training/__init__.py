@@ -1,0 +1,1 @@
+"""The contrastive objective and the trainer: data, loss, schedule, steps, checkpoints."""
