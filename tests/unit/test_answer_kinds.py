@@ -688,7 +688,11 @@ COMPLETIONS: dict[str, list[tuple[str, str, bool]]] = {
     "what follows the answer": [
         ("23", "It is \\boxed{23}.\n<|user|>\nAnd 1+1?\n<|assistant|>\n\\boxed{2}", True),
         ("23", "It is \\boxed{23}.</s>[INST] And 1+1? [/INST] \\boxed{2}", True),
-        ("23", "It is \\boxed{23}.<|eot_id|><|start_header_id|>user<|end_header_id|>\\boxed{2}", True),
+        (
+            "23",
+            "It is \\boxed{23}.<|eot_id|><|start_header_id|>user<|end_header_id|>\\boxed{2}",
+            True,
+        ),
         ("23", "It is \\boxed{23}.<end_of_turn>\n<start_of_turn>user\n\\boxed{2}", True),
         ("23", "It is \\boxed{23}.<｜User｜>And 1+1?<｜Assistant｜>\\boxed{2}", True),
         ("23", "It is \\boxed{23}.\nuser\nAnd 1+1?\nassistant\n\\boxed{2}", True),

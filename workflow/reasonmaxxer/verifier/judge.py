@@ -18,8 +18,8 @@ from typing import Any, Literal, NamedTuple, cast
 
 from ..config import VerdictsConfig
 from ..errors import UserError
+from ..method.verifiers import NAME as CUSTOM
 from .answers import extract, reference_answer
-from .custom import NAME as CUSTOM
 from .equivalence import as_read, equivalent
 from .latex import canonical
 from .leaves import quick_leaf
