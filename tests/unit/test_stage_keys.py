@@ -27,15 +27,15 @@ KEYS = {
     "decontaminate": "datasets.overlap",
     "preflight": "datasets.sources generation.prompts modeling.base_model",
     "rollouts": ENGINE,
-    "verdicts": "verifier analysis.effects",
+    "verdicts": "verifier analysis.effects method.verifiers",
     "entropies": f"{SCORER} modeling.hidden_states",
     "selection": "method.advantages method.gates",
     "training": TRAINER,
-    "grpo": f"{MODEL} verifier generation.prompts modeling.dimensions modeling.flops "
-    "training.checkpoints training.lr_schedule",
+    "grpo": f"{MODEL} verifier method.verifiers generation.prompts modeling.dimensions "
+    "modeling.flops training.checkpoints training.lr_schedule",
     "distillation": TRAINER,
-    "checkpoint": f"{ENGINE} verifier analysis.statistics modeling.base_model stages.rollouts "
-    "stages.verdicts training.lr_schedule",
+    "checkpoint": f"{ENGINE} verifier method.verifiers analysis.statistics modeling.base_model "
+    "stages.rollouts stages.verdicts training.lr_schedule",
     "evaluation": f"{ENGINE} stages.rollouts",
     "side_by_side": f"{SCORER} analysis.pairs analysis.results stages.entropies",
     "memorization": f"{ENGINE} stages.rollouts",
@@ -44,11 +44,11 @@ KEYS = {
     "pivotality": f"{ENGINE} stages.rollouts",
     "merge": "datasets.sources generation.prompts",
     "metrics": "analysis.arms analysis.claims analysis.comparisons analysis.cost analysis.effects "
-    "analysis.excerpts analysis.figures analysis.footprint analysis.pairs analysis.results "
+    "analysis.spent analysis.excerpts analysis.figures analysis.footprint analysis.pairs analysis.results "
     "analysis.statistics analysis.timings datasets.sources generation.prompts method.kinds "
     "modeling.base_model modeling.dimensions modeling.flops",
-    "report": "analysis.arms analysis.timings method.kinds report.charts report.footprint "
-    "report.spec report.view",
+    "report": "analysis.arms analysis.spent analysis.timings method.kinds report.charts "
+    "report.footprint report.spec report.view",
 }
 
 

@@ -77,6 +77,7 @@ VALUES: dict[str, Any] = {
     "rollouts.problems_per_shard": 10,
     "rollouts.samples_per_shard": 2,
     "selection.gate": "first",
+    "selection.advantages": "positive",
     "selection.window": [0.1, 0.9],
     "target_modules": ["q_proj"],
     "evaluation.samples_per_shard": 2,

@@ -15,7 +15,8 @@ import signal
 import sys
 from pathlib import Path
 
-from . import registry, spent
+from . import registry
+from .analysis import spent
 from .errors import UserError
 from .graph.gpus import POOL
 from .tables import reuse
