@@ -8,8 +8,8 @@ A 95% interval should hold the truth in 93 to 97% of them. At a rate of 0.02 a f
 and an interval cannot be exact, and where fewer than 25 problems differ the test is exact and its
 interval holds the truth at least as often as it says: there it must only not be too narrow.
 
-Then whole runs: six benchmarks of the lab's sizes, a method trained with several seeds that differ by
-so much in their gain, against the base or against another method with the same seeds.
+Then whole runs: six benchmarks of the lab's sizes, a method trained with several seeds that differ
+by so much in their gain, against the base or against another method with the same seeds.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def main() -> None:
                     head = f"{problems:8}  {rate:4}  {samples:7}  {gain:4}"
                     few = problems < 2 * EXACT_BELOW
                     _print(head, two, gain * (1 - rate), count, few or rate < 0.1)
-    print(f"\nmean gain over {len(BENCHMARKS)} benchmarks: share of {count} runs whose interval holds it")
+    over = f"mean gain over {len(BENCHMARKS)} benchmarks"
+    print(f"\n{over}: share of {count} runs whose interval holds it")
     print("seeds  their spread  against         seeds alone  problems alone    both   mean width")
     for seeds in SEEDS:
         for spread in SPREADS:
