@@ -396,7 +396,7 @@ def test_adapters_of_every_kind_are_exported_with_the_recipe_that_made_them(trai
             arm == "rl-lora",
             arm == "kl",
         )
-    with pytest.raises(UserError, match=r"a whole model as it is: .*adapters/rl"):
+    with pytest.raises(UserError, match=r"a whole model, not an adapter; .*adapters/rl"):
         command(export, *flags, "--arm", "rl", "--out", tmp_path / "rl")
 
 

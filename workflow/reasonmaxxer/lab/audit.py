@@ -321,8 +321,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--world", type=int, default=1, help="world it was pretrained on")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--traces", type=int, default=200, help="traces read of each split")
-    parser.add_argument("--problems", type=int, default=60, help="problems solved of each suite")
+    parser.add_argument(
+        "--traces", type=int, default=200, help="number of traces read of each split"
+    )
+    parser.add_argument(
+        "--problems", type=int, default=60, help="problems solved of each benchmark"
+    )
     parser.add_argument("--samples", type=int, default=64, help="completions of each problem")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     parser.add_argument("--figure", type=Path, help="SVG to write")

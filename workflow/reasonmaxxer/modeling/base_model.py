@@ -153,14 +153,14 @@ def skeleton(settings: Any) -> Any:
     """The model laid out without weights: a moment even for a large one.
 
     Raises:
-        UserError: if it is no causal language model, or one of impossible sizes.
+        UserError: if it is not a causal language model, or one of impossible sizes.
     """
     from transformers import AutoModelForCausalLM
 
     kind = f"model.path: a model of type {settings.model_type}"
     if settings.get_text_config() is not settings:
         raise UserError(
-            f"{kind} is no causal language model: it has parts for other things than text; take "
+            f"{kind} is not a causal language model: it has parts for more than text; use "
             "a checkpoint of its text model alone"
         )
     try:
@@ -168,7 +168,7 @@ def skeleton(settings: Any) -> Any:
             return AutoModelForCausalLM.from_config(settings)
     except Exception as error:  # whatever comes of numbers that are no sizes
         if "Unrecognized configuration class" in str(error):
-            raise UserError(f"{kind} is no causal language model") from error
+            raise UserError(f"{kind} is not a causal language model") from error
         raise UserError(
             f"{kind} cannot be laid out: {error}; are the sizes in its config.json right?"
         ) from error

@@ -102,4 +102,4 @@ def _fetch(path: str, revision: str | None) -> Path:
         get_hf_file_metadata(url, timeout=HUB_SECONDS)
         return Path(hf_hub_download(path, "config.json", revision=revision))
     except Exception as error:  # the line's, the hub's or the library's own
-        raise OSError(f"{path}: no config.json to be had") from error
+        raise OSError(f"{path}: no config.json found") from error

@@ -47,7 +47,7 @@ def read_json(path: str | os.PathLike[str], *keys: str) -> dict[str, Any]:
     missing = [key for key in keys if not isinstance(content, dict) or key not in content]
     if missing or not isinstance(content, dict):
         what = f"'{missing[0]}' is missing" if missing else "an object is expected"
-        raise UserError(f"{path}: {what}, so it is another file's content; {remedy(path)}")
+        raise UserError(f"{path}: {what}, so it is the content of another file; {remedy(path)}")
     return content
 
 
@@ -71,7 +71,7 @@ def open_tensors(path: str | os.PathLike[str], *names: str) -> Any:
     missing = set(names) - set(file.keys())
     if missing:
         raise UserError(
-            f"{path}: tensor '{min(missing)}' is missing, so it is another file's content; "
+            f"{path}: tensor '{min(missing)}' is missing, so it is the content of another file; "
             f"{remedy(path)}"
         )
     return file
