@@ -191,7 +191,7 @@ def test_init_names_the_modules_of_other_architectures(files, tmp_path):
 def test_init_never_overwrites_a_config(written, model, files):
     before = written.read_text()
     names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         command(init, "--model", model, *names, "--out", written)
     assert written.read_text() == before
 

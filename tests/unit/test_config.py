@@ -274,7 +274,10 @@ def test_seeds_make_an_arm_of_each_and_the_first_keeps_the_name():
             {"ours": {"seeds": [1], "training": {"seed": 3}}},
             "arms.ours: training.seed: is set by seeds",
         ),
-        ({"ours": {"seeds": [1, 2]}, "ours+seed=2": {}}, r"arms.ours\+seed=2: .*rename or remove one"),
+        (
+            {"ours": {"seeds": [1, 2]}, "ours+seed=2": {}},
+            r"arms.ours\+seed=2: .*rename or remove one",
+        ),
     ],
 )
 def test_seeds_that_cannot_be_meant_are_refused(arms, message):

@@ -182,6 +182,8 @@ def test_a_folder_of_another_user_is_not_used(tmp_path, monkeypatch):
     folder = tmp_path / "pool"
     folder.mkdir()
     monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
-    with pytest.raises(UserError, match="pool: the folder of the GPUs' locks is a link or belongs to another"):
+    with pytest.raises(
+        UserError, match="pool: the folder of the GPUs' locks is a link or belongs to another"
+    ):
         claim(1, ["0"], folder)
     assert list(folder.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The two models of the analysis: the frozen base, and the teacher it is held against.
+"""The two models of the analysis: the frozen base, and the teacher that it is compared with.
 
 Both sit in memory side by side, on one device, with the weights that the evaluation runs.
 """

@@ -85,7 +85,7 @@ def default_pool() -> Path:
 def slots() -> list[str]:
     """The GPUs of the pool: those of CUDA_VISIBLE_DEVICES, or all that the driver names.
 
-    One that stands there twice may have two jobs.
+    One that is listed twice may have two jobs.
     """
     visible = os.environ.get(VISIBLE)
     if visible is not None:
@@ -111,7 +111,7 @@ def _numbers(field: str) -> list[float]:
 
 
 def _driver(field: str, *which: str) -> list[str]:
-    """What the driver says of each GPU; nothing where there is no driver, or no such GPU."""
+    """What the driver says of each GPU; nothing if there is no driver, or no such GPU."""
     command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits", *which]
     try:
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout

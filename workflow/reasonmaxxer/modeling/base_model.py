@@ -101,7 +101,7 @@ def model_settings(path: str, config: ModelConfig) -> Any:
     """The model's own config (a transformers config), read without its weights.
 
     Raises:
-        UserError: if there is no readable model at `path`.
+        UserError: if no model can be read from `path`.
     """
     from transformers import AutoConfig
 
@@ -166,7 +166,7 @@ def skeleton(settings: Any) -> Any:
     try:
         with time_limit(LAYOUT_SECONDS), torch.device("meta"):
             return AutoModelForCausalLM.from_config(settings)
-    except Exception as error:  # whatever comes of numbers that are no sizes
+    except Exception as error:  # sizes that make no sense can raise anything
         if "Unrecognized configuration class" in str(error):
             raise UserError(f"{kind} is not a causal language model") from error
         raise UserError(
@@ -192,7 +192,7 @@ def check_targets(settings: Any, targets: Sequence[str], section: str = "trainin
         section: the config section that names them, for the message.
 
     Raises:
-        UserError: if one is no linear module of the model.
+        UserError: if one is not a linear module of the model.
     """
     model = skeleton(settings)
     linear = linear_modules(model)

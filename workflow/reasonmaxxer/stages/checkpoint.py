@@ -40,7 +40,7 @@ def choose(
         min_parseable: a checkpoint whose share of parseable answers is below this share of the
             base's has collapsed. Of equally good checkpoints the earliest is taken: pass rates are
             exact fractions until they are compared.
-        keep_collapsed: choose among collapsed ones where there are no others.
+        keep_collapsed: choose among collapsed checkpoints if there are no others.
 
     Raises:
         UserError: every checkpoint has collapsed, and none is to be kept.

@@ -2,7 +2,7 @@
 
 A pool loses its doubles and, with `problems.overlap: drop`, what stands in another split too.
 Benchmarks are never changed, and a problem of both pools stays in validation. At the end all
-splits are held against each other once more, before any of them costs anything.
+splits are compared with each other once more, before any of them costs anything.
 """
 
 from __future__ import annotations

@@ -288,7 +288,7 @@ def _text(row: Row, column: str) -> str:
 def _first(row: Row, column: str) -> str:
     """The first of a list; in a file of texts, of a JSON or Python list of texts.
 
-    An interval is no list.
+    An interval is not a list.
     """
     value = _cell(row, column)
     if isinstance(value, str) and value.lstrip().startswith('["'):

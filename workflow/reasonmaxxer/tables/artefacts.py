@@ -1,4 +1,4 @@
-"""Files of a run that are no tables, read so that a damaged or foreign one is named.
+"""Files of a run that are not tables, read so that an error names a damaged or foreign one.
 
 What makes a file again stands in every error: Snakemake trusts a file that is there.
 """
@@ -162,7 +162,7 @@ def check_made_model(path: str) -> None:
 
 
 def check_weights(path: Path, rank: int | None) -> None:
-    """Raise `UserError` if these are no weights of a LoRA of this rank; None: of a whole model."""
+    """Raise `UserError` if these are not weights of a LoRA of this rank (None: of a model)."""
     file = open_tensors(path)
     names = set(file.keys())
     lora = [name for name in names if ".lora_A." in name]

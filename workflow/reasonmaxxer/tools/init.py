@@ -77,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(
             f"--out {args.out}: already exists; edit it, or give the name of a new file"
         )
-    with tables.replacing(args.out) as draft:  # what is no config leaves no file in the way
+    with tables.replacing(args.out) as draft:  # a wrong config leaves no file behind
         draft.write_text(text(args), encoding="utf-8")
         run = config.validate(config.read_file(draft), str(args.out))
         check(run)
