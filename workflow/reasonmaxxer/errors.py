@@ -33,10 +33,10 @@ HUB_ERRORS = {
     "HF_HUB_OFFLINE is set; without internet access, give a local path",
     "ConnectError": "cannot be reached; check the network or HF_ENDPOINT, or give a path",
     "Couldn't reach": "cannot be reached; check the network or HF_ENDPOINT, or give a path",
-    "instantiate the backend tokenizer": "no tokenizer.json, and no files from which it could be made",
+    "instantiate the backend tokenizer": "no tokenizer.json, and no files to make it from",
     "429 ": "the hub is busy, or your limit for today is reached; run it again later",
     "Timeout": "gave no answer in time; run it again",
-    "trust_remote_code": "needs code that comes with the model (remote code), which is never run here",
+    "trust_remote_code": "needs code of its own (remote code), which is never run here",
     "Consistency check failed": "the download came out too short or too long; run it again",
 }
 
