@@ -75,6 +75,7 @@ VALUES: dict[str, Any] = {
     "lab.steps": [2, 3],
     "rollouts.problems_per_shard": 10,
     "rollouts.samples_per_shard": 2,
+    "selection.advantages": "positive",
     "selection.gate": "first",
     "selection.window": [0.1, 0.9],
     "target_modules": ["q_proj"],
