@@ -20,7 +20,12 @@ include: "workflow/rules/pretrain.smk"
 
 
 onstart:
+    try:
+        machine.check_site(workflow)
+    except UserError as error:
+        raise WorkflowError(str(error))
     check_machine()
+    reuse.say_forced(RUN, snakemake_patches.forced_outputs(workflow))
     snakemake_patches.look_when_a_job_ends(workflow)
     logger.addFilter(is_no_repetition)
 

@@ -1,6 +1,7 @@
 """Edits of the package's source that change no result: other words, other names of modules."""
 
 import ast
+from collections.abc import Iterable
 from pathlib import Path
 
 WORDS = {"help", "metavar", "desc"}
@@ -74,9 +75,16 @@ class _Moved(ast.NodeTransformer):
         return node
 
 
-def rename_modules(package: Path) -> dict[str, str]:
-    """Give every module of a copy of the package another name: old dotted name -> new one."""
-    files = [file for file in sorted(package.rglob("*.py")) if not file.stem.startswith("__")]
+def rename_modules(package: Path, leave: Iterable[str] = ()) -> dict[str, str]:
+    """Give the modules of a copy of the package other names: old dotted name -> new one.
+
+    Those in the folders `leave` keep theirs.
+    """
+    files = [
+        file
+        for file in sorted(package.rglob("*.py"))
+        if not file.stem.startswith("__") and file.parent.name not in leave
+    ]
     new = {file: f"{file.stem}_renamed" for file in files}
     for file in sorted(package.rglob("*.py")):
         tree = _Moved(package, file.parent, new).visit(ast.parse(file.read_text()))

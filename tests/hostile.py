@@ -183,3 +183,104 @@ def hostile_completions(count: int, seed: int) -> list[str]:
         wrapped = i // len(GENERATORS) % 4 != 3
         completions.append(f"Therefore $\\boxed{{{payload}}}$." if wrapped else payload)
     return completions
+
+
+# --- what the readers of units, words, sets, lists and rows might stumble over ------------------
+
+
+def grouped_digits(rng: random.Random) -> str:
+    return ",".join(f"{rng.randint(100, 999)}" for _ in range(rng.randint(50, 500)))
+
+
+def spaced_digits(rng: random.Random) -> str:
+    return " ".join(f"{rng.randint(100, 999)}" for _ in range(rng.randint(50, 400)))
+
+
+def many_units(rng: random.Random) -> str:
+    return "5" + r"\text{ kg}\cdot\text{m}^{9}/\text{s}" * rng.randint(20, 60)
+
+
+def unit_powers(rng: random.Random) -> str:
+    return "8 " + rng.choice(["m^9", "km^9 ", "cm^9/s^9 ", "square square "]) * rng.randint(30, 300)
+
+
+def number_words(rng: random.Random) -> str:
+    word = rng.choice(["trillion ", "hundred ", "seven ", "nine hundred ", "two and ", "half of "])
+    return word * rng.randint(10, 250)
+
+
+def comparisons(rng: random.Random) -> str:
+    return "at least " * rng.randint(10, 200) + "8"
+
+
+def words_of_power(rng: random.Random) -> str:
+    return "9" + " to the power of 9" * rng.randint(3, 20) + " factorial" * rng.randint(0, 4)
+
+
+def outward_brackets(rng: random.Random) -> str:
+    return "]" * rng.randint(10, 900) + "1;2" + "[" * rng.randint(10, 900)
+
+
+def excluded_points(rng: random.Random) -> str:
+    points = ",".join(f"\\sqrt{{{rng.randint(2, 99)}}}^{{9}}" for _ in range(rng.randint(20, 90)))
+    return rf"\mathbb{{R}}\setminus\{{{points}\}}"
+
+
+def inequalities(rng: random.Random) -> str:
+    return rng.choice(["x<1 or ", "x>2 and ", "x \\ne 3, ", "<", "1<x<"]) * rng.randint(30, 300)
+
+
+def family(rng: random.Random) -> str:
+    return "+".join(f"{k}^{{k}}k" for k in range(2, rng.randint(20, 60))) + r", k\in\mathbb{Z}"
+
+
+def congruences(rng: random.Random) -> str:
+    return r"x\equiv 1 \pmod{7} or " * rng.randint(10, 60)
+
+
+def rows(rng: random.Random) -> str:
+    body = r"x&=1\\" * rng.randint(100, 5000)
+    return rng.choice([rf"\begin{{aligned}}{body}\end{{aligned}}", r"\begin{aligned}" * 900, body])
+
+
+def nested_cases(rng: random.Random) -> str:
+    return r"\begin{cases}x&x>0\\" * rng.randint(10, 90) + r"\end{cases}" * rng.randint(0, 90)
+
+
+def labels(rng: random.Random) -> str:
+    return rng.choice(["(a) ", "(i) 1 ", "Part A: ", r"\text{(a) }"]) * rng.randint(50, 500)
+
+
+def decorations(rng: random.Random) -> str:
+    command = rng.choice([r"\color{red}{", r"\underline{", r"\textcolor{blue}{", r"\boxed{"])
+    return command * rng.randint(10, 400) + "8" + "}" * rng.randint(0, 400)
+
+
+def recurring(rng: random.Random) -> str:
+    return rng.choice(["0." + r"\dot3" * 300, "0." + "3" * 70 + "...", "0.(3)" * 200, "0.1" * 40])
+
+
+def tags(rng: random.Random) -> str:
+    return rng.choice(
+        ["<answer>", '{"answer": "', "[ANSWER]", "<think>", "</think>", "[/THINK]"]
+    ) * (rng.randint(1000, 20_000))
+
+
+def roles(rng: random.Random) -> str:
+    return rng.choice(["\nuser\n", "<|user|>", "[INST]", "\n题目：", "\n### ", "<|channel|>"]) * (
+        rng.randint(1000, 20_000)
+    )
+
+
+def options(rng: random.Random) -> str:
+    return rng.choice(["option A ", "(A) ", "The answer is A or ", "A, not "]) * (
+        rng.randint(100, 5000)
+    )
+
+
+READERS: list[Generator] = [
+    grouped_digits, spaced_digits, many_units, unit_powers, number_words, comparisons,
+    words_of_power, outward_brackets, excluded_points, inequalities, family, congruences, rows,
+    nested_cases, labels, decorations, recurring, tags, roles, options,
+]  # fmt: skip
+GENERATORS += READERS

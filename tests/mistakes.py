@@ -281,6 +281,14 @@ CASES = {
         train({"path": "no.jsonl", "limit": 2}),
         ["problems.train[0].path: no.jsonl: no such file"],
     ),
+    "a path with braces": (
+        file("{pool}.jsonl", json.dumps(GOOD).encode()),
+        ["problems.train[0].path: ", "{pool}.jsonl: a path with braces", "rename it"],
+    ),
+    "a template's path with braces": (
+        {"prompt": {"template": "config/{mine}.txt"}},
+        ["prompt.template: config/{mine}.txt: a path with braces"],
+    ),
     "a file of another kind": (file("pool.txt", b"1+1"), ["pool.txt", "not a .jsonl, .csv or"]),
     "an empty file": (pool(), ["pool: contains no problem"]),
     "not JSON": (pool(GOOD, "{oops"), ["pool.jsonl: line 2", "not valid JSON"]),

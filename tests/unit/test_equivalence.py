@@ -293,6 +293,9 @@ SAME = [
     (r"0.30", r"0.3"),
     (r"1/2", r"2/4"),
     (r"50", r"50.0\%"),
+    (r"100\text{ cm}", r"1\text{ m}"),
+    (r"8\text{ a.m.}", r"8:00\text{ a.m.}"),
+    (r"2n+1,n\in\mathbb{Z}", r"2k+1, k \in \mathbb{Z}"),
 ]
 
 DIFFERENT = [
@@ -377,14 +380,11 @@ DIFFERENT = [
     (r"\begin{pmatrix} 2 \\ 3 \end{pmatrix}", r"\begin{pmatrix} 3 \\ 2 \end{pmatrix}"),
     (r"\text{Alice}", r"\text{Bob}"),
     (r"\sqrt{2}", r"1.414"),
-    (r"8\text{ a.m.}", r"8:00\text{ a.m.}"),
     (r"5", r"-5"),
     (r"5", r"[5]"),
     (r"2n+1", r"2k+1"),
-    (r"2n+1,n\in\mathbb{Z}", r"2k+1, k \in \mathbb{Z}"),
     (r"2i", r"2j"),
     (r"-i", r"i"),
-    (r"100\text{ cm}", r"1\text{ m}"),
     (r"AC", r"A, C"),
     (r"A,C", r"A"),
     (r"\alpha", r"a"),

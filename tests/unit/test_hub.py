@@ -221,7 +221,7 @@ def test_a_busy_hub_is_asked_again(outcomes, repository):
         ("team/gated", "team/gated: gated: accept its terms"),
         ("team/no-such-data", "not on the hub, or private: check the id"),
         ("team/aggregated", "the hub is busy, or your limit for today is reached; run it again"),
-        ("team/chats", "none of the columns problem, question, "),
+        ("team/chats", "none of the columns problem, question, problem_text"),
         ("https://hub/datasets/team/good", "a dataset of the hub is OWNER/NAME[:CONFIG"),
         ("team/good:default:test:more", "a dataset of the hub is OWNER/NAME[:CONFIG"),
         ("gated-model", "gated: accept its terms"),
@@ -236,7 +236,10 @@ def test_a_busy_hub_is_asked_again(outcomes, repository):
         ("check-pickle", "model.path: team/pickle-model: no *.safetensors file on the hub"),
         ("check-gated", "model.path: team/gated-model: no readable model: gated: accept its terms"),
         ("check-missing", "not on the hub, or private: check the id"),
-        ("check-revision", "model.path: team/model: no readable model: the hub knows no such"),
+        (
+            "check-revision",
+            "model.path: team/model: no readable model: this revision does not exist",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(outcomes, case, message):

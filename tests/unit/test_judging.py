@@ -80,6 +80,63 @@ def test_every_completion_is_judged_in_order(judging, tmp_path, monkeypatch):
     assert tables.provenance_of("out.parquet", name)["stage"] == "verdicts"
 
 
+@pytest.mark.parametrize(
+    ("end", "verdicts"),
+    [
+        ("<think>\n", ["unparseable", "correct"]),
+        ("<think>\n\n</think>\n\n", ["correct", "correct"]),
+    ],
+)
+def test_thinking_that_the_prompt_opened_and_nobody_closed_is_no_answer(
+    tmp_path, monkeypatch, end, verdicts
+):
+    monkeypatch.chdir(tmp_path)
+    rows = [completion("a", sample) for sample in (0, 1)]
+    rows[1]["text"] = r"Perhaps \boxed{5}.</think>It is \boxed{4}."
+    tables.write("source.parquet", "rollouts", rows, {"prompt_end": f"Assistant: {end}"})
+    tables.write("problems.parquet", "problems", [{"problem_id": "a", "answer": "4", **PROBLEM}])
+    places = {"completions": "source", "problems": "problems", "out": "out"}
+    flags = [x for name, file in places.items() for x in (f"--{name}", f"{file}.parquet")]
+    main(["verdicts", *flags, "--config", "{}"])
+    assert [row["verdict"] for row in tables.rows("out.parquet", "verdicts")] == verdicts
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ("none", [None, None, None]),
+        ("slow", [None, "incorrect", None]),
+        ("all", ["correct", "incorrect", "unparseable"]),
+    ],
+)
+def test_an_evaluation_has_a_second_opinion_of_plain_math_verify(
+    tmp_path, monkeypatch, asked, seconds
+):
+    monkeypatch.chdir(tmp_path)
+    golds = {"a": "4", "b": r"\{1,2\} \cap \{2,3\}", "c": "5"}
+    texts = {"a": r"\boxed{4}", "b": r"\boxed{\{2\}}", "c": "no idea"}
+    rows = [completion(name, 0) | {"text": texts[name]} for name in golds if name in "ab"]
+    rows.append(completion("b", 0) | {"problem_id": "c", "text": texts["c"]})
+    tables.write("source.parquet", "rollouts", rows)
+    problems = [{"problem_id": name, "answer": gold, **PROBLEM} for name, gold in golds.items()]
+    tables.write("problems.parquet", "problems", problems)
+    places = {"completions": "source", "problems": "problems", "out": "out"}
+    flags = [x for name, file in places.items() for x in (f"--{name}", f"{file}.parquet")]
+    main(
+        [
+            "verdicts",
+            "--table",
+            "evaluation",
+            *flags,
+            "--config",
+            f'{{"second_opinion": "{asked}"}}',
+        ]
+    )
+    judged = list(tables.rows("out.parquet", "evaluation"))
+    assert [row["verdict"] for row in judged] == ["correct", "correct", "unparseable"]
+    assert [row["second"] for row in judged] == seconds
+
+
 def test_a_completion_of_another_runs_problem_is_an_error(judging, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):

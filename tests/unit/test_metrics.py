@@ -409,6 +409,31 @@ def test_problems_known_by_heart_are_counted_and_warned_of(tmp_path: Path) -> No
     assert said in figures["warnings"]
 
 
+def test_a_second_opinion_is_counted_and_its_disagreements_are_shown(tmp_path: Path) -> None:
+    manifest = synthetic.make_run(tmp_path, arms={"base": 0.4}, training=False, **SMALL)
+    rows = []
+    for path in manifest["arms"]["base"]["evaluation"]["chains"]:
+        shard = list(tables.rows(path, "evaluation"))
+        for i, sample in enumerate(shard):  # asked of every third, math-verify says "correct"
+            sample["second"] = "correct" if i % 3 == 0 else None
+        tables.write(path, "evaluation", shard, tables.provenance_of(path, "evaluation"))
+        rows += shard
+    found, figures = metrics(tmp_path, manifest)
+    apart = [r for r in rows if r["second"] and r["verdict"] != "correct"]
+    gained = len(apart) / len(rows)
+    accuracy = row(found, "base", "chains", "accuracy")["value"]
+    second = row(found, "base", "chains", "accuracy-second")["value"]
+    assert second == pytest.approx(accuracy + gained)
+    assert row(found, "base", "chains", "disagreement")["value"] == pytest.approx(gained)
+    assert row(found, "base", "single", "disagreement")["value"] == 0
+    shown = figures["disagreements"]
+    assert 0 < len(shown) <= 10
+    assert {(r["problem_id"], r["sample"]) for r in shown} <= {
+        (r["problem_id"], r["sample"]) for r in apart
+    }
+    assert all(r["second"] == "correct" and r["reference"] for r in shown)
+
+
 # --- ablations and the footprint analysis ---------------------------------------------------------
 
 

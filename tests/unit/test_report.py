@@ -298,7 +298,7 @@ def test_the_footprint_section_shows_figures_or_how_to_get_them(tmp_path: Path) 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"metrics\.json: not a readable JSON file"):
-        report.read_run(tmp_path / "metrics.json", tmp_path / "figures.json")
+        view.read_run(tmp_path / "metrics.json", tmp_path / "figures.json")
 
 
 # --- cost -------------------------------------------------------------------------------------

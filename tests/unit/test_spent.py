@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from reasonmaxxer import spent
+from reasonmaxxer.analysis import spent
 
 ROOT = Path(__file__).parents[2]
 WORK = """
 import subprocess, sys, time
-from reasonmaxxer import spent
+from reasonmaxxer.analysis import spent
 def work(seconds):
     start = time.process_time()
     while time.process_time() - start < seconds:
@@ -22,7 +22,7 @@ def work(seconds):
 work(0.3)
 subprocess.run([sys.executable, "-c", "import time\\nwhile time.process_time() < 0.4: pass"])
 time.sleep(0.5)
-spent.say()
+print(spent.line(), file=sys.stderr)
 """
 
 

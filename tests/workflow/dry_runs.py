@@ -1,7 +1,7 @@
 """Dry runs of a project, each in a fork of one process that has imported everything already.
 
 Imports and code hashes are most of what a dry run takes, and they are the same for every edit of a
-config. Code must not change while the process lives.
+config. Where a module was edited that the Snakefile does not import, `code_changed` hashes anew.
 """
 
 import contextlib
@@ -26,11 +26,12 @@ class DryRuns:
             text=True,
         )
 
-    def ask(self, *arguments: str) -> str:
+    def ask(self, *arguments: str, code_changed: bool = False) -> str:
         """What Snakemake printed. Raises `AssertionError` where it failed."""
         output = self.project / "dry-run.log"
         assert self.server.stdin and self.server.stdout
-        print(json.dumps([str(output), *arguments]), file=self.server.stdin, flush=True)
+        asked = json.dumps([str(output), code_changed, *arguments])
+        print(asked, file=self.server.stdin, flush=True)
         status = self.server.stdout.readline().strip()
         text = output.read_text()
         assert status == "0", text
@@ -63,7 +64,7 @@ def prepare(project: Path) -> None:
         code_hash(module)
 
 
-def dry_run(output: str, arguments: list[str]) -> int:
+def dry_run(output: str, code_changed: bool, arguments: list[str]) -> int:
     """Snakemake's exit status."""
     child = os.fork()
     if child:
@@ -72,6 +73,10 @@ def dry_run(output: str, arguments: list[str]) -> int:
     try:
         import snakemake.cli
 
+        from reasonmaxxer.tables import code_hash
+
+        if code_changed:
+            code_hash.forget()
         with Path(output).open("w") as file, contextlib.redirect_stderr(file):
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
@@ -88,5 +93,5 @@ def dry_run(output: str, arguments: list[str]) -> int:
 if __name__ == "__main__":
     prepare(Path.cwd())
     for line in sys.stdin:
-        output, *arguments = json.loads(line)
-        print(dry_run(output, arguments), flush=True)
+        output, code_changed, *arguments = json.loads(line)
+        print(dry_run(output, code_changed, arguments), flush=True)

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 import yaml
+from copied import ENVIRONMENT
 from mistakes import CASES, config_files
 
 AT_ONCE = (
@@ -113,3 +114,46 @@ def test_a_failed_job_tells_its_command_once_and_its_error(checkout, tmp_path):
     assert tries >= 1
     assert said.count("reasonmaxxer problems --sources") == tries
     assert said.count("pool: limit 20, but it has only 1 problems") == tries
+
+
+def test_braces_in_the_configs_texts_are_no_wildcards(checkout):
+    said = {"title": "{title}", "source": {"lab": {}, "limit": 5}, "samples": 2}
+    texts = {
+        "prompt": {"stop": ["{stop}", "\\boxed{answer}"], "instruction": "Write \\boxed{answer}."},
+        "benchmarks": {"far": said | {"prompt": {"template": "chat", "instruction": "{far}"}}},
+        "arms": {
+            "base": {"kind": "base", "title": "{arm}"},
+            "rl": {"kind": "grpo", "title": "{rl}"},
+            "kl": {"kind": "distilled", "teacher": "rl", "title": "{kl}"},
+        },
+        "grpo": {"max_tokens": 64},
+        "footprint": {"teacher": "rl", "benchmark": "far"},
+        "report": {"title": "{report}"},
+    }
+    files = checkout.config_files(texts)
+    targets = ("results/report.html", "contamination", "footprint")
+    for target in targets:
+        planned = checkout.snakemake(
+            target, "--dry-run", "--printshellcmds", "--configfile", *files, check=False
+        )
+        assert "WildcardError" not in planned
+        assert "This was a dry-run" in planned, planned
+        assert "boxed{answer}" in planned or target == "contamination"
+
+
+@pytest.mark.parametrize(
+    ("with_slurm", "message"),
+    [(False, "the executor slurm needs sbatch"), (True, "it still has CHANGE_ME in it")],
+)
+def test_a_cluster_that_is_not_there_is_an_error_at_once(
+    checkout, tmp_path, monkeypatch, with_slurm, message
+):
+    if with_slurm:  # never started: the profile is looked at before
+        (tmp_path / "sbatch").write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{tmp_path}:{ENVIRONMENT['PATH']}")
+    target = "results/test/problems/train-pool.parquet"
+    flags = ("--workflow-profile", "profiles/slurm", "--configfile", "config/test.yaml")
+    said = checkout.snakemake(target, *flags, check=False)
+    assert message in said
+    assert "Submitted" not in said

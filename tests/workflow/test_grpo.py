@@ -82,14 +82,14 @@ def prompt(tmp_path_factory) -> PromptConfig:
     return PromptConfig(template=str(template))
 
 
-def _run(folder: Path, model, problems, prompt, **changes):
+def _run(folder: Path, model, problems, prompt, verdicts=None, **changes):
     config = GrpoConfig(**({"learning_rate": 0.006, "checkpoints": 2} | QUICK | changes))
     names = [folder / f"checkpoint-{i}.safetensors" for i in (1, 2)]
     grpo.run(
         problems=problems,
         model=model,
         prompt=prompt,
-        verdicts=VerdictsConfig(),
+        verdicts=verdicts or VerdictsConfig(),
         config=config,
         out_log=folder / "grpo.parquet",
         checkpoints=names,
@@ -126,6 +126,24 @@ def test_what_the_verifier_accepts_becomes_likelier(tmp_path, model, problems, p
     assert _chance_of_7(trained) > 0.6
     assert [row["step"] for row in log] == [1, 2, 3, 4, 5, 6]
     assert not list((tmp_path / "scratch").iterdir())
+
+
+REWARD = """
+def reward(completions, answer, **columns):
+    return [float(a in c) for c, a in zip(completions, answer)]
+"""
+
+
+@pytest.mark.parametrize("verifier", ["exact", "python:{file}:reward"])
+def test_another_verifier_is_the_reward(tmp_path, model, problems, prompt, verifier):
+    from transformers import AutoModelForCausalLM
+
+    (tmp_path / "mine.py").write_text(REWARD)
+    verdicts = VerdictsConfig(verifier=verifier.format(file=tmp_path / "mine.py"))
+    names, _, _ = _run(tmp_path, model, problems, prompt, verdicts, rank=None)
+    pack_model(tmp_path / "packed", names[-1], model)
+    trained = AutoModelForCausalLM.from_pretrained(tmp_path / "packed")
+    assert _chance_of_7(trained) > 0.6
 
 
 def test_a_step_says_what_it_cost(tmp_path, model, problems, prompt):

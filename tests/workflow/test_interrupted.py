@@ -26,17 +26,17 @@ def test_a_second_run_and_a_killed_one_are_told_how_to_unlock(tmp_path):
         while not any((folder / ".snakemake/locks").glob("*.lock")):
             assert first.poll() is None
             time.sleep(0.1)
-        said = project.snakemake("problems", "--configfile", "config/test.yaml", check=False)
+        said = project.snakemake("decontaminate", "--configfile", "config/test.yaml", check=False)
     finally:
         first.kill()
         first.wait()
     assert LOCKED in said
     assert UNLOCK in said
     assert "Traceback" not in said
-    said = project.snakemake("problems", "--configfile", "config/test.yaml", check=False)
+    said = project.snakemake("decontaminate", "--configfile", "config/test.yaml", check=False)
     assert UNLOCK in said
     project.snakemake("--unlock", "--configfile", "config/test.yaml")
-    project.snakemake("problems", "--configfile", "config/test.yaml")
+    project.snakemake("decontaminate", "--configfile", "config/test.yaml")
     assert (folder / "results/test/problems/audit.json").exists()
 
 

@@ -5,6 +5,7 @@ write their outputs and nothing in them: Snakemake's records are real, and only 
 """
 
 import re
+import shutil
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,6 +16,7 @@ from config_edits import KEYS, copy_of, edited, everything
 from conftest import Project
 from copied import ROOT, copy_of_the_project
 from dry_runs import DryRuns, jobs_in
+from edits_of_code import rename_modules, reworded
 
 from reasonmaxxer import __main__ as commands
 from reasonmaxxer import tables
@@ -74,21 +76,22 @@ class EveryStage:
     def write(self, config: dict) -> None:
         self.file.write_text(yaml.safe_dump(config, sort_keys=False))
 
-    def ask(self, config: dict) -> str:
+    def ask(self, config: dict, code_changed: bool = False) -> str:
         self.write(config)
-        return self.dry_runs.ask("--quiet", "rules", "--configfile", self.file.name)
+        arguments = ("--quiet", "rules", "--configfile", self.file.name)
+        return self.dry_runs.ask(*arguments, code_changed=code_changed)
 
-    def stages(self, config: dict) -> set[str]:
+    def stages(self, config: dict, code_changed: bool = False) -> set[str]:
         """The stages that would run again."""
-        found = set(jobs_in(self.ask(config)))
+        found = set(jobs_in(self.ask(config, code_changed)))
         return {stage for stage, jobs in STAGES.items() if found.intersection(jobs)}
 
 
 STAGES = {name: stage.rules for name, stage in REGISTERED.items()}
 
 
-def table() -> dict[str, set[str]]:
-    """docs/reruns.md: pattern of keys -> stages."""
+def table() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """docs/reruns.md: pattern of keys -> stages; and what its words stand for."""
     words: dict[str, set[str]] = {stage: {stage} for stage in STAGES} | {"nothing": set()}
     rows = {}
     for line in (ROOT / "docs/reruns.md").read_text().splitlines():
@@ -97,14 +100,14 @@ def table() -> dict[str, set[str]]:
             words[first.strip("*")] = named(last, words)
         elif line.startswith("| `"):
             rows |= {pattern: named(last, words) for pattern in re.findall(r"`([^`]+)`", first)}
-    return rows
+    return rows, words
 
 
 def named(cell: str, words: dict[str, set[str]]) -> set[str]:
     return set().union(*(words[word.strip(" *")] for word in cell.split(",")))
 
 
-ROWS = table()
+ROWS, WORDS = table()
 
 
 def row_of(key: str) -> str:
@@ -173,6 +176,111 @@ def turned_round(config: dict, path: tuple = ()) -> dict:
 def test_another_order_of_arms_redoes_the_page_alone(every_stage):
     arms = dict(reversed(every_stage.config["arms"].items()))
     assert every_stage.stages({**every_stage.config, "arms": arms}) == {"metrics", "report"}
+
+
+# --- edits of our code ------------------------------------------------------------------------
+
+# What is edited, in which file of the package, and what runs again, in the words of the table.
+TRAINING = "distillation, *training on*"
+INTERVALS = "checkpoint, distillation, *evaluations*"
+SAMPLING = "rollouts, verdicts, entropies, footprint, pivotality, memorization, distillation"
+COMPUTATION = {
+    "the loss": ("training/loss.py", "advantages < 0", "advantages < 1", TRAINING),
+    "the anchor": ("training/loss.py", "ANCHOR_STEP = 64", "ANCHOR_STEP = 32", TRAINING),
+    "the order": ("training/dataset.py", "argsort(-magn", "argsort(magn", TRAINING),
+    "the batches": ("training/trainer.py", "BATCH_TOKENS = 768", "BATCH_TOKENS = 9", TRAINING),
+    "the advantages": ("method/advantages.py", "EPS = 1e-6", "EPS = 1e-5", "*selection on*"),
+    "a gate": ("method/gates.py", "arange(len(above))", "arange(9)", "*selection on*"),
+    "an audit": ("stages/selection.py", "THRESHOLD = 0.03", "THRESHOLD = 0.1", "*selection on*"),
+    "the scorer": (
+        *("stages/entropies.py", "PART_TOKENS = 1 << 17", "PART_TOKENS = 1 << 9"),
+        "entropies, pivotality, *selection on*",
+    ),
+    "sampling": (
+        *("generation/engine.py", "SEED_SPACING = 1 << 20", "SEED_SPACING = 1 << 21"),
+        f"{SAMPLING}, *selection on*",
+    ),
+    "sentences": (
+        *("verifier/sentences.py", "import re", "import re\n\nJOINED = None"),
+        "grpo, verdicts, interventions, pivotality, distillation, *selection on*",
+    ),
+    "a reader": (
+        *("datasets/readers.py", 'DELIMITERS = (",", ', 'DELIMITERS = (",", "|", '),
+        f"problems, decontaminate, preflight, grpo, interventions, {SAMPLING}, *selection on*",
+    ),
+    "the overlap": (
+        *("datasets/overlap.py", "NFKC", "NFC"),
+        f"decontaminate, preflight, grpo, {SAMPLING}, *selection on*".replace("memorization, ", ""),
+    ),
+    "GRPO": (
+        *("stages/grpo.py", "SAVE_SECONDS = 120.0", "SAVE_SECONDS = 60.0"),
+        "grpo, checkpoint, distillation, evaluation, *figures*",
+    ),
+    "distillation": (
+        *("stages/distillation.py", "config.top_k, batch", "1, batch"),
+        "distillation, evaluation, *figures*",
+    ),
+    "a copied text": (
+        *("stages/memorization.py", "config.tail", "0.5 * config.tail"),
+        "memorization, *figures*",
+    ),
+    "the footprint": (
+        *("stages/footprint.py", "ROWS_A_PART = 512", "ROWS_A_PART = 64"),
+        "footprint, *figures*",
+    ),
+    "interventions": (
+        *("stages/interventions.py", "digest[:6]", "digest[:5]"),
+        "interventions, *figures*",
+    ),
+    "two readings": (
+        *("stages/side_by_side.py", "TOKENS = 600", "TOKENS = 60"),
+        "side_by_side, *figures*",
+    ),
+    "the preflight": ("stages/preflight.py", '"logit_scale", ', "", "preflight"),
+    "the intervals": ("analysis/statistics.py", "LEVEL = 0.95", "LEVEL = 0.9", INTERVALS),
+    "the claims": ("analysis/claims.py", "MARGIN = 0.03", "MARGIN = 0.02", "*figures*"),
+    "a chart": ("report/spec.py", '"size": 60', '"size": 61', "report"),
+    "an error's class": (
+        "training/dataset.py",
+        "raise UserError(",
+        "raise ValueError(",
+        "*training on*",
+    ),
+}
+
+
+@pytest.fixture
+def package(every_stage, tmp_path) -> Iterator[Path]:
+    """The package in the project, put right again after the test."""
+    package = every_stage.project.folder / "workflow/reasonmaxxer"
+    shutil.copytree(package, tmp_path / "kept")
+    yield package
+    shutil.rmtree(package)
+    shutil.copytree(tmp_path / "kept", package)
+
+
+@pytest.mark.parametrize("edit", COMPUTATION)
+def test_an_edit_of_what_is_computed_runs_again_what_it_can_change(every_stage, package, edit):
+    name, old, new, expected = COMPUTATION[edit]
+    text = (package / name).read_text()
+    assert old in text
+    (package / name).write_text(text.replace(old, new, 1))
+    assert every_stage.stages(every_stage.config, code_changed=True) == named(expected, WORDS)
+
+
+def test_other_words_types_and_layout_run_nothing_again(every_stage, package):
+    files = [path for path in package.rglob("*.py") if path.read_text().strip()]
+    for path in files:
+        path.write_text(reworded(path.read_text()))
+    assert len(files) > 100
+    assert every_stage.stages(every_stage.config, code_changed=True) == set()
+
+
+def test_other_names_of_modules_run_nothing_again(every_stage, package):
+    """All but those that others name: the stages' commands, and what the Snakefile imports."""
+    names = rename_modules(package, leave={"stages", "graph"})
+    assert len(names) > 70
+    assert every_stage.stages(every_stage.config, code_changed=True) == set()
 
 
 def test_going_back_draws_no_sample_and_trains_no_arm_that_was_left_out(every_stage):

@@ -15,6 +15,7 @@ from dry_runs import DryRuns, jobs_in
 
 from reasonmaxxer import tables
 from reasonmaxxer.__main__ import STAGES
+from reasonmaxxer.registry import STAGES as REGISTERED
 
 PAGE = {"render_report": 1, "publish_report": 1}
 METRICS = {"compute_metrics": 1, **PAGE}
@@ -163,23 +164,32 @@ def test_forcing_a_stage_runs_its_jobs(asked):
     assert jobs == {**TRAINING, "training": 1}
 
 
+# Those of the footprint analysis, which the run does not have.
+ON_REQUEST = ("footprint", "interventions", "pivotality", "capability")
+BODY = "    total = tables.num_rows"
+
+
 @pytest.fixture
 def verdicts_module(project):
-    """Only the stage `verdicts` imports it."""
+    """The module that judges, whatever is judged."""
     path = project.folder / "workflow/reasonmaxxer/stages/verdicts.py"
     before = path.read_text()
     yield path
     path.write_text(before)
 
 
-def test_an_edit_of_a_module_reruns_the_stages_that_import_it(project, verdicts_module):
-    verdicts_module.write_text(verdicts_module.read_text() + "\nEDITED = True\n")
-    assert project.would_run() == {"judge_rollouts": 1, **SELECTION}
+def test_an_edit_of_a_module_reruns_the_stages_that_use_it(project, verdicts_module):
+    text = verdicts_module.read_text()
+    verdicts_module.write_text(text + "\nUNUSED = True\n")
+    assert project.would_run() == {}
+    verdicts_module.write_text(text.replace(BODY, f"    assert path\n{BODY}"))
+    assert project.would_run() == {"judge_rollouts": 1, **SELECTION, "judge_evaluation": 7}
 
 
-def test_a_kept_stage_survives_an_edit_of_its_code(project, verdicts_module):
-    verdicts_module.write_text(verdicts_module.read_text() + "\nEDITED = True\n")
-    assert project.would_run({"freeze": ["verdicts"]}) == {}
+def test_a_frozen_stage_survives_an_edit_of_its_code(project, verdicts_module):
+    text = verdicts_module.read_text()
+    verdicts_module.write_text(text.replace(BODY, f"    assert path\n{BODY}"))
+    assert project.would_run({"freeze": ["verdicts", "evaluation", "checkpoint"]}) == {}
 
 
 def test_an_edit_of_comments_and_docstrings_runs_nothing(project, verdicts_module):
@@ -189,20 +199,7 @@ def test_an_edit_of_comments_and_docstrings_runs_nothing(project, verdicts_modul
 
 
 @pytest.mark.parametrize(
-    "stage",
-    [
-        "problems",
-        "rollouts",
-        "verdicts",
-        "entropies",
-        "selection",
-        "training",
-        "adapter",
-        "evaluation",
-        "side_by_side",
-        "metrics",
-        "report",
-    ],
+    "stage", [name for name in REGISTERED if name not in (*ON_REQUEST, "merge", "memorization")]
 )
 def test_every_stage_is_a_target(asked, stage):
     output = asked.dry_runs.ask(stage, "--configfile", "config/test.yaml")

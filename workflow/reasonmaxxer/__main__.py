@@ -15,9 +15,11 @@ import signal
 import sys
 from pathlib import Path
 
-from . import registry, spent
+from . import registry
+from .analysis import spent
 from .errors import UserError
 from .graph.gpus import POOL
+from .tables import reuse
 
 # Command -> module; a module offers HELP, add_arguments(parser) and main(args). Only the module
 # of the command that is called is imported, since some need seconds to load.
@@ -32,7 +34,7 @@ TOOLS = {
     "gpus": "graph.gpus",
     "schema": "tools.schema",
     "pretrain": "lab.pretrain",
-    "lab-audit": "lab.audit",
+    "lab-audit": "tools.lab_audit",
 }
 COMMANDS = {**STAGES, **TOOLS}
 
@@ -96,6 +98,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(command: str, arguments: list[str]) -> None:
     """Run a command of `COMMANDS`; the errors of users and of their disks are said in words."""
+    # Before the module is imported, which may take seconds.
+    stage = registry.STAGES.get(command) if POOL in os.environ else None
+    job = reuse.of_job(stage, arguments) if stage is not None else None
+    if job is not None and job.take():
+        return
     module = importlib.import_module(f"{__package__}.{COMMANDS[command]}")
     own = argparse.ArgumentParser(
         prog=f"reasonmaxxer {command}",
@@ -107,7 +114,9 @@ def run(command: str, arguments: list[str]) -> None:
         module.main(own.parse_args(arguments))
         sys.stdout.flush()  # here a full disk or a closed pipe still ends in words
         if POOL in os.environ:  # a job of the workflow
-            spent.say()
+            print(said := spent.line(), file=sys.stderr)
+            if job is not None:
+                job.keep(said)
     except UserError as error:
         print(f"reasonmaxxer {command}: error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -28,6 +28,8 @@ class Stage:
     table: str | None = None
     # Whether its jobs load a model or judge completions: what asks something of the machine.
     heavy: bool = True
+    # The flags of its command that name the files and folders to write.
+    outputs: tuple[str, ...] = ("--out",)
     # The stage whose command its jobs run, where it has none of its own.
     command: str | None = None
 
@@ -85,12 +87,14 @@ ALL = (
         makes="`entropies/*/*.parquet`: one row per token: entropy, log-prob, top 5",
         uses="torch",
         table="entropies/*/*.parquet",
+        outputs=("--out", "--states-out"),
     ),
     Stage(
         name="selection",
         rules=("select_positions",),
         label="Selection",
         makes="`selection/*.parquet`: mixed-success problems, advantages, decision positions",
+        outputs=("--out", "--summary"),
     ),
     Stage(
         name="training",
@@ -99,6 +103,7 @@ ALL = (
         makes="`training/<arm>/`: checkpoints of the LoRA, and a log of every step",
         uses="torch, PEFT",
         table="training/*/log.parquet",
+        outputs=("--out-log", "--checkpoints"),
     ),
     Stage(
         name="grpo",
@@ -107,6 +112,7 @@ ALL = (
         makes="`training/<arm>/`: the same for an arm of kind grpo, with its rewards",
         uses="TRL",
         table="training/*/grpo.parquet",
+        outputs=("--out-log", "--checkpoints"),
     ),
     Stage(
         name="distillation",
@@ -114,6 +120,7 @@ ALL = (
         label="Distillation",
         makes="`adapters/<arm>/`: another arm's distributions in a small LoRA",
         uses="torch, PEFT",
+        outputs=("--out", "--out-log", "--record"),
     ),
     Stage(
         name="checkpoint",
@@ -122,6 +129,7 @@ ALL = (
         makes="`adapters/<arm>/`: the checkpoint best on validation, as a PEFT folder",
         uses="vLLM",
         table="adapters/*/validation.parquet",
+        outputs=("--out", "--table", "--choice"),
     ),
     Stage(
         name="evaluation",
@@ -188,6 +196,7 @@ ALL = (
         makes="`metrics.json` and two tables: all figures, with intervals",
         uses="scipy",
         heavy=False,
+        outputs=("--out", "--table", "--differences", "--figures"),
     ),
     Stage(
         name="report",

@@ -1,7 +1,7 @@
 rule checkpoint:
     input:
         forcible("checkpoint"),
-        [files.arm_weights(CONFIG, arm) for arm in CONFIG.of_kind("trained", "grpo")],
+        [files.arm_weights(CONFIG, arm) for arm in CONFIG.of_kind(*CHOSEN)],
 
 
 rule choose_checkpoint:
@@ -22,13 +22,7 @@ rule choose_checkpoint:
     benchmark:
         f"{RUN}/benchmarks/choose_checkpoint/{{arm}}.tsv"
     wildcard_constraints:
-        arm=named(
-            [
-                arm
-                for arm in CONFIG.of_kind("trained", "grpo")
-                if not CONFIG.is_whole(arm)
-            ]
-        ),
+        arm=named([arm for arm in CONFIG.of_kind(*CHOSEN) if not CONFIG.is_whole(arm)]),
     retries: 1
     conda:
         ENVIRONMENT
@@ -38,7 +32,7 @@ rule choose_checkpoint:
     params:
         model=section("model"),
         prompt=section("prompt"),
-        job=jobs.validation_job(CONFIG),
+        job=literal(jobs.validation_job(CONFIG)),
         training=lambda wildcards: jobs.checkpoint_training(
             CONFIG, wildcards.arm
         ).as_json(),
@@ -70,4 +64,4 @@ use rule choose_checkpoint as choose_whole_checkpoint with:
     benchmark:
         f"{RUN}/benchmarks/choose_whole_checkpoint/{{arm}}.tsv"
     wildcard_constraints:
-        arm=named([arm for arm in CONFIG.of_kind("grpo") if CONFIG.is_whole(arm)]),
+        arm=named([arm for arm in CONFIG.of_kind(*CHOSEN) if CONFIG.is_whole(arm)]),

@@ -13,6 +13,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
+from reasonmaxxer.tables import reuse
 from reasonmaxxer.tables.code_hash import code_hash
 from reasonmaxxer.training.model_card import how
 from reasonmaxxer.config import read_file, validate
@@ -31,6 +32,7 @@ from reasonmaxxer.graph import (
 from reasonmaxxer.graph import protocol as sampling
 from reasonmaxxer.graph.manifest import manifest, manifest_files
 from reasonmaxxer.graph.messages import is_no_repetition
+from reasonmaxxer.method.kinds import CHOSEN
 from reasonmaxxer.modeling.dimensions import Shape
 from reasonmaxxer.registry import STAGES
 
@@ -186,7 +188,12 @@ ENGINE = (
 
 def section(name):
     """A section of the config as one string: Snakemake compares params as a set of reprs."""
-    return getattr(CONFIG, name).as_json()
+    return literal(getattr(CONFIG, name).as_json())
+
+
+def literal(value):
+    """A param as it stands: in a plain string Snakemake takes `{word}` for a wildcard."""
+    return lambda wildcards: value
 
 
 @cache

@@ -27,7 +27,7 @@ rule compute_metrics:
         **asked("cpu"),
     params:
         # In the config's order, which is the page's.
-        manifest=json.dumps(MANIFEST),
+        manifest=literal(json.dumps(MANIFEST)),
         timings=f"{RUN}/benchmarks",
         code=code("metrics"),
     shell:

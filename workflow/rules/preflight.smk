@@ -27,7 +27,7 @@ rule check_model:
     resources:
         **asked("cpu"),
     params:
-        models=json.dumps(jobs.models(CONFIG), sort_keys=True),
+        models=literal(json.dumps(jobs.models(CONFIG), sort_keys=True)),
         code=code("preflight"),
     shell:
         "python -m reasonmaxxer preflight --models {params.models:q}"

@@ -25,7 +25,7 @@ rule read_side_by_side:
         **asked("entropies"),
     params:
         model=section("model"),
-        job=jobs.side_by_side_job(CONFIG, RUN),
+        job=literal(jobs.side_by_side_job(CONFIG, RUN)),
         adapter=lambda wildcards, input: Path(input.adapter[0]).parent,
         code=code("side_by_side"),
     shell:

@@ -20,7 +20,7 @@ rule train_adapter:
     benchmark:
         f"{RUN}/benchmarks/train_adapter/{{arm}}.tsv"
     wildcard_constraints:
-        arm=named(CONFIG.trained_arms),
+        arm=named(CONFIG.of_kind("trained")),
     retries: 1
     conda:
         ENVIRONMENT

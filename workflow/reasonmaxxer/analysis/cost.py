@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from .. import tables
 from ..config import ModelConfig
 from ..errors import UserError
+from ..method.kinds import KINDS
 from ..modeling import flops
 from ..modeling.base_model import model_settings
 from ..modeling.dimensions import Shape
@@ -57,7 +58,7 @@ def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[R
     timed = _timed(arms, jobs)
     rows = []
     for name, arm in arms.items():
-        if not (arm.get("choice") or arm.get("distillation")):
+        if not arm["jobs"]:
             continue
         spent = _spent(arm, arms, weights or 0, kept, pools)
         own = _jobs(arm)
@@ -140,8 +141,7 @@ def _logged(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[tuple[str, 
         elif arm.get("training"):
             log = tables.read(arm["training"], "training", ["tokens", "tokens_per_second"])
             steps = pc.divide(pc.cast(log["tokens"], pa.float64()), log["tokens_per_second"])
-            rule = "distil_teacher" if arm.get("distillation") else "train_adapter"
-            yield (rule, name), float(pc.sum(steps).as_py() or 0)
+            yield (KINDS[arm["kind"]].rule or "", name), float(pc.sum(steps).as_py() or 0)
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,7 @@ def _spent(
     own = _on_rollouts(arm, pools[paths], weights)
     if arm.get("distillation"):
         teacher = arms[arm["teacher"]]
-        made_here = teacher.get("choice") or teacher.get("distillation")
-        return own + _spent(teacher, arms, weights, kept, pools) if made_here else own
+        return own + _spent(teacher, arms, weights, kept, pools) if teacher["jobs"] else own
     beside = Spent(0, 0, 0 if kept else flops.forward(weights, own.trained))
     return own + beside + _choice(arm, weights)
 
@@ -198,9 +197,11 @@ def _grpo(arm: Mapping[str, Any]) -> Spent:
 
 
 def _on_rollouts(arm: Mapping[str, Any], pool: Pool, weights: int) -> Spent:
-    """Rollouts sampled and scored, and a LoRA trained on them."""
-    log = tables.read(arm["training"], "training", ["tokens"])
-    trained = int(pc.sum(log["tokens"]).as_py() or 0)
+    """Rollouts sampled and scored, and a LoRA trained on them, if its kind logs training."""
+    trained = 0
+    if arm["training"]:
+        log = tables.read(arm["training"], "training", ["tokens"])
+        trained = int(pc.sum(log["tokens"]).as_py() or 0)
     operations = flops.training(weights, trained, whole=False)
     operations += flops.forward(weights, pool.sampled + pool.scored)
     return Spent(pool.generated, trained, operations)

@@ -7,6 +7,7 @@ and trained arm on the same problem of a benchmark.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -262,6 +263,40 @@ def _filtered(batch: pa.Table, keys: Sequence[Key]) -> pa.Table:
     wanted = set(keys)
     rows = zip(batch["problem_id"].to_pylist(), batch["sample"].to_pylist(), strict=True)
     return batch.filter(pa.array([key in wanted for key in rows], pa.bool_()))
+
+
+DISAGREEMENTS = 10
+
+
+def collect_disagreements(manifest: Manifest) -> list[dict[str, Any]]:
+    """Samples that plain math-verify judges otherwise, of every benchmark and arm in turn."""
+    columns = ["problem_id", "sample", "text", "verdict", "answer", "second"]
+    places = [
+        (benchmark, name, arm["evaluation"][benchmark])
+        for benchmark in manifest["benchmarks"]
+        for name, arm in manifest["arms"].items()
+        if arm["evaluation"].get(benchmark)
+    ]
+    each = max(1, DISAGREEMENTS // max(1, len(places)))
+    found: list[dict[str, Any]] = []
+    for benchmark, arm, paths in places:
+        rows = (row for path in paths for row in tables.rows(path, "evaluation", columns))
+        apart = (
+            row
+            for row in rows
+            if row["second"] and (row["second"] == "correct") != (row["verdict"] == "correct")
+        )
+        here = list(islice(apart, each))
+        problems = _problems(manifest, benchmark, {row["problem_id"] for row in here})
+        found += [
+            {
+                **_head(problems, row["problem_id"], row["sample"], row),
+                **{"arm": arm, "benchmark": benchmark, "second": row["second"]},
+                "end": row["text"][-300:],
+            }
+            for row in here
+        ]
+    return found[:DISAGREEMENTS]
 
 
 def _problems(manifest: Manifest, split: str, names: set[str]) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from ..generation.prompts import load_tokenizer
 from ..tables.artefacts import read_json
 from ..tables.provenance import sha256
 from .arms import main_of
-from .excerpts import TokenTexts, collect_pairs, collect_rollouts
+from .excerpts import TokenTexts, collect_disagreements, collect_pairs, collect_rollouts
 from .footprint import files as footprint_files
 from .results import Scores
 
@@ -59,6 +59,7 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
         "tokens": token_counts(manifest, suite),
         "rollouts": collect_rollouts(manifest, threshold, tokens),
         "pairs": collect_pairs(manifest, suite, threshold, tokens),
+        "disagreements": collect_disagreements(manifest),
         "memorization": memorization(manifest),
         "warnings": warnings(manifest, suite, gates),
         "config": manifest.get("config"),

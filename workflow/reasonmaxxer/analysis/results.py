@@ -18,7 +18,7 @@ from .statistics import Values, majority, pass_at_k, ratio_values
 
 COLUMNS = [
     *("problem_id", "sample", "prompt_token_ids", "token_ids"),
-    *("finish_reason", "text", "verdict", "answer"),
+    *("finish_reason", "text", "verdict", "answer", "second"),
 ]
 # What two arms must have been sampled with alike; where a stage recorded it, it is compared.
 PROTOCOL = ("temperature", "top_p", "max_tokens", "engine")
@@ -39,6 +39,8 @@ class Scores:
     timeout: Flags
     truncated: Flags
     boxed: Flags
+    asked: Flags  # whether math-verify was asked for a second opinion, and what it was
+    seconded: Flags
     lengths: NDArray[np.int64]
     answers: list[list[str | None]]
 
@@ -93,6 +95,8 @@ def _columns(table: pa.Table) -> dict[str, Any]:
         "parsed": pc.not_equal(verdict, "unparseable").to_numpy(),
         "timeout": pc.equal(verdict, "timeout").to_numpy(),
         "truncated": pc.equal(table["finish_reason"], "length").to_numpy(),
+        "asked": pc.is_valid(table["second"]).to_numpy(),
+        "seconded": pc.fill_null(pc.equal(table["second"], "correct"), False).to_numpy(),
         "boxed": pc.match_substring(table["text"], "\\boxed").to_numpy(),
         "lengths": pc.list_value_length(table["token_ids"]).to_numpy().astype(np.int64),
     }
@@ -152,7 +156,8 @@ def metric_values(scores: Scores) -> dict[str, Values]:
     """One value a problem for every metric; the mean over problems is the metric.
 
     accuracy (avg@samples), pass@k, maj@samples, accuracy-parsed (of completions with an answer),
-    boxed, truncated, unparseable, timeout (shares), length (tokens).
+    accuracy-second (where plain math-verify was asked, as it says), disagreement (the share where
+    it says otherwise), boxed, truncated, unparseable, timeout (shares), length (tokens).
     """
     found = {"accuracy": scores.correct.mean(axis=1)}
     counts = scores.correct.sum(axis=1)
@@ -164,6 +169,9 @@ def metric_values(scores: Scores) -> dict[str, Values]:
         )
     parsed = scores.parsed.sum(axis=1).astype(np.float64)
     found["accuracy-parsed"] = ratio_values(counts.astype(np.float64), parsed)
+    second = np.where(scores.asked, scores.seconded, scores.correct)
+    found["accuracy-second"] = second.mean(axis=1)
+    found["disagreement"] = (second != scores.correct).mean(axis=1)
     found["boxed"] = scores.boxed.mean(axis=1)
     found["truncated"] = scores.truncated.mean(axis=1)
     found["unparseable"] = 1.0 - scores.parsed.mean(axis=1)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import spent
 from ..registry import STAGE_OF_RULE, STAGES
+from . import spent
 
 Unit = Literal["processor", "GPU"]
 

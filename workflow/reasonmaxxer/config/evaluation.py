@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from ..method.verifiers import checked
 from .problems import Source
 from .prompt import PromptConfig
 from .sampling import SamplingConfig
@@ -56,8 +57,18 @@ class BenchmarkConfig(Section):
     prompt: PromptConfig | None = Field(
         None, description="How its problems are put to the model. Default: the run's prompt."
     )
+    verifier: str | None = Field(
+        None,
+        description="What judges its answers: a verifier as in the section verdicts. Default: that "
+        "of the section verdicts.",
+    )
     last_number: bool = Field(
         False,
         description="Whether the last number in the text counts as the answer where no answer is "
         "marked.",
     )
+
+    @field_validator("verifier")
+    @classmethod
+    def _known(cls, verifier: str | None) -> str | None:
+        return verifier and checked(verifier)

@@ -17,7 +17,7 @@ from pydantic import (
 
 from ..method.advantages import ADVANTAGES
 from ..method.gates import GATES
-from ..method.kinds import KINDS, SECTIONS
+from ..method.kinds import CHOSEN, KINDS, SECTIONS
 from .arms import ArmConfig, Made, SweepConfig, made_arms
 from .checkpoint import CheckpointConfig
 from .distillation import DistillationConfig
@@ -131,8 +131,8 @@ class Config(Section):
         if len(bases) != 1:
             raise ValueError(f"arms: exactly one arm of kind base is needed, found {len(bases)}")
         for name, arm in self.arms.items():
-            for section in ("training", "grpo"):
-                if "checkpoints" in getattr(arm, section):
+            for section in {KINDS[kind].checkpoints for kind in CHOSEN}:
+                if "checkpoints" in getattr(arm, str(section)):
                     raise ValueError(
                         f"arms.{name}.{section}.checkpoints: must be the same for all arms; "
                         f"set {section}.checkpoints"
@@ -299,7 +299,8 @@ class Config(Section):
 
     @property
     def trained_arms(self) -> list[str]:
-        return self.of_kind("trained")
+        """Arms that are trained on the base's rollouts, gated by the stage `selection`."""
+        return self.of_kind(*(name for name, kind in KINDS.items() if kind.selects))
 
     def of_kind(self, *kinds: str) -> list[str]:
         """Names of the arms of these kinds, in the config's order."""
@@ -307,7 +308,8 @@ class Config(Section):
 
     def is_whole(self, arm: str) -> bool:
         """Whether training the arm makes a whole model instead of an adapter."""
-        return self.arms[arm].kind == "grpo" and self.section_of(arm, "grpo").rank is None
+        section = KINDS[self.arms[arm].kind].checkpoints
+        return section is not None and self.section_of(arm, section).rank is None
 
     def benchmarks_of(self, arm: str) -> list[str]:
         """The benchmarks an arm is evaluated on, in the config's order."""

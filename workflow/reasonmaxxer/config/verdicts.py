@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import contextlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
+from ..method.verifiers import checked, checksum
 from .section import Count, Section
 
 
@@ -33,8 +36,38 @@ class VerdictsConfig(Section):
         description="Whether the last number in the text counts as the answer where no answer is "
         "marked. Set it for models that do not mark their answers; it also accepts accidents.",
     )
+    verifier: str = Field(
+        "math",
+        description="What judges an answer. math: mathematics; choice: a letter; exact: a text; "
+        "numeric: a number; math-verify: the library of that name alone; or a function of your own "
+        "as `python:path/to/my.py:function`, also in the form of TRL's reward functions.",
+    )
+    verifier_sha256: str | None = Field(
+        None,
+        description="Filled in by itself: the checksum of the file of your own verifier, so that "
+        "an edit of the file judges again.",
+    )
+    second_opinion: Literal["none", "slow", "all"] = Field(
+        "slow",
+        description="Which evaluated samples the library math-verify judges as well, to show that "
+        "a gain is not the verifier's. slow: those that took more than a quick comparison; all; "
+        "none. It never changes a reward.",
+    )
     bad_references: Literal["drop", "fail"] = Field(
         "drop",
         description="What to do with a problem whose reference answer does not verify against "
         "itself. drop: leave the problem out; fail: stop with an error.",
     )
+
+    _checked = field_validator("verifier")(checked)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_its_content(cls, raw: Any) -> Any:
+        """The content of a user's own verifier is part of the section."""
+        verifier = raw.get("verifier") if isinstance(raw, Mapping) else None
+        if not isinstance(verifier, str) or not verifier.startswith("python:"):
+            return raw
+        with contextlib.suppress(ValueError):  # the field's own check says what is wrong
+            return {**raw, "verifier_sha256": checksum(verifier)}
+        return raw

@@ -73,6 +73,12 @@ def chat_text(turns: list[dict[str, str]], tokenizer: Any, **options: Any) -> st
         ) from error
 
 
+def prompt_end(prompt: PromptConfig, model: ModelConfig) -> str:
+    """How every prompt ends behind the problem: some templates open a model's thinking there."""
+    tokenizer = load_tokenizer(model) if prompt.template == "chat" else None
+    return render(prompt, "", tokenizer)[-200:]
+
+
 def encode(prompt: PromptConfig, problems: list[str], tokenizer: Any) -> list[list[int]]:
     """Token ids of each problem's prompt.
 

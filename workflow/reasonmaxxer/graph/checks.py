@@ -15,11 +15,14 @@ from ..config import Config, PromptConfig, Source
 from ..datasets.sources import suggest
 from ..errors import UserError
 from ..generation.prompts import template_text
-from ..registry import STAGES, Stage
+from ..method import kinds
+from ..method.kinds import KINDS
+from ..registry import STAGE_OF_RULE, STAGES, Stage
 from .protocol import VALIDATION, protocol, registered
 from .shards import SHARED, section_of
 
 REGISTRY = Path(registry.__file__)
+KINDS_FILE = Path(kinds.__file__)
 MOST_JOBS = 50_000  # of one kind
 # Files of a run that a benchmark of the same name would overwrite.
 TAKEN_BENCHMARKS = ("train", "train-pool", VALIDATION, f"{VALIDATION}-pool")
@@ -27,7 +30,7 @@ TAKEN_BENCHMARKS = ("train", "train-pool", VALIDATION, f"{VALIDATION}-pool")
 
 def check(config: Config) -> None:
     """Raise `UserError` with a line for each thing that cannot work."""
-    looks = (_names, _kept, _templates, _greedy, _sources, _pool, _sizes)
+    looks = (_names, _kept, _templates, _greedy, _braces, _sources, _pool, _sizes)
     found = [line for look in looks for line in look(config)]
     if found:
         raise UserError("\n".join(f"config: {line}" for line in found))
@@ -80,6 +83,20 @@ def _greedy(config: Config) -> Iterator[str]:
                 f"{place}: temperature: 0 with {samples} samples a problem, which would all be "
                 "equal; set samples: 1, or a temperature above 0"
             )
+
+
+def _braces(config: Config) -> Iterator[str]:
+    """Snakemake takes `{word}` in a file's name for a wildcard."""
+    paths: dict[str, str | None] = {}
+    paths |= {f"{place}.template": prompt.template for place, prompt in _prompts(config)}
+    paths |= {f"{place}.path": source.path for place, source in _all_sources(config)}
+    models = {"model": config.model}
+    models |= {f"arms.{name}.model": arm.model for name, arm in config.arms.items() if arm.model}
+    paths |= {f"{place}.path": model.path for place, model in models.items()}
+    paths |= {f"{place}.gguf": model.gguf for place, model in models.items()}
+    for place, path in paths.items():
+        if path is not None and ("{" in path or "}" in path):
+            yield f"{place}: {path}: a path with braces, which Snakemake cannot read; rename it"
 
 
 def _sources(config: Config) -> Iterator[str]:
@@ -149,11 +166,13 @@ NO_STAGES = {"common", "pretrain"}
 
 
 def check_stages(rules: Path) -> None:
-    """Raise `UserError` where a stage's registration, module and rule file do not fit each other.
+    """Raise `UserError` where one half of a stage or of a kind of arm is missing.
 
-    `rules` is the folder of the rule files.
+    A stage is its line in the registry, its module and its rule file in the folder `rules`; a kind
+    of arm that is made here is its entry in the table of kinds and a rule of some stage.
     """
-    found = [line for stage in STAGES.values() for line in _halves(stage, rules)]
+    found = [*_kinds()]
+    found += [line for stage in STAGES.values() for line in _halves(stage, rules)]
     known = STAGES.keys() | NO_STAGES
     found += [
         f"{file}: no stage of this name is in {REGISTRY}; add a line there, or remove the file"
@@ -162,6 +181,20 @@ def check_stages(rules: Path) -> None:
     ]
     if found:
         raise UserError("\n".join(found))
+
+
+def _kinds() -> Iterator[str]:
+    for name, kind in KINDS.items():
+        if kind.rule is not None and kind.rule not in STAGE_OF_RULE:
+            yield (
+                f"{KINDS_FILE}: kind '{name}': no stage in {REGISTRY} has its rule '{kind.rule}'; "
+                "add it to the `rules` of the stage that makes such arms"
+            )
+        if (kind.rule is None) != (not kind.sections):
+            yield (
+                f"{KINDS_FILE}: kind '{name}': a kind that is made here has both a `rule` and "
+                "`sections`, any other has none; give both or neither"
+            )
 
 
 def _halves(stage: Stage, rules: Path) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..config import Config, Source
 from ..datasets import sources
+from ..method.kinds import CHOSEN
 from ..modeling.dimensions import Shape
 from ..training.lr_schedule import rollouts_per_step
 from .jobs import checkpoint_training
@@ -53,7 +54,7 @@ class Estimate:
 
 def estimate(config: Config, shape: Shape) -> Estimate:
     """Memory, tokens, hours and dollars of a whole run of `config` on a model of this shape."""
-    rollouts, arms = _rollouts(config), len(config.of_kind("trained", "grpo"))
+    rollouts, arms = _rollouts(config), len(config.of_kind(*CHOSEN))
     tokens = rollouts * _length(config.rollouts.max_tokens) + _checked_tokens(config)
     sequence = PROMPT + _length(config.rollouts.max_tokens)
     trained = len(config.trained_arms) * config.training.sequences * sequence
@@ -91,7 +92,7 @@ def disk_gb(config: Config, shape: Shape) -> float:
     scored = _rollouts(config) * (PROMPT + _length(config.rollouts.max_tokens))
     states = shape.hidden * TYPE_BYTES[config.model.dtype] * config.entropies.cache_hidden_states
     size = scored * (SCORED_BYTES + states) + _checked_tokens(config) * SAMPLED_BYTES
-    for arm in config.of_kind("trained", "grpo"):
+    for arm in config.of_kind(*CHOSEN):
         training = checkpoint_training(config, arm)
         weights = shape.parameters if config.is_whole(arm) else shape.adapter(training.rank)
         size += 4 * weights * (training.checkpoints + 1)
@@ -120,8 +121,8 @@ def _rollouts(config: Config) -> int:
 def _checked_tokens(config: Config) -> int:
     """Tokens of all completions that checkpoints are chosen by and arms are compared by."""
     checks = _problems(config.problems.validation) * config.checkpoint.samples
-    checkpoints = len(config.trained_arms) * config.training.checkpoints
-    checks *= 1 + checkpoints + sum(section.checkpoints for section in _grpo_sections(config))
+    checkpoints = [checkpoint_training(config, arm).checkpoints for arm in config.of_kind(*CHOSEN)]
+    checks *= 1 + sum(checkpoints)
     tokens = checks * _length(config.checkpoint.max_tokens)
     for name, benchmark in config.benchmarks.items():
         sampling, samples = protocol(config, name)
@@ -144,7 +145,7 @@ def _training_gb(config: Config, shape: Shape) -> float:
     activations = 2 * batch * (shape.layers * shape.hidden + 2 * inside)
     # In float32 with its gradient and the optimiser's two: the adapter, or all parameters.
     adapter = 16 * shape.adapter(config.training.rank)
-    if any(config.is_whole(arm) for arm in config.of_kind("grpo")):
+    if any(map(config.is_whole, config.arms)):
         adapter = 16 * shape.parameters
     return (2 * shape.parameters + adapter + activations + 4e9) / 1e9
 

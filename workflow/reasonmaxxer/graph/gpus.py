@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import spent
+from ..analysis import spent
 from ..errors import UserError
 
 HELP = "run a command on GPUs of this machine that no other job has (CUDA_VISIBLE_DEVICES)"

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from ..config import Config
 from ..errors import UserError
@@ -22,6 +23,7 @@ WRONG_BY = 2
 BFLOAT16_FROM = 8.0  # compute capability (Ampere), below which vLLM refuses the type
 # Limit of a container or a batch job on the memory of all its processes (control groups, v2).
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+UNFILLED = "CHANGE_ME"  # in a profile, for a site's own values
 
 
 def check(config: Config, shape: Shape | None) -> list[str]:
@@ -150,3 +152,26 @@ def _cached_gb(cache: Path, model: str) -> float:
     """What is there already of a model of the hub."""
     blobs = cache / f"models--{model.replace('/', '--')}" / "blobs"
     return sum(file.stat().st_size for file in blobs.glob("*")) / 1e9
+
+
+def check_site(workflow: Any) -> None:
+    """Raise `UserError` if a run of Snakemake is to go to a cluster that is not there.
+
+    The executor itself would wait for minutes, and say nothing.
+    """
+    plugin = workflow.executor_plugin
+    if plugin is None or workflow.local_exec:
+        return
+    if plugin.name == "slurm" and shutil.which("sbatch") is None:
+        raise UserError(
+            "profile: the executor slurm needs sbatch, which is not on the PATH; start the run on "
+            "a login node of the cluster, or without --workflow-profile"
+        )
+    settings = [workflow.executor_settings, workflow.storage_settings]
+    settings += [workflow.remote_execution_settings]
+    settings += [dict(job.resources.items()) for job in workflow.dag.needrun_jobs()]
+    if any(UNFILLED in str(one) for one in settings):
+        raise UserError(
+            f"profile: it still has {UNFILLED} in it: copy the profile and fill in your site's "
+            "values (profiles/README.md), or drop the lines that it has no use for"
+        )

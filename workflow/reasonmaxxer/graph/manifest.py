@@ -19,8 +19,8 @@ from .shards import SHARED, evaluation_shards, rollout_shards, rollouts_origin, 
 
 # What the metrics stage reads of an arm that is made here, beside its evaluation.
 MADE_FILES = (
-    *("selection", "selection_summary", "training", "validation", "choice"),
-    *("grpo", "distillation"),
+    *("selection", "selection_summary", "validation", "choice", "distillation"),
+    *dict.fromkeys(kind.log for kind in KINDS.values() if kind.log),
 )
 
 

@@ -6,7 +6,7 @@ import functools
 import json
 from typing import Any
 
-from ..config import BenchmarkConfig, Config, PromptConfig, SamplingConfig, Source
+from ..config import BenchmarkConfig, Config, PromptConfig, SamplingConfig, Source, VerdictsConfig
 
 VALIDATION = "validation"
 # The paper's protocol: eight samples where a benchmark is small, else one.
@@ -67,10 +67,13 @@ def prompt_of_arm(config: Config, arm: str, split: str) -> PromptConfig:
 
 
 def verdicts_of(config: Config, benchmark: str) -> str:
-    """The verifier's section; a benchmark may allow the last number in the text."""
+    """The verifier's section; a benchmark may allow the last number, or have another verifier."""
     own = config.benchmarks.get(benchmark)
-    update = {"last_number": True} if own is not None and own.last_number else {}
-    return config.verdicts.model_copy(update=update).as_json()
+    values = config.verdicts.model_dump(mode="json")
+    if own is not None:
+        values |= {"last_number": True} if own.last_number else {}
+        values |= {"verifier": own.verifier, "verifier_sha256": None} if own.verifier else {}
+    return VerdictsConfig(**values).as_json()
 
 
 def sources_of(config: Config, split: str) -> list[Any]:

@@ -70,6 +70,20 @@ def look_when_a_job_ends(workflow: Any) -> None:
         workflow.scheduler.job_rate_limiter = None
 
 
+def forced_outputs(workflow: Any) -> list[str]:
+    """The files that this run is told to make again (`-R`, `--force`), whatever was made before.
+
+    Snakemake does not tell a job why it runs. Without this, tests/workflow/test_reuse.py fails at
+    `test_a_forced_stage_is_really_made_again`.
+    """
+    return [
+        str(file)
+        for job in workflow.dag.needrun_jobs()
+        if workflow.dag.reason(job).forced
+        for file in job.output
+    ]
+
+
 def force(workflow: Any, stage: str, rules: Iterable[str]) -> None:
     """Force the jobs of `rules` where the rule of the stage's name is forced (`-R <stage>`).
 

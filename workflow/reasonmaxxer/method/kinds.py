@@ -10,6 +10,9 @@ class Kind:
     """A kind of arm. Its words stand in the description of the config's key `kind`."""
 
     words: str
+    # As model cards say how such an arm came about. {rollouts} and {positions} are what it was
+    # trained on where it `selects`, {teacher} is its teacher's name.
+    card: str = ""
     # The sections of the config that make such an arm, which it may overlay; none: not made here.
     sections: tuple[str, ...] = ()
     # The rule that trains it; its jobs are named by the arm.
@@ -28,6 +31,7 @@ KINDS = {
     "base": Kind(words="the frozen model"),
     "trained": Kind(
         words="a LoRA trained by the contrastive objective",
+        card="trained offline by the objective of arXiv 2605.06241 on {rollouts} at {positions}",
         sections=("rollouts", "selection", "training"),
         rule="train_adapter",
         log="training",
@@ -36,6 +40,7 @@ KINDS = {
     ),
     "grpo": Kind(
         words="reinforcement learning from the base",
+        card="trained by GRPO with the rewards of the verifier",
         sections=("grpo",),
         rule="train_grpo",
         log="grpo",
@@ -43,6 +48,7 @@ KINDS = {
     ),
     "distilled": Kind(
         words="the distributions of the arm `teacher` in a LoRA",
+        card="distilled from the arm {teacher} (arXiv 2605.06241, Eq. 4)",
         sections=("distillation",),
         rule="distil_teacher",
         log="training",

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import UserError
-from ..stages.report import read_run
 from . import view
 
 HELP = "print a run's main table"
@@ -27,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     folder = args.run or latest(Path("results"))
-    run = view.Run(*read_run(folder / "metrics.json", folder / "figures.json"))
+    run = view.Run(*view.read_run(folder / "metrics.json", folder / "figures.json"))
     content = view.main_table(run)
     heads = [Text(f"{column['title']}\n{column['about']}") for column in content["columns"]]
     grid = [[Text("arm"), *heads]]

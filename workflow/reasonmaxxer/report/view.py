@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..analysis import timings
 from ..analysis.arms import controls, is_rl, lines, seeds_name
 from ..method.kinds import MADE
+from ..tables.artefacts import read_json
 
 MEAN = "mean"
 ALPHA = 0.05
 Row = Mapping[str, Any]
+
+
+def read_run(metrics: Path, figures: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """metrics.json and figures.json of a run."""
+    return read_json(metrics, "rows", "differences"), read_json(figures, "arms", "benchmarks")
 
 
 class Run:

@@ -18,12 +18,13 @@ from ..analysis.statistics import share_interval
 from ..config import CheckpointConfig, ModelConfig, PromptConfig, TrainingConfig, VerdictsConfig
 from ..errors import UserError
 from ..generation.engine import open_engine
-from ..generation.prompts import load_tokenizer
+from ..generation.prompts import load_tokenizer, prompt_end
 from ..modeling.base_model import model_settings, pack_adapter
 from ..tables.artefacts import MODEL_WEIGHTS, check_weights
 from ..tables.provenance import provenance
 from ..training.lr_schedule import checkpoint_steps
 from ..training.model_card import card
+from ..verifier.transcript import opens_thinking
 from .rollouts import GenerationJob, add_generation_arguments, completions, hardware, load_prompts
 from .verdicts import judged, reference_answers
 
@@ -140,6 +141,7 @@ def _validated(
     verdicts = VerdictsConfig.from_json(args.verdicts)
     prompts = load_prompts(args.problems, model, prompt, job)
     answers = reference_answers(args.problems)
+    thinking = opens_thinking(prompt_end(prompt, model))
     engine = None
     for number, checkpoint in enumerate(args.checkpoints, start=1):
         with _unpacked(args.out, number) as folder:
@@ -150,7 +152,7 @@ def _validated(
                 engine.use(folder)
             handfuls = completions(engine, prompts, job.sampling(prompt))
             rows = [row for handful in handfuls for row in handful]
-        yield number, list(judged(rows, answers, verdicts, args.threads))
+        yield number, list(judged(rows, answers, verdicts, args.threads, thinking))
 
 
 @contextlib.contextmanager

@@ -40,6 +40,7 @@ from ..training.checkpoints import (
 )
 from ..training.lr_schedule import checkpoint_steps, of_grpo, rollouts_per_step
 from ..verifier.judge import judge_pairs
+from ..verifier.transcript import opens_thinking
 
 HELP = "train an arm by reinforcement learning (GRPO) with the verifier's rewards"
 
@@ -117,6 +118,7 @@ class Reward:
     ) -> None:
         self._tokenizer, self._stop = tokenizer, stop_ids(prompt, tokenizer)[1]
         self._verdicts, self._workers = verdicts, workers
+        self._thinking = opens_thinking(render(prompt, "", tokenizer))
 
     def __call__(
         self, completion_ids: Sequence[list[int]], answer: Sequence[str], **_: Any
@@ -124,7 +126,9 @@ class Reward:
         """Called by TRL with the sampled ids and the column `answer` of the training rows."""
         texts = [trim_stop(ids, self._tokenizer, self._stop)[1] for ids in completion_ids]
         pairs = zip(answer, texts, strict=True)
-        judged = judge_pairs(pairs, workers=self._workers, options=self._verdicts)
+        judged = judge_pairs(
+            pairs, workers=self._workers, options=self._verdicts, thinking=self._thinking
+        )
         return [float(verdict.verdict == "correct") for verdict in judged]
 
 

@@ -23,7 +23,15 @@ from tqdm import tqdm
 from .. import tables
 from ..config import FootprintConfig, ModelConfig, PromptConfig
 from ..generation.engine import Prompt
-from ..generation.prompts import decode, encode, eos_token_ids, load_tokenizer, stop_ids, trim_stop
+from ..generation.prompts import (
+    decode,
+    encode,
+    eos_token_ids,
+    load_tokenizer,
+    prompt_end,
+    stop_ids,
+    trim_stop,
+)
 from ..generation.teacher import Pair, add_pair_arguments, entropies, pair_of
 from ..modeling.base_model import PADDING_ID, Base
 from ..modeling.batching import plan_batches
@@ -310,6 +318,7 @@ def main(args: argparse.Namespace) -> None:
     made_by = provenance(
         "interventions", config.model_dump(mode="json"), [args.problems, *files], config.seed
     )
+    made_by["prompt_end"] = prompt_end(prompt, model)
     with tables.open_writer(args.out, "decoded", made_by) as writer:
         for name, texts in decode_all(pair, prompts, settings, tokenizer, args.batch_tokens):
             writer.write([_row(name, text, prompt, tokenizer) for text in texts])

@@ -21,7 +21,14 @@ from .. import tables
 from ..config import ModelConfig, PivotalityConfig, PromptConfig
 from ..errors import UserError
 from ..generation.engine import Engine, Prompt, open_engine
-from ..generation.prompts import decode, eos_token_ids, load_tokenizer, stop_ids, trim_stop
+from ..generation.prompts import (
+    decode,
+    eos_token_ids,
+    load_tokenizer,
+    prompt_end,
+    stop_ids,
+    trim_stop,
+)
 from ..tables.provenance import provenance
 from .rollouts import GenerationJob, add_hardware_arguments, completions, hardware
 
@@ -212,6 +219,7 @@ def main(args: argparse.Namespace) -> None:
     found = branches(positions, rollouts, job.alternatives)
     tokenizer = load_tokenizer(model)
     ends = {*eos_token_ids(model, tokenizer), *stop_ids(prompt, tokenizer)[0]}
+    made_by["prompt_end"] = prompt_end(prompt, model)
     engine = open_engine(job.engine, model, hardware(args))
     with tables.open_writer(args.out, "continuations", made_by) as writer:
         for rows in continued(engine, found, job, prompt, ends, tokenizer, model.max_length):

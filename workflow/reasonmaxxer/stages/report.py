@@ -20,8 +20,7 @@ from ..analysis.timings import Job
 from ..config import ReportConfig
 from ..errors import UserError
 from ..report import charts, footprint, view
-from ..report.view import Run
-from ..tables.artefacts import read_json
+from ..report.view import Run, read_run
 
 HELP = "render a run's page: one HTML file that needs no network"
 
@@ -226,11 +225,6 @@ def main(args: argparse.Namespace) -> None:
             f"{LIMIT_BYTES >> 20}; lower report.rollouts_shown"
         )
     tables.write_text(args.out, html)
-
-
-def read_run(metrics: Path, figures: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """metrics.json and figures.json of a run."""
-    return read_json(metrics, "rows", "differences"), read_json(figures, "arms", "benchmarks")
 
 
 def read_published(path: Path) -> dict[str, Any]:

@@ -22,10 +22,12 @@ from ..errors import UserError
 from ..tables.artefacts import remedy
 from ..tables.provenance import provenance
 from ..verifier.judge import judge_pairs
+from ..verifier.transcript import opens_thinking
 
 HELP = "judge completions against the problems' reference answers"
 
 Row = dict[str, Any]
+SETTLED = ("same text", "compared", "no answer found")  # reasons of the quick comparison
 
 
 def judged(
@@ -33,10 +35,11 @@ def judged(
     answers: Mapping[str, str],
     config: VerdictsConfig,
     workers: int = 1,
+    thinking: bool = False,
 ) -> Iterator[Row]:
     """Completion rows with the verifier's columns added, as they come.
 
-    `answers` maps problem ids to references.
+    `answers` maps problem ids to references. `thinking` says that the prompts end inside thinking.
     """
     waiting: deque[Mapping[str, Any]] = deque()
 
@@ -45,8 +48,34 @@ def judged(
             waiting.append(row)
             yield answers[row["problem_id"]], row["text"]
 
-    for verdict in judge_pairs(pairs(), workers=workers, options=config):
+    for verdict in judge_pairs(pairs(), workers=workers, options=config, thinking=thinking):
         yield {**waiting.popleft(), **verdict._asdict()}
+
+
+def with_second_opinions(
+    rows: Iterable[Row],
+    answers: Mapping[str, str],
+    config: VerdictsConfig,
+    workers: int = 1,
+    thinking: bool = False,
+) -> Iterator[Row]:
+    """Judged rows with the column `second`: plain math-verify's verdict, null where not asked."""
+    waiting: deque[Row] = deque()
+
+    def asked(row: Row) -> bool:
+        if config.verifier != "math" or config.second_opinion == "none":
+            return False
+        return config.second_opinion == "all" or row["reason"] not in SETTLED
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        for row in rows:
+            waiting.append(row)
+            yield answers[row["problem_id"]], row["text"] if asked(row) else ""
+
+    options = config.model_copy(update={"verifier": "math-verify"})
+    for verdict in judge_pairs(pairs(), workers=workers, options=options, thinking=thinking):
+        row = waiting.popleft()
+        yield row | {"second": verdict.verdict if asked(row) else None}
 
 
 def reference_answers(problems: Path) -> dict[str, str]:
@@ -62,8 +91,11 @@ def judged_table(
     config: VerdictsConfig,
     workers: int = 1,
     columns: list[str] | None = None,
+    second: bool = False,
 ) -> Iterator[Row]:
     """The same for the rows of a table, streamed, with a progress bar.
+
+    With `second`, what the quick comparison did not settle has a second opinion.
 
     Raises `UserError` where a completion's problem is not in `problems`.
     """
@@ -81,7 +113,10 @@ def judged_table(
             yield row
 
     total = tables.num_rows(path, table)
-    rows = judged(known(), answers, config, workers)
+    thinking = opens_thinking(tables.provenance_of(path, table).get("prompt_end", ""))
+    rows = judged(known(), answers, config, workers, thinking)
+    if second:
+        rows = with_second_opinions(rows, answers, config, workers, thinking)
     yield from tqdm(rows, total=total, desc="judging", unit="row", file=sys.stderr)
 
 
@@ -95,11 +130,12 @@ class Judged:
     of: str
     columns: list[str] | None = None  # None: all
     rows: Callable[[Iterator[Row]], Iterable[Row]] = iter
+    second: bool = False  # whether there is a second opinion
 
 
 TABLES = {
     "verdicts": Judged("rollouts", ["problem_id", "sample", "text"]),
-    "evaluation": Judged("rollouts"),
+    "evaluation": Judged("rollouts", second=True),
     "interventions": Judged("decoded"),
     "pivotality": Judged("continuations", rows=counted),
 }
@@ -121,6 +157,6 @@ def main(args: argparse.Namespace) -> None:
     settings = {**sampled, **config.model_dump(mode="json")}
     record = provenance("verdicts", settings, [args.completions, args.problems])
     rows = judged_table(
-        args.completions, made.of, args.problems, config, args.workers, made.columns
+        args.completions, made.of, args.problems, config, args.workers, made.columns, made.second
     )
     tables.write(args.out, args.table, made.rows(rows), record)

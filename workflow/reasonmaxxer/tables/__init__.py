@@ -151,7 +151,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("flops", pa.float64()),
         ]
     ),
-    "evaluation": _schema([*_COMPLETION, *_VERDICT]),
+    # `second` is the verdict of plain math-verify, null where it was not asked.
+    "evaluation": _schema([*_COMPLETION, *_VERDICT, ("second", pa.string())]),
     # The validation problems under each checkpoint; checkpoint 0 is the base itself.
     "validation": _schema([("checkpoint", pa.int32()), *_COMPLETION, *_VERDICT]),
     # Completions of base and main arm as both models see them; one row a position.

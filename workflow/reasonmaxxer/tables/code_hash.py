@@ -37,7 +37,7 @@ WORDS = {
     "Field": {"description"},
     "Gate": {"words"},
     "Advantages": {"words"},
-    "Kind": {"words"},
+    "Kind": {"words", "card"},
     "tqdm": {"desc", "unit"},
 }
 # Fields of the syntax tree that say nothing of what is computed.

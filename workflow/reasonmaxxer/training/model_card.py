@@ -7,6 +7,7 @@ import yaml
 from ..config import Config, ModelConfig, TrainingConfig
 from ..method.advantages import ADVANTAGES
 from ..method.gates import GATES
+from ..method.kinds import KINDS
 from ..tables.artefacts import served_rank
 
 NOT_IN_KEY = {"*": "the words of a card: a better sentence makes no adapter again"}
@@ -14,19 +15,16 @@ NOT_IN_KEY = {"*": "the words of a card: a better sentence makes no adapter agai
 
 def how(config: Config, arm: str) -> str:
     """How an arm that is made here came about, in words."""
-    if config.arms[arm].kind == "grpo":
-        return "trained by GRPO with the rewards of the verifier"
-    if config.arms[arm].kind == "distilled":
-        return f"distilled from the arm {config.arms[arm].teacher} (arXiv 2605.06241, Eq. 4)"
-    selection, training = (config.section_of(arm, name) for name in ("selection", "training"))
-    anchor = (
-        ", the others anchored to the base" if training.anchor_weight else ", without an anchor"
-    )
-    rollouts, positions = ADVANTAGES[selection.advantages].words, GATES[selection.gate].words
-    return (
-        f"trained offline by the objective of arXiv 2605.06241 on "
-        f"{rollouts} at {positions}{'' if selection.gate == 'all' else anchor}"
-    )
+    kind = KINDS[config.arms[arm].kind]
+    given = {"teacher": config.arms[arm].teacher}
+    if kind.selects:
+        selection, training = (config.section_of(arm, name) for name in ("selection", "training"))
+        anchor = (
+            ", the others anchored to the base" if training.anchor_weight else ", without an anchor"
+        )
+        positions = GATES[selection.gate].words + ("" if selection.gate == "all" else anchor)
+        given |= {"rollouts": ADVANTAGES[selection.advantages].words, "positions": positions}
+    return kind.card.format(**given)
 
 
 def front(model: ModelConfig, whole: bool, licence: str | None = None) -> str:

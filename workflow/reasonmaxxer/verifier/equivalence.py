@@ -14,47 +14,73 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 
-from .latex import canonical, normalise, parse_number
-from .leaves import SET_OPERATION, is_scalar, same_equation
-from .shapes import FLIP, Shape, is_name, take_apart
+from .choice import beside_letter, letter_of, same_choice
+from .families import PARAMETER, both_families, same_family, without_quantifiers
+from .latex import canonical, normalise, trim
+from .leaves import SET_OPERATION, canonical_words, is_scalar, same_equation
+from .lists import labelled_parts, ungrouped
+from .numerals import parse_number
+from .sets import as_union, in_symbols, named
+from .shapes import FLIP, Shape, as_point, is_condition, is_name, take_apart
+from .times import same_time
+from .units import single_unit
+from .words import in_figures, no_answer
 
 Leaf = Callable[[str, str], bool | None]
 
 
+@lru_cache(maxsize=8192)
+def as_read(text: str) -> str:
+    """An answer normalised, and what it says in words as a formula."""
+    text = normalise(text)
+    if text.isalnum() and text.isascii() and len(text) < 3:
+        return text
+    text = in_figures(without_quantifiers(in_symbols(text)))
+    return trim(labelled_parts(single_unit(ungrouped(text))))
+
+
 def equivalent(reference: str, answer: str, leaf: Leaf) -> bool | None:
     """Compare two answers as written. None: neither equality nor difference was established."""
-    gold, pred = normalise(reference), normalise(answer)
+    gold, pred = as_read(reference), as_read(answer)
     if not gold or not pred:
         return None
     if canonical(gold) == canonical(pred):
         return True
-    choice = _same_choice(gold, pred)
-    if choice is not None:
+    letter = letter_of(gold)
+    if letter and (choice := same_choice(letter, pred)) is not None:
         return choice
+    if (time := same_time(gold, pred)) is not None:
+        return time
+    if families := both_families(gold, pred):
+        return compare(take_apart(families[0]), take_apart(families[1]), _with_families(leaf))
     same = compare(take_apart(gold), take_apart(pred), leaf)
-    if not same and (label := _LABELLED.match(pred)):
-        return compare(take_apart(gold), take_apart(pred[label.end() :]), leaf)
+    if same:
+        denied = [_NOT.search(side) is not None for side in (gold, pred)]
+        return denied[0] == denied[1] or no_answer(canonical_words(pred)) is not None
+    option, other = beside_letter(gold), beside_letter(pred)
+    if option and other is None and same_choice(option[0], pred):
+        return True
+    if option or other:
+        g, p = option[1] if option else gold, other[1] if other else pred
+        return compare(take_apart(g), take_apart(p), leaf)
     return same
 
 
-_LABELLED = re.compile(r"(?:\\text\s*\{\s*)?\(([A-H])\)\s*\}?\s*(?=\S)")
+_NOT = re.compile(r"(?<![A-Za-z\\])not(?![A-Za-z])")
 
 
-def _same_choice(gold: str, pred: str) -> bool | None:
-    letter = canonical(gold).strip("()[].")
-    if not (len(letter) == 1 and letter in "ABCDEFGHIJ"):
-        return None
-    other = canonical(pred)
-    if other.strip("()[].*").upper() == letter:
-        return True
-    plain = pred.replace(r"\text", "").strip(" {}*")
-    plain = re.sub(r"^(?:option|choice)\s+", "", plain, flags=re.IGNORECASE)
-    if plain.strip("()") == letter:
-        return True
-    if match := re.match(r"\(?([A-J])(?:\)|[.:](?!\w)|,|\s+(?=[A-Za-z]{2}))", plain):
-        return match[1] == letter
-    return None
+def _with_families(leaf: Leaf) -> Leaf:
+    def family_leaf(gold: str, pred: str) -> bool | None:
+        marked = PARAMETER.strip() in gold, PARAMETER.strip() in pred
+        if marked[0] != marked[1]:
+            return False
+        same = same_family(gold, pred) if all(marked) else None
+        return leaf(gold, pred) if same is None else same
+
+    return family_leaf
 
 
 def compare(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
@@ -72,11 +98,17 @@ def compare(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
     kinds = {gold.kind, pred.kind}
     if kinds == {"leaf"}:
         return leaf(gold.text, pred.text)
+    if "leaf" in kinds and kinds & {"tuple", "matrix"}:
+        size = len(gold.parts or pred.parts)
+        gold, pred = as_point(gold, size) or gold, as_point(pred, size) or pred
+        kinds = {gold.kind, pred.kind}
     if kinds in ({"leaf", kind} for kind in ("tuple", "matrix", "union")):
         return False if _is_scalar(gold) or _is_scalar(pred) else None
+    if kinds == {"cases"}:
+        return _compare_cases(gold, pred, leaf)
     if kinds in ({"matrix", kind} for kind in ("union", "ratio", "list", "set")):
         return False
-    if kinds in ({"union", "list"}, {"union", "set"}):
+    if "complement" in kinds or kinds in ({"union", "list"}, {"union", "set"}):
         return _compare_unions(gold, pred, leaf)
     if kinds <= {"list", "set"}:
         return _unordered(gold.parts, pred.parts, leaf)
@@ -88,11 +120,15 @@ def compare(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
         return gold.marks == pred.marks and _ordered(gold.parts, pred.parts, leaf)
     if kinds == {"ratio"}:
         return _compare_ratios(gold, pred, leaf)
+    if kinds == {"tuple", "list"} and any(p.kind == "inequality" for p in gold.parts + pred.parts):
+        return _compare_unions(gold, pred, leaf)
     if kinds == {"tuple", "list"}:
+        gold, pred = _in_order_of_names(gold), _in_order_of_names(pred)
         return _ordered(gold.parts, pred.parts, leaf)
     if kinds == {"tuple", "matrix"}:
-        column = all(size == "1" for size in gold.marks + pred.marks if size.isdigit())
-        return _ordered(gold.parts, pred.parts, leaf) if column else None
+        sizes = [size for size in gold.marks + pred.marks if size.isdigit()]
+        vector = len(sizes) == 1 or set(sizes) == {"1"}
+        return _ordered(gold.parts, pred.parts, leaf) if vector else None
     if kinds == {"tuple", "set"}:
         return False
     if kinds <= {"list", "set", "leaf"}:
@@ -100,6 +136,17 @@ def compare(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
     if kinds == {"ratio", "leaf"}:
         return leaf(gold.text.replace(":", "/"), pred.text.replace(":", "/"))
     return None
+
+
+def _in_order_of_names(shape: Shape) -> Shape:
+    """y=-1, x=4 as x=4, y=-1, where the list names coordinates."""
+    if shape.kind != "list" or any(part.kind != "equation" for part in shape.parts):
+        return shape
+    names = [part.parts[0].text.strip() for part in shape.parts]
+    if len(set(names)) < len(names) or not any(set(names) <= set(s) for s in ("xyz", "abcd")):
+        return shape
+    ordered = sorted(shape.parts, key=lambda part: part.parts[0].text.strip())
+    return replace(shape, parts=tuple(ordered))
 
 
 def _is_definite(shape: Shape) -> bool:
@@ -237,6 +284,8 @@ def _compare_unwrapped(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
     if pred.kind == "equation":
         name, value = _value(pred)
         if not is_name(name.text):
+            if is_condition(name.text):
+                return False
             value = pred.parts[-1]
         return compare(gold, value, leaf)
     name, value = _value(gold)
@@ -245,44 +294,11 @@ def _compare_unwrapped(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
     return False
 
 
-def _interval(shape: Shape) -> Shape | None:
-    """a <= x < b as the interval [a, b); None where it is no such inequality."""
-    sides, signs = list(shape.parts), list(shape.marks)
-    if any(sign not in ("<", ">", r"\le", r"\ge") for sign in signs):
-        return None
-    if len({sign in ("<", r"\le") for sign in signs}) > 1:
-        return None
-    if signs[0] in (">", r"\ge"):
-        sides, signs = sides[::-1], [FLIP[sign] for sign in reversed(signs)]
-    infinity = Shape("leaf", r"\infty ")
-    if len(sides) == 3 and is_name(sides[1].text):
-        low, high, left, right = sides[0], sides[2], signs[0], signs[1]
-    elif len(sides) == 2 and is_name(sides[0].text):
-        low, high, left, right = Shape("leaf", r"-\infty "), sides[1], "<", signs[0]
-    elif len(sides) == 2 and is_name(sides[1].text):
-        low, high, left, right = sides[0], infinity, signs[0], "<"
-    else:
-        return None
-    marks = ("[" if left == r"\le" else "(", "]" if right == r"\le" else ")")
-    text = f"{marks[0]}{low.text},{high.text}{marks[1]}"
-    return Shape("tuple", text, (low, high), marks)
-
-
 def _compare_unions(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
-    left, right = _as_union(gold), _as_union(pred)
+    left, right = as_union(gold), as_union(pred)
     if left and right:
         return _unordered(left.parts, right.parts, leaf) or None
     return False if any(part.kind == "tuple" for part in gold.parts + pred.parts) else None
-
-
-def _as_union(shape: Shape) -> Shape | None:
-    """x < 1 or x > 2 as a union of intervals; a union as it is."""
-    if shape.kind == "union":
-        return shape
-    intervals = [_interval(part) if part.kind == "inequality" else None for part in shape.parts]
-    if len({_named(part) for part in shape.parts}) > 1 or None in intervals:
-        return None
-    return Shape("union", shape.text, tuple(i for i in intervals if i))
 
 
 def _compare_inequalities(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
@@ -293,13 +309,35 @@ def _compare_inequalities(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
         ):
             if gold.marks == marks and _ordered(gold.parts, parts, leaf):
                 return True
-    intervals = [_interval(s) if s.kind == "inequality" else s for s in (gold, pred)]
-    if intervals[0] and intervals[1]:
-        if gold.kind == pred.kind and _named(gold) != _named(pred):
+        names = {named(gold), named(pred)} - {""}
+        if len(names) > 1:
             return None
-        return compare(intervals[0], intervals[1], leaf) or None
+    left, right = as_union(gold), as_union(pred)
+    if left and right:
+        return _unordered(left.parts, right.parts, leaf) or None
     return None
 
 
-def _named(inequality: Shape) -> str:
-    return next((canonical(p.text) for p in inequality.parts if is_name(p.text)), "")
+def _compare_cases(gold: Shape, pred: Shape, leaf: Leaf) -> bool | None:
+    """Pieces in any order; a condition left open (otherwise) fits whatever is left for it."""
+    rest = sorted(pred.parts, key=lambda piece: not piece.parts[1].text)
+    if len(gold.parts) != len(rest):
+        return None
+    verdict: bool | None = True
+    for piece in sorted(gold.parts, key=lambda piece: not piece.parts[1].text):
+        answers = []
+        for other in rest:
+            value = compare(piece.parts[0], other.parts[0], leaf)
+            condition: bool | None = True
+            if piece.parts[1].text and other.parts[1].text:
+                condition = compare(piece.parts[1], other.parts[1], leaf)
+            both = (value, condition)
+            answers.append(False if False in both else None if None in both else True)
+            if answers[-1]:
+                rest.remove(other)
+                break
+        else:
+            if None not in answers:
+                return False
+            verdict = None
+    return verdict

@@ -148,6 +148,13 @@ _DOUBLE_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "arcsin": cmath.asin,
     "arccos": cmath.acos,
     "arctan": cmath.atan,
+    "arccot": lambda x: cmath.atan(1 / x),
+    "coth": lambda x: 1 / cmath.tanh(x),
+    "sech": lambda x: 1 / cmath.cosh(x),
+    "csch": lambda x: 1 / cmath.sinh(x),
+    "arcsinh": cmath.asinh,
+    "arccosh": cmath.acosh,
+    "arctanh": cmath.atanh,
 }
 DOUBLE = Field(
     lambda text: complex(float(text)),

@@ -22,19 +22,23 @@ class FormulaError(ValueError):
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3}(?!\d))?(?![eE][+-]?\d))"
     r"|(?P<command>\\[A-Za-z]+)"
-    r"|(?P<word>(?:arc)?(?:sinh|cosh|tanh|sin|cos|tan|sec|csc|cot|log|ln|exp)(?![a-z]))"
+    r"|(?P<word>(?:arc)?(?:sinh|cosh|tanh|coth|sech|csch|sin|cos|tan|sec|csc|cot|log|ln|exp)(?![a-z])"
+    r"|(?:abs|Abs|floor|ceil|ceiling|factorial)(?=\s*\())"
     r"|(?P<letter>[A-Za-z])|(?P<symbol>\\[{}]|[-+*/^_(){}\[\]|!'°%]))"
 )
 _FUNCTIONS = {
     "sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh", "arcsin", "arccos",
-    "arctan", "ln", "log", "exp",
+    "arctan", "ln", "log", "exp", "arccot", "coth", "sech", "csch", "arcsinh", "arccosh",
+    "arctanh", "cis",
 }  # fmt: skip
 _GREEK = {
     "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "kappa",
     "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "varphi", "chi", "psi", "omega",
     "Delta", "Omega", "Gamma", "Phi", "Psi", "Theta", "Lambda", "Sigma", "ell", "hbar", "vartheta",
+    "varkappa",
 }  # fmt: skip
 _ACCENTS = {"dot", "ddot", "hat", "bar", "vec", "tilde", "overline", "widehat", "overrightarrow"}
+_CALLED = {"Abs": "abs", "ceiling": "ceil", "factorial": "!"}  # names of programs
 _CONSTANTS = {"pi", "e", "i"}
 _NOT_PRODUCTS = frozenset("fghFGPQ")  # f(x) is a function's value, not f times x
 _CLOSERS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", "|": "|"}
@@ -275,8 +279,10 @@ class _Reader:
         if exponent == ("neg", ("number", "1")):
             name, exponent = "arc" + name, None
         content = self.group(depth) if self.peek() in ("(", "{", "[") else self.bare(depth)
-        tree: Tree = (name, content)
-        if name == "log":
+        tree: Tree = (_CALLED.get(name, name), content)
+        if name == "cis":
+            tree = ("+", ("cos", content), ("*", ("constant", "i"), ("sin", content)))
+        elif name == "log":
             tree = ("/", ("ln", content), ("ln", base or ("number", "10")))
         elif base is not None:
             raise FormulaError("subscript of a function")

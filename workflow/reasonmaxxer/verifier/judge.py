@@ -18,12 +18,15 @@ from typing import Any, Literal, NamedTuple, cast
 
 from ..config import VerdictsConfig
 from ..errors import UserError
+from ..method.verifiers import NAME as CUSTOM
 from .answers import extract, reference_answer
-from .equivalence import equivalent
-from .latex import canonical, normalise
+from .equivalence import as_read, equivalent
+from .latex import canonical
 from .leaves import quick_leaf
 from .limits import beyond_limits
+from .plain import COMPARISONS, answer_of
 from .pool import Pool, Task
+from .transcript import after_thinking, first_turn
 
 HELP = "judge completions against reference answers, JSONL to JSONL"
 MAX_ANSWER_CHARS = 2000
@@ -46,7 +49,7 @@ class _Open(NamedTuple):
     """A pair whose comparison is under way."""
 
     task: Task
-    answer: str
+    answer: str | None
     rule: str
 
     def verdict(self) -> Verdict:
@@ -60,11 +63,13 @@ def judge_pairs(
     last_number: bool = False,
     options: VerdictsConfig | None = None,
     cache: bool = True,
+    thinking: bool = False,
 ) -> Iterator[Verdict]:
     """Judge (reference, completion) pairs, in order, in bounded memory.
 
     Worker processes are started when the first pair needs one and are gone when the iterator ends
-    or is closed. `cache` lets equal (reference, answer) pairs share one comparison.
+    or is closed. `cache` lets equal (reference, answer) pairs share one comparison. `thinking` says
+    that the prompts end inside thinking: a completion that does not close it has no answer.
     """
     options = options or VerdictsConfig()
     open_pairs: deque[Verdict | _Open] = deque()
@@ -74,9 +79,11 @@ def judge_pairs(
         timeout_seconds=options.timeout_seconds,
         retry_seconds=options.retry_seconds,
         memory_mb=options.memory_mb,
+        verifier=options.verifier,
     ) as pool:
         for reference, completion in pairs:
-            item = _first_look(reference, completion, last_number or options.last_number, options)
+            last = last_number or options.last_number
+            item = _first_look(reference, completion, last, options, thinking)
             if isinstance(item, _Open):
                 key = item.task.gold, item.task.answer
                 if cache and key in known:
@@ -111,10 +118,14 @@ def _closed(item: Verdict | _Open) -> Verdict:
 
 
 def _first_look(
-    reference: str, completion: str, last_number: bool, options: VerdictsConfig
+    reference: str, completion: str, last_number: bool, options: VerdictsConfig, thinking: bool
 ) -> Verdict | _Open:
-    """Extraction, limits and the quick comparison."""
-    answer, rule = extract(completion, last_number=last_number, max_chars=options.max_chars)
+    """Extraction, limits and the quick comparison, or the whole of another verifier's."""
+    if options.verifier != "math":
+        return _other_look(reference, completion, last_number, options, thinking)
+    answer, rule = extract(
+        completion, last_number=last_number, max_chars=options.max_chars, thinking=thinking
+    )
     if answer is None:
         return Verdict("unparseable", None, rule, "no answer found")
     gold = reference_answer(reference)
@@ -123,7 +134,7 @@ def _first_look(
     if limit := beyond_limits(answer, MAX_ANSWER_CHARS):
         return Verdict("unparseable", answer[:MAX_ANSWER_CHARS], rule, f"beyond limits: {limit}")
     if limit := beyond_limits(gold, MAX_ANSWER_CHARS):
-        known = canonical(normalise(gold)) == canonical(normalise(answer))
+        known = canonical(as_read(gold)) == canonical(as_read(answer))
         return Verdict(
             "correct" if known else "incorrect", answer, rule, f"reference beyond limits: {limit}"
         )
@@ -134,6 +145,31 @@ def _first_look(
     if same is None:
         return _Open(Task(gold, answer), answer, rule)
     return Verdict("correct" if same else "incorrect", answer, rule, "compared")
+
+
+def _other_look(
+    reference: str, completion: str, last_number: bool, options: VerdictsConfig, thinking: bool
+) -> Verdict | _Open:
+    """What the verifiers `choice`, `exact` and `numeric` say, or a task for the user's own."""
+    thought = after_thinking(completion, opened=thinking)
+    if thought is None:
+        return Verdict("unparseable", None, "unclosed-think", "no answer found")
+    if CUSTOM.fullmatch(options.verifier):
+        return _Open(Task(reference, completion[-options.max_chars :]), None, "python")
+    text = first_turn(thought[-options.max_chars :])
+    if options.verifier == "math-verify" and text.strip():
+        if limit := beyond_limits(text[-MAX_ANSWER_CHARS:], MAX_ANSWER_CHARS):
+            return Verdict("unparseable", None, "math-verify", f"beyond limits: {limit}")
+        return _Open(Task(reference, text), None, "math-verify")
+    answer, rule = answer_of(text, options.verifier, last_number)
+    if answer is None:
+        return Verdict("unparseable", None, rule, "no answer found")
+    gold = reference if options.verifier == "exact" else reference_answer(reference)
+    if limit := beyond_limits(answer, MAX_ANSWER_CHARS):
+        return Verdict("unparseable", answer[:MAX_ANSWER_CHARS], rule, f"beyond limits: {limit}")
+    same, reason = COMPARISONS[options.verifier](gold, answer)
+    outcome: Outcome = "unparseable" if same is None else "correct" if same else "incorrect"
+    return Verdict(outcome, answer, rule, reason)
 
 
 def check_references(
@@ -164,6 +200,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--last-number", action="store_true", help="the last number counts where nothing is marked"
     )
+    parser.add_argument(
+        "--verifier",
+        default="math",
+        help="math (default), choice, exact, numeric, math-verify, or python:FILE:FUNCTION",
+    )
 
 
 def main(args: argparse.Namespace) -> None:
@@ -178,7 +219,10 @@ def main(args: argparse.Namespace) -> None:
             waiting.append(row)
             yield row["gold"], row["completion"]
 
-    verdicts = judge_pairs(pairs(), workers=args.workers, last_number=args.last_number)
+    options = VerdictsConfig.from_json(json.dumps({"verifier": args.verifier}))
+    verdicts = judge_pairs(
+        pairs(), workers=args.workers, last_number=args.last_number, options=options
+    )
     with temporary.open("w", encoding="utf-8") as file:
         for verdict in tqdm(verdicts, desc="judge", unit="row", file=sys.stderr):
             row = waiting.popleft() | verdict._asdict()

@@ -7,9 +7,10 @@ other modules read, `canonical` a key under which equal spellings collide.
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from functools import lru_cache
-from typing import NamedTuple
+
+from .notation import currency_behind, with_usual_notation
+from .typesetting import undecorated
 
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉"
@@ -27,13 +28,24 @@ _UNICODE = {
     "γ": r"\gamma ", "δ": r"\delta ", "θ": r"\theta ", "λ": r"\lambda ", "μ": r"\mu ",
     "σ": r"\sigma ", "φ": r"\phi ", "ω": r"\omega ", "\u00a0": " ", "\u2009": r"\,",
     "\u202f": r"\,", "\u200b": "", "،": ",", "、": ",", "，": ",", "；": ";", "：": ":",
-    "€": r"\$", "£": r"\$", "¥": r"\$", "₹": r"\$",
+    "€": r"\$", "£": r"\$", "¥": r"\$", "₹": r"\$", "∣": "|", "∨": r"\lor ", "∧": r"\land ",
+    "∖": r"\setminus ", "≡": r"\equiv ", "∀": r"\forall ", "Ω": r"\Omega ", "µ": r"\mu ",
+    "℃": r"^\circ C", "℉": r"^\circ F", "Å": r"\AA ", "\u212b": r"\AA ", "∶": ":",
 }  # fmt: skip
 _UNICODE |= {c: f"^{i}" for i, c in enumerate(_SUPERSCRIPTS)}
 _UNICODE |= {c: f"_{i}" for i, c in enumerate(_SUBSCRIPTS)}
 _UNICODE |= {chr(0xFF01 + i): chr(0x21 + i) for i in range(94) if chr(0xFF01 + i) not in _UNICODE}
 _TABLE = str.maketrans(_UNICODE)
 
+FUNCTIONS = (
+    "sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|ln|log|exp|tg|ctg|cotg|arctg"
+    "|arcctg|lg|cosec|cis|gcd|lcm"
+)
+_UNIT_VECTOR = (
+    r"\\(?:vec|hat|widehat|mathbf|bm|boldsymbol)\s*(?:\{\s*\\?([ijk])(?:math)?\s*\}"
+    r"|\s*\\?(?<=[\s\\])([ijk])(?:math)?(?![A-Za-z]))",
+    r"\1\2",
+)
 _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
     (re.compile(pattern), replacement)
     for pattern, replacement in [
@@ -41,17 +53,31 @@ _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
         (r",\s*\\!\s*|\{,\}\s*(?:\\!\s*)?|\\,\s*\\!\s*(?=\d)", ","),
         (r"(?<!\\)\\[()\[\]\"]|\"", " "),
         (r"(?<=\d)(?:\\[,;:> ]|~)(?=\d{3}(?!\d))", ""),
-        (r"\\!|\\displaystyle|\\textstyle|\\limits|\\nolimits|\\allowbreak|\\strut", ""),
         (r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}|\\noindent|\s+", " "),
         (r"\\(?:m?left|m?right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*\.?", ""),
         (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
         (r"\\[dt]binom(?![a-zA-Z])", r"\\binom"),
+        *[_UNIT_VECTOR] * 2,
+        (r"\^\s*\{?\s*\\prime(?![a-z])\s*\}?|\\prime(?![a-z])", "'"),
+        (
+            r"\\(dot|ddot|hat|bar|vec|tilde)(?![A-Za-z])\s*(\\[A-Za-z]+|[A-Za-z](?![A-Za-z]))",
+            r"\\\1{\2}",
+        ),
         (r"\\(?:text(?:normal|bf|it|rm|sf|tt|up)|mbox|hbox|emph)\s*(?=\{)", r"\\text"),
         (r"\\(?:math(?:rm|bf|it|sf|cal|frak)|boldsymbol|bm|mathbf)\s*\{([A-Za-z0-9])\}", r"\1"),
         (r"\\(?:mathrm|mathbf|mathit|mathsf)\s*(?=\{)", r"\\text"),
         (r"\{\s*\\(?:rm|bf|it)\s+([^{}]*)\}", r"\\text{\1}"),
         (r"\\(?:rm|bf|it)(?![a-zA-Z])", ""),
+        (r"\\operatorname\*?\s*\{([A-Z])\}", r"\1"),
         (r"\\operatorname\*?\s*\{([A-Za-z]+)\}", r"\\\1 "),
+        (rf"\\text\s*\{{\s*({FUNCTIONS})\s*\}}", r"\\\1 "),
+        (r"\{:\}", ":"),
+        (r"\\(?:lor|vee)(?![a-zA-Z])", " or "),
+        (r"\\(?:land|wedge)(?![a-zA-Z])", " and "),
+        (r"\\(?:mathbb|Bbb)\s+([RZNQC])(?![a-zA-Z])", r"\\mathbb{\1}"),
+        (r"\\([RZNQ])(?![a-zA-Z])", r"\\mathbb{\1}"),
+        (r"\\(?:smallsetminus|backslash)(?![a-zA-Z])", r"\\setminus "),
+        (r"(?<![A-Za-z])(?:np|math|numpy|sympy)\.(?=[a-z])", ""),
         (r"\\lt(?![a-zA-Z])", "<"),
         (r"\\gt(?![a-zA-Z])", ">"),
         (r"\\leq(?:slant)?(?![a-zA-Z])|(?<![<=])=?<=(?!>)|\\leqq(?![a-zA-Z])", r"\\le "),
@@ -72,7 +98,7 @@ _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
         (r"\\(?:varnothing|O|empty)(?![a-zA-Z])|\\\{\s*\\\}", r"\\emptyset "),
         (r"\\(?:l|c|d)?dots(?:[cbmio])?(?![a-zA-Z])", "..."),
         (
-            r"\\(?:infin|infty)(?![a-zA-Z])|(?<![A-Za-z\\])(?:infinity|inf|oo)(?![A-Za-z])",
+            r"\\(?:infin|infty)(?![a-zA-Z])|(?<![A-Za-z\\])(?:[Ii]nfinity|[Ii]nf|oo)(?![A-Za-z])",
             r"\\infty ",
         ),
         (
@@ -83,38 +109,43 @@ _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
             r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![a-zA-Z]))|\\degree(?![a-zA-Z])",
             "°",
         ),
-        (r"\s*(?:\\text\s*\{\s*)?(?<![A-Za-z])degrees?(?![A-Za-z])(?:\s*\})?", "°"),
+        (r"\s*\\text\s*\{\s*degrees?\s*\}|\s*(?<![A-Za-z])degrees?(?![A-Za-z])", "°"),
+        (r"\\text\s*\{\s*°", r"°\\text{"),
         (r"\\text\s*\{\s*,?\s*(and|or)\s*\}", r" \1 "),
         (r"\\text\s*\{\s*\}", ""),
-        (r"\\pmod\s*\{?\s*(\w+)\s*\}?|\(\s*\\?b?mod\s*(\w+)\s*\)", r"(mod \1\2)"),
-        (r"(?i)(?:\\text\s*\{\s*)?all real(?: number)?s?(?:\s*\})?", r"\\mathbb{R}"),
+        (
+            r"\(?\s*(?:\\text\s*\{\s*)?(?:\\[bp]?mod|(?<![A-Za-z\\])mod(?:ulo)?)(?![A-Za-z])\s*\}?"
+            r"\s*\{?\s*(\w+)\s*\}?\s*\)?",
+            r"(mod \1)",
+        ),
         (r"\\\$|\$|\\(?:pounds|euro)(?![a-zA-Z])", ""),
         (r"\\frac\s*([0-9a-zA-Z])\s*([0-9a-zA-Z])", r"\\frac{\1}{\2}"),
         (r"\\frac\s*\{([^{}]*)\}\s*([0-9a-zA-Z])", r"\\frac{\1}{\2}"),
         (r"\\frac\s*([0-9a-zA-Z])\s*\{", r"\\frac{\1}{"),
         (r"\\sqrt\s*([0-9a-zA-Z])", r"\\sqrt{\1}"),
+        (r"(?<![\\A-Za-z_^}\]])\{([A-Za-z]|\\[A-Za-z]+)\s*\}(?=\s*[_^])", r"\1"),
+        (r"(?<=\d)\s*\^?\s*\{?\s*\\text\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?", ""),
+        (r"(?<=\d)(?:st|nd|rd|th)(?![A-Za-z])", ""),
         (r"(?<![A-Za-z\\])(sqrt|pi)(?![A-Za-z])", r"\\\1 "),
     ]
 ]
 _WHOLE_TEXT = re.compile(r"\\text\s*\{([^{}]*(?:\d| and |,)[^{}]*)\}")
-_DOUBLED = re.compile(r"\\\\(?=[A-Za-z{}(),;!$%])")
 
 
 @lru_cache(maxsize=8192)
 def normalise(text: str) -> str:
     """Return `text` with one spelling per symbol; the mathematical content is unchanged."""
     text = text.strip()
-    if text.isalnum() and text.isascii():
+    if text.isascii() and (text.isdigit() or len(text) == 1):
         return text
+    text = undecorated(currency_behind(text))
     if not text.isascii():
         text = text.translate(_TABLE)
-    if r"\begin" not in text:
-        text = _DOUBLED.sub(r"\\", text)
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
     if whole := _WHOLE_TEXT.fullmatch(text.strip()):  # \text{120 dollars}
         text = whole[1]
-    return trim(text)
+    return trim(with_usual_notation(text))
 
 
 def trim(text: str) -> str:
@@ -135,7 +166,8 @@ _SINGLE_BRACES = re.compile(r"(?<=[\^_])\{([A-Za-z0-9])\}")
 def canonical(text: str) -> str:
     """Key of a normalised formula: no blanks, no text wrappers, no braces around one token."""
     text = _TEXT.sub(r"\1", text)
-    text = "".join(text.split()).rstrip(".")
+    text = "".join(text.split())
+    text = text if text.endswith("...") else text.rstrip(".")
     text = _SINGLE_BRACES.sub(r"\1", text)
     return re.sub(r"\\(?:begin|end)\{[pb]?matrix\}", r"\\matrix", text)
 
@@ -157,6 +189,7 @@ def split_top(text: str, separator: re.Pattern[str]) -> list[str]:
             continue
         char = text[position]
         if char == "\\" and position + 1 < len(text) and text[position + 1] not in "{}":
+            depth += text.startswith(r"\begin", position) - text.startswith(r"\end{", position)
             position += 2
             continue
         if char in _OPEN:
@@ -185,159 +218,3 @@ def enclosed(text: str) -> tuple[str, str, str] | None:
         if depth == 0:
             return (text[:head], text[head:tail], text[tail:]) if index == len(text) - 1 else None
     return None
-
-
-class Number(NamedTuple):
-    """A rational constant as it was written."""
-
-    value: Fraction
-    percent: bool = False
-    decimals: int | None = None  # digits after the point; None for an exact spelling
-    digits: int = 0  # significant digits of a decimal
-
-
-MAX_DIGITS = 400
-_DECIMAL = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?: \d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)"
-_NUMBER = re.compile(
-    rf"(?P<mantissa>{_DECIMAL})\s*(?:[eE]\s*(?P<e>[+-]?\d{{1,3}})"
-    r"|(?:\*|x)\s*10\s*\^\s*\{?\s*(?P<power>[+-]?\s*\d{1,3})\s*\}?)?"
-)
-_FRACTION = re.compile(
-    rf"(?P<whole>\d+(?!\d)\s*\+?\s*)?\\frac\s*\{{\s*(?P<p>[+-]?\s*{_DECIMAL})\s*\}}"
-    rf"\s*\{{\s*(?P<q>[+-]?\s*{_DECIMAL})\s*\}}"
-)
-_SLASH = re.compile(
-    rf"(?P<whole>\d+(?:\s+|\s*\+\s*))?(?P<p>[+-]?{_DECIMAL})\s*/\s*(?P<q>{_DECIMAL})"
-)
-_RECURRING = re.compile(r"(?P<whole>\d+)\.(?P<fixed>\d*)\\overline\s*\{(?P<cycle>\d+)\}")
-_COMMA = re.compile(r"(?:0,\d+|\d+,\d{1,2}|\d+,\d{4,}|\d{4,},\d+)")
-_POWER = re.compile(r"10\s*\^\s*\{?\s*(?P<power>[+-]?\d{1,3})\s*\}?")
-_WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
-fifteen sixteen seventeen eighteen nineteen twenty"""
-_NUMBER_WORDS = {word: value for value, word in enumerate(_WORDS.split())}
-_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_SCALE = re.compile(rf"({_DECIMAL})\s*(?:\\text\s*\{{\s*)?({'|'.join(_SCALES)})\s*\}}?")
-
-
-def parse_number(text: str, *, decimal_comma: bool = False) -> Number | None:
-    """Read a normalised rational constant: 1,234.5 | 3/4 | 2\\frac{1}{3} | 1.5*10^{3} | 50%.
-
-    None where the text is anything else, or longer than MAX_DIGITS in any of its numbers.
-    `decimal_comma` also reads 0,5 and 1000,99 with the comma as the decimal point.
-    """
-    text = text.strip()
-    if not text or len(text) > MAX_DIGITS:
-        return None
-    if not any(c.isdigit() for c in text):
-        word = _NUMBER_WORDS.get(canonical(text).lower())
-        return None if word is None else Number(Fraction(word))
-    inner = enclosed(text)
-    if inner and inner[0] in ("(", "{") and inner[2] in (")", "}"):
-        return parse_number(inner[1], decimal_comma=decimal_comma)
-    percent = text.endswith("%")
-    text = text.rstrip("% °")
-    sign = -1 if text.startswith("-") else 1
-    text = text.lstrip("+-").strip() if text[:1] in "+-" and text[1:2] not in "+-" else text
-    try:
-        number = _unsigned(text, decimal_comma)
-    except ZeroDivisionError:
-        return None
-    if number is None:
-        return None
-    return number._replace(value=sign * number.value, percent=percent)
-
-
-def _unsigned(text: str, decimal_comma: bool) -> Number | None:
-    if text.isdigit() and text.isascii():
-        return Number(Fraction(int(text)))
-    if decimal_comma and _COMMA.fullmatch(text):
-        text = text.replace(",", ".")
-    if match := _NUMBER.fullmatch(text):
-        exponent = int((match["e"] or match["power"] or "0").replace(" ", ""))
-        return _decimal(match["mantissa"], exponent)
-    if match := _FRACTION.fullmatch(text) or _SLASH.fullmatch(text):
-        p, q = (_signed_decimal(match[k]) for k in "pq")
-        if match["whole"]:
-            if p < 0 or q < 0:
-                return None
-            return Number(int(match["whole"].strip(" +")) + p / q)
-        return Number(p / q)
-    if match := _RECURRING.fullmatch(text):
-        fixed, cycle = match["fixed"], match["cycle"]
-        scale = 10 ** len(fixed)
-        return Number(
-            Fraction(int(match["whole"] + fixed), scale)
-            + Fraction(int(cycle), scale * (10 ** len(cycle) - 1))
-        )
-    if match := _POWER.fullmatch(text):
-        return Number(Fraction(10) ** int(match["power"]))
-    if match := _SCALE.fullmatch(text):
-        return Number(_decimal(match[1], 0).value * _SCALES[match[2]])
-    return None
-
-
-def _signed_decimal(text: str) -> Fraction:
-    text = text.replace(" ", "")
-    return -_decimal(text[1:], 0).value if text[0] == "-" else _decimal(text.lstrip("+"), 0).value
-
-
-def _decimal(mantissa: str, exponent: int) -> Number:
-    mantissa = mantissa.replace(",", "").replace(" ", "")
-    whole, _, fraction = mantissa.partition(".")
-    value = Fraction(int(whole + fraction), 10 ** len(fraction))
-    if exponent:
-        value *= Fraction(10) ** exponent
-    if not fraction:
-        return Number(value)
-    digits = len(mantissa.replace(".", "").lstrip("0"))
-    return Number(value, decimals=len(fraction) - exponent, digits=digits)
-
-
-_UNITS = {
-    canonical_name: name
-    for name, spellings in {
-        "m": "m meter metre", "cm": "cm centimeter centimetre", "mm": "mm millimeter millimetre",
-        "km": "km kilometer kilometre", "in": "in inch inche", "ft": "ft feet foot",
-        "yd": "yd yard", "mi": "mi mile", "g": "g gram", "kg": "kg kilogram", "mg": "mg milligram",
-        "lb": "lb pound", "oz": "oz ounce", "s": "s sec second", "min": "min minute",
-        "h": "h hr hour", "day": "day", "week": "week", "month": "month", "year": "yr year",
-        "l": "l liter litre", "ml": "ml milliliter millilitre", "gal": "gal gallon",
-        "mph": "mph", "cent": "cent", "dollar": "dollar usd", "euro": "euro eur", "yuan": "yuan",
-    }.items()
-    for canonical_name in spellings.split()
-}  # fmt: skip
-_WORD_UNIT = re.compile(
-    r"(?P<core>.*[\d)}\]°%])(?P<gap>\s*)"
-    r"(?P<unit>(?:(?:square|cubic|sq|cu)\.? )?[A-Za-z]+\.?(?:(?:\s+|/)[A-Za-z]+\.?)*)"
-    r"\s*(?:\^\s*\{?[23]\}?)?"
-)
-_TEXT_UNIT = re.compile(
-    r"(?P<core>.*?[\d)}\]°%a-zA-Z])\s*\\text\s*\{(?P<unit>[^{}]*)\}\s*(?:\^\s*\{?-?\d\}?)?"
-)
-
-
-def strip_unit(text: str, *, single_letters: bool) -> tuple[str, str | None]:
-    """Split a trailing unit or words from a quantity: "5\\text{ cm}^2" -> ("5", "cm").
-
-    A bare single letter (3s, 6m) may be a variable: it counts as a unit only if `single_letters`.
-    The unit comes back under one name for its spellings, "" where it is not a known one.
-    """
-    if match := _TEXT_UNIT.fullmatch(text):
-        return match["core"].strip(), _unit_name(match["unit"])
-    if match := _WORD_UNIT.fullmatch(text):
-        unit = match["unit"]
-        known = _unit_name(unit)
-        if len(unit) == 1:
-            if not (single_letters and known):
-                return text, None
-        elif not known and (not match["gap"] or unit.split()[0] in ("and", "or")):
-            return text, None
-        return match["core"].strip(), known
-    return text, None
-
-
-def _unit_name(unit: str) -> str:
-    words = [w.strip(".").lower() for w in unit.split()]
-    words = [w for w in words if w not in ("square", "cubic", "sq", "cu")]
-    word = words[0] if len(words) == 1 else ""
-    return _UNITS.get(word) or _UNITS.get(word.rstrip("s")) or ""

@@ -10,7 +10,11 @@ from fractions import Fraction
 
 from . import formula
 from .fields import DOUBLE, EXACT, sample_points, values_at
-from .latex import Number, canonical, parse_number, strip_unit
+from .latex import canonical
+from .notation import with_binomials
+from .numerals import Number, parse_number
+from .units import Unit, same_kind, split_unit
+from .words import EMPTY, changes_value, no_answer
 
 SIX_DECIMALS = Fraction(1, 2_000_000)
 SET_OPERATION = re.compile(r"\\(?:cap|cup|setminus|backslash|mathbb)(?![a-zA-Z])")
@@ -37,7 +41,7 @@ def quick_leaf(gold: str, pred: str) -> bool | None:
     if "=" in gold and "=" in pred:
         return same_equation(gold, pred)
     texts = [plain_words(side) for side in (gold, pred)]
-    if texts[0] is not None or texts[1] is not None:
+    if (texts[0] is not None or texts[1] is not None) and not _same_letters(gold, pred):
         return _same_text(gold, pred, texts)
     return same_formula(gold, pred)
 
@@ -49,7 +53,7 @@ def is_scalar(text: str) -> bool:
     if parse_number(text) or plain_words(text) or _BASED.fullmatch(canonical(text)):
         return True
     try:
-        formula.parse(strip_unit(text[:300], single_letters=True)[0])
+        formula.parse(split_unit(text[:300], single_letters=True)[0])
     except formula.FormulaError:
         return False
     return True
@@ -61,28 +65,60 @@ def _numbers(gold: str, pred: str) -> bool | None:
 
 
 def _without_sentence(text: str) -> str:
-    """\\text{The answer is } 5 without its words."""
-    rest = _SENTENCE.sub("", text, count=1) if text.startswith("\\text") else text
-    return rest if parse_number(rest) else text
-
-
-def without_units(gold: str, pred: str) -> tuple[str, str, bool | None]:
-    """Both sides without their units; False in third place where the units contradict."""
-    if max(len(gold), len(pred)) > 300:
-        return gold, pred, None
-    gold, pred = (_without_sentence(side) for side in (gold, pred))
-    g, g_unit = strip_unit(gold, single_letters=False)
-    p, p_unit = strip_unit(pred, single_letters=True)
-    if g_unit and p_unit and g_unit != p_unit and parse_number(g) and parse_number(p):
-        return g, p, False
-    return _without_degrees(g), _without_degrees(p), None
+    """\\text{The answer is } 5 without its words, unless they change the value."""
+    if not text.startswith("\\text") or not (match := _SENTENCE.match(text)):
+        return text
+    rest = text[match.end() :]
+    return rest if parse_number(rest) and not changes_value(match[0]) else text
 
 
 _SENTENCE = re.compile(r"\\text\s*\{[^{}]*\}\s*=?\s*(?=[-\d(\\])")
 
 
-def _without_degrees(text: str) -> str:
-    return text if re.search(r"\\(?:sin|cos|tan|sec|csc|cot)", text) else text.rstrip("° ")
+def without_units(gold: str, pred: str) -> tuple[str, str, bool | None]:
+    """Both sides in one unit and without it; False in third place where they measure other things.
+
+    A unit that the other side has none of is dropped.
+    """
+    if max(len(gold), len(pred)) > 300 or _same_letters(gold, pred):
+        return gold, pred, None
+    gold, pred = (_without_sentence(side) for side in (gold, pred))
+    g, g_unit = split_unit(gold, single_letters=False)
+    p, p_unit = split_unit(pred, single_letters=True)
+    if p_unit and not g_unit and g == gold:
+        g, g_unit = _measured(gold)
+    if g_unit and p_unit and g_unit != p_unit:
+        factor = same_kind(g_unit, p_unit)
+        if factor is None:
+            return g, p, False
+        if factor != 1:
+            p = _times(p, factor)
+    return g, p, None
+
+
+def _same_letters(gold: str, pred: str) -> bool:
+    """Whether two products of a few bare letters differ in their order alone: 2gh and 2hg."""
+    if "\\" in gold + pred:
+        return False
+    letters = [sorted(re.findall(r"[A-Za-z]", side)) for side in (gold, pred)]
+    return letters[0] == letters[1] and 1 < len(letters[0]) <= 4
+
+
+def _measured(gold: str) -> tuple[str, Unit | None]:
+    """A reference such as 5 m beside an answer in units: a number, its letter a unit too."""
+    core, unit = split_unit(gold, single_letters=True)
+    return (core, unit) if unit and parse_number(core) else (gold, None)
+
+
+def _times(text: str, factor: Fraction) -> str:
+    number = parse_number(text)
+    if number is None or number.percent:
+        return f"({text})*\\frac{{{factor.numerator}}}{{{factor.denominator}}}"
+    value = number.value * factor
+    sign = "-" if value < 0 else ""
+    if value.denominator == 1:
+        return str(value)
+    return f"{sign}\\frac{{{abs(value.numerator)}}}{{{value.denominator}}}"
 
 
 def same_number(gold: Number, pred: Number) -> bool:
@@ -142,7 +178,18 @@ def plain_words(text: str) -> str | None:
     return " ".join(re.sub(r"^(?:the|an?)\s+", "", plain.lower()).split())
 
 
+def canonical_words(text: str) -> str:
+    """The text without wrappers, for reading it as words."""
+    return re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)
+
+
 def _same_text(gold: str, pred: str, texts: list[str | None]) -> bool | None:
+    ways = [
+        EMPTY if EMPTY in side and len(side) < 12 else no_answer(canonical_words(side))
+        for side in (gold, pred)
+    ]
+    if ways[0] and ways[1]:
+        return ways[0] == ways[1] or {EMPTY, "nothing"} == set(ways)
     keys = [re.sub(r"[.,'\"(){}]", "", canonical(side).lower()) for side in (gold, pred)]
     if texts[0] is not None and texts[1] is not None:
         return texts[0] == texts[1] or keys[0] == keys[1]
@@ -159,6 +206,7 @@ DECIMAL_TOLERANCE = 1e-2  # where a side is a decimal, which may be rounded
 
 def same_formula(gold: str, pred: str) -> bool | None:
     """A clear difference in double precision, or exact agreement at rational points."""
+    gold, pred = with_binomials(gold), with_binomials(pred)
     try:
         trees = formula.parse(gold), formula.parse(pred)
     except formula.FormulaError:

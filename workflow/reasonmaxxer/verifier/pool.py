@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ..errors import UserError
 from . import worker as worker_module
 
 WALL_FACTOR = 6  # wall seconds allowed for one second of CPU budget
@@ -58,12 +59,19 @@ class Pool:
     """Up to `workers` processes comparing pairs in the background."""
 
     def __init__(
-        self, workers: int, *, timeout_seconds: float, retry_seconds: float, memory_mb: int
+        self,
+        workers: int,
+        *,
+        timeout_seconds: float,
+        retry_seconds: float,
+        memory_mb: int,
+        verifier: str = "math",
     ) -> None:
         self.size = workers
         self.timeout_seconds = timeout_seconds
         self.retry_seconds = retry_seconds
         self.memory_mb = memory_mb
+        self.verifier = verifier
         self._workers: list[_Worker] = []
         self._queue: deque[Task] = deque()
         self._retries: deque[Task] = deque()
@@ -152,7 +160,10 @@ class Pool:
             "OMP_NUM_THREADS": "1",
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", worker_module.__name__, str(self.memory_mb), str(os.getpid())],
+            [
+                *(sys.executable, "-m", worker_module.__name__),
+                *(str(self.memory_mb), str(os.getpid()), self.verifier, str(Path.cwd())),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -180,6 +191,8 @@ class Pool:
             self._reply(worker, json.loads(line))
 
     def _reply(self, worker: _Worker, reply: dict) -> None:
+        if reply.get("error"):
+            raise UserError(f"verdicts.verifier: {reply['error']}")
         if reply.get("ready"):
             worker.ready = True
             self._failed_starts = 0

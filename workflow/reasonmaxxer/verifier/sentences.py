@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from .choice import without_denials
+
 
 class Mark(NamedTuple):
     start: int
@@ -34,19 +36,29 @@ MATH = re.compile(
     r"|(?<!\\)\$(?P<d>(?:\\.|[^$\\\n])+)\$",
     re.DOTALL,
 )
+_LATIN = "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ"
 PROSE = re.compile(
-    r"(?<![\\A-Za-zÀ-ÿ{])[A-Za-zÀ-ÿ]{3,}"
-    r"|[\u0400-\u04ff\u0590-\u074f\u0900-\u0dff\u3040-\u30ff\u4e00-\u9fff]"
+    rf"(?<![\\{_LATIN}{{])[{_LATIN}]{{3,}}|[\u0370-\u03ff]{{3,}}"
+    r"|[\u0400-\u04ff\u0590-\u074f\u0900-\u0dff\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff"
+    r"\u1100-\u11ff\uac00-\ud7af]"
 )
 _COPULA = re.compile(
-    r"(?:\b(?:is|are|was|be|equals?|by|to|of|about|approximately|exactly|only|est|de|son|es|ist)"
-    r"|['’]s|[:=是为有共]|है|हैं|هو|هي)"
+    r"(?:\b(?:is|are|was|be|equals?|by|to|of|about|approximately|exactly|only|est|de|son|es|ist|lautet"
+    r"|beträgt|vaut|vale|jest|adalah|là|är|er|je|este|on|è|é|è di|sind|sono|são)"
+    r"|['’]s|[:=：是为為有共]|[은는이가は]|है|हैं|هو|هي|คือ)"
     r"\s*(?:equal to|about|approximately|exactly|now|then|:|\*\*|\()*\s*$"
 )
+_DENIED = re.compile(r"(?:\bnot|n['’]t|\bnever|\bneither)(?:\s+be)?\s*\(?$")
+_CIRCUMSTANCE = re.compile(
+    r"(?:\b(?:after|within|during|dans|après|nach|innerhalb von|después de|dopo)|\bd['’]ici)\s*$",
+    re.IGNORECASE,
+)
+VERB = re.compile(r"(?<![\\A-Za-z])(?:so|is|are|we|it)(?![A-Za-z])", re.IGNORECASE)
 SENTENCE_END = re.compile(
     r"[.!?。](?=\s|$|\*)|\n\s*\n|[。！？]|\n(?=\s*[-*#])| I hope it is correct"
 )
 _LETTER = re.compile(r"(?<![A-Za-z\\'’])\(?([A-J])\)?(?![A-Za-z'’])")
+_STANDS_ALONE = re.compile(r"[.,:*]|$|\s*(?:or|and|&|/)(?![A-Za-z])")  # no article, no pronoun
 _NO_ANSWERS = {"correct", "right", "wrong", "incorrect", "as follows", "below", "above", "unknown"}
 MARKERS = re.compile(
     r"\b(?:therefore|thus|hence|so|answer|in conclusion|conclusion|consequently|finally|we find"
@@ -97,31 +109,114 @@ def picked(sentence: str, *, words: bool = False, named: bool = False) -> str | 
     `named`, only what follows an "is" or "=" counts.
     """
     sentence = sentence.strip().strip('*_ "“”').strip()
-    spans = math_spans(sentence)
-    for match in _EXPRESSION.finditer(sentence):
-        if not any(a.start <= match.start() < a.end for a in spans):
-            spans.append(Mark(match.start(), match.end(), match[0].strip(), "number"))
-    spans.sort()
+    spans = _values(sentence)
+    if option := _option(sentence):
+        return option
     if spans:
         plain = tidy(sentence)
         around = sentence[: spans[0].start] + sentence[spans[-1].end :]
-        if plain and not PROSE.search(around) and is_formula(plain):
+        if plain and not PROSE.search(around) and is_formula(plain) and not VERB.search(plain):
             return plain
+        stated = [s for s in spans if not _CIRCUMSTANCE.search(sentence[: s.start])]
+        spans = stated or spans
+        if all(_DENIED.search(sentence[: s.start]) for s in spans):
+            return plain or None
         follow = [s for s in spans if s.start == 0 or _COPULA.search(sentence[: s.start])]
         if named and not follow:
             return None
         return tidy((follow or spans)[-1].answer)
+    claimed = without_denials(sentence)
     letters = [
-        m for m in _LETTER.finditer(sentence)
-        if m[1] not in "AI" or m[0] != m[1] or sentence[m.end() : m.end() + 1] in (*".,:*", "")
+        m for m in _LETTER.finditer(claimed)
+        if m[1] not in "AI" or m[0] != m[1] or _STANDS_ALONE.match(claimed, m.end())
     ]  # fmt: skip
-    if letters:
-        return letters[0][1]
+    if letters and _DENIED.search(claimed[: letters[0].start()]):
+        return tidy(sentence)
+    if letters:  # several ones are several answers
+        return ", ".join(dict.fromkeys(letter[1] for letter in letters))
     if words:
         plain = tidy(re.split(r"[,;:]", sentence)[0])
         if plain and len(plain.split()) <= 5 and plain.lower() not in _NO_ANSWERS:
             return plain
     return None
+
+
+ANSWER_IS = re.compile(
+    r"\b(?:[Aa]nswer|ANSWER)s?(?:\s+(?:to|for|of|in)\b[^.:\n]{0,80}?)?\s*(?:\*\*)?\s*"
+    r"(?:is|are|:|=|\s[-–—](?=\s)|should be|must be|would be|will be|equals)\s*:?"
+    r"|(?i:\b(?:antwort|antwoord|risposta|resposta|respuesta|réponse|svaret|svar|đáp án|đáp số"
+    r"|kết quả|odpowiedź|odpověď|odpoveď|cevap|yanıt|ответ|відповідь|отговор|одговор"
+    r"|jawaban(?:nya)?"
+    r"|vastaus|válasz|răspunsul|răspuns|απάντηση|ergebnis|lösung|résultat|resultado|risultato|vastus"
+    r"|atsakymas|atbilde|odgovor|sagot|jibu))(?:\s[^.:\n\d$\\]{0,40}?)?\s*(?:\*\*)?"
+    r"(?:\s*[:=：]|(?:(?<=\s)|\s)(?:ist|lautet|beträgt|is|è|é|es|est|är|er|là|jest|to|je|este|on"
+    r"|adalah|είναι|equals|blir|bliver|vaut|vale|bedraagt|yra|ir|ay|ni)(?=[\s:$*\\])"
+    r"|\s+(?=[*$\\(]{0,4}-?\d))\s*:?"
+    r"|(?:정답|답|答案|答え|答|الجواب|الإجابة|پاسخ|جواب|उत्तर|উত্তর|คำตอบ)"
+    r"[^.:。\n\d$\\]{0,12}?\s*(?:\*\*)?\s*(?:은|는|이|[:：=]|为|為|是|は|هو|هي|برابر|है|হল|হলো|คือ|\s)\s*[:：]?"
+)
+
+
+def answer_is(text: str) -> str | None:
+    """What the last sentence of the form "the answer is x" names."""
+    for match in reversed(list(ANSWER_IS.finditer(text))[-4:]):
+        if answer := picked(sentence_from(text, match.end()), words=True):
+            return answer
+    return None
+
+
+_WORDS_BEFORE = re.compile(
+    r"\b(?:(?:either|between|from|both)\s+)?"
+    r"(?P<kept>(?:negative|minus|at\s+(?:least|most)|(?:no\s+|not\s+)?(?:less|fewer|more|greater|smaller"
+    r"|larger)\s+than|up\s+to)\s+)?$",
+    re.IGNORECASE,
+)
+_WORDS_AFTER = re.compile(
+    r"\s*(?:dozens?|hundred|thousand|million|billion|trillion|squared|cubed|factorial)\b",
+    re.IGNORECASE,
+)
+
+
+def _values(sentence: str) -> list[Mark]:
+    """Formulas and numbers with the words that change them; what and/or/comma joins is a list.
+
+    "Either 11 or 12" names no one number: training would find at once that it is rewarded.
+    """
+    spans = math_spans(sentence)
+    for match in _EXPRESSION.finditer(sentence):
+        if not any(a.start <= match.start() < a.end for a in spans):
+            spans.append(Mark(match.start(), match.end(), match[0].strip(), "number"))
+    values: list[Mark] = []
+    for span in sorted(spans):
+        before = _WORDS_BEFORE.search(sentence, max(0, span.start - 40), span.start)
+        after = _WORDS_AFTER.match(sentence, span.end)
+        start = before.start() if before else span.start
+        end = after.end() if after else span.end
+        answer = f"{(before and before['kept']) or ''}{span.answer}{after[0] if after else ''}"
+        if values and JOINED.fullmatch(sentence[values[-1].end : start]):
+            last = values.pop()
+            start, answer = last.start, f"{last.answer}, {answer}"
+        values.append(Mark(start, end, answer, span.rule))
+    return values
+
+
+_OPTION = re.compile(
+    r"\b(?:[Oo]ption|[Cc]hoice)\s*(?:is\s*)?:?\s*\**\(?(?P<letter>[A-J])(?![A-Za-z'’])\)?[.:]?\**\s*"
+    rf"(?P<value>\(?\s*(?:{MATH.pattern}|-?[$€£¥]?{_UNIT_NUMBER}))?",
+    re.DOTALL,
+)
+
+
+def _option(sentence: str) -> str | None:
+    """The option that a sentence names, with its value if that stands beside it."""
+    sentence = without_denials(sentence)
+    options = list(_OPTION.finditer(sentence))
+    letters = list(dict.fromkeys(option["letter"] for option in options))
+    others = {m[1] for m in _LETTER.finditer(sentence) if m[1] not in "AI"} - set(letters)
+    if len(letters) != 1 or others:
+        return ", ".join([*letters, *sorted(others)]) if letters else None
+    value = tidy((options[-1]["value"] or "").strip("( "))
+    return f"({letters[0]}) {value}" if value else letters[0]
 
 
 def is_formula(text: str) -> bool:

@@ -19,10 +19,12 @@ import sympy
 from math_verify import LatexExtractionConfig
 
 from . import formula
-from .equivalence import equivalent
+from .equivalence import as_read, equivalent
 from .fields import Field, sample_points, values_at
-from .latex import Number, normalise, parse_number
 from .leaves import POINTS, close_values, quick_leaf, without_units
+from .notation import with_binomials
+from .numerals import Number, parse_number
+from .words import changes_value
 
 logging.getLogger("math_verify").setLevel(logging.CRITICAL)
 DIGITS = 50
@@ -34,7 +36,7 @@ def decide(reference: str, answer: str) -> tuple[str, str]:
     same = equivalent(reference, answer, _leaf)
     if same is not None:
         return ("correct" if same else "incorrect"), "computed"
-    gold, pred = normalise(reference), normalise(answer)
+    gold, pred = as_read(reference), as_read(answer)
     same = _by_algebra(gold, pred)
     if same is not None:
         return ("correct" if same else "incorrect"), "algebra"
@@ -48,6 +50,7 @@ def _leaf(gold: str, pred: str) -> bool | None:
     if same is not None:
         return same
     gold, pred, _ = without_units(gold, pred)
+    gold, pred = with_binomials(gold), with_binomials(pred)
     try:
         trees = formula.parse(gold), formula.parse(pred)
     except formula.FormulaError:
@@ -86,7 +89,10 @@ _MP = Field(
     _power,
     {
         name: getattr(mpmath, name)
-        for name in ("sqrt", "sec", "csc", "cot", "tan", "sin", "cos", "sinh", "cosh", "tanh", "ln")
+        for name in (
+            *("sqrt", "sec", "csc", "cot", "tan", "sin", "cos", "sinh", "cosh", "tanh", "ln"),
+            *("coth", "sech", "csch"),
+        )
     }
     | {
         "root": _root,
@@ -101,6 +107,10 @@ _MP = Field(
         "arcsin": mpmath.asin,
         "arccos": mpmath.acos,
         "arctan": mpmath.atan,
+        "arccot": mpmath.acot,
+        "arcsinh": mpmath.asinh,
+        "arccosh": mpmath.acosh,
+        "arctanh": mpmath.atanh,
     },
 )
 
@@ -205,6 +215,8 @@ def _by_algebra(gold: str, pred: str) -> bool | None:
     """math-verify's verdict, guarded; None where it cannot read one of the sides."""
     if "..." in gold or "..." in pred or r"\forall" in gold + pred:
         return None  # it drops these silently
+    if _changing(gold) != _changing(pred) or (_BETWEEN.search(pred) and not _BETWEEN.search(gold)):
+        return None  # and words
     left, right = _expressions(gold), _expressions(pred)
     if not left or not right:
         return None
@@ -214,6 +226,14 @@ def _by_algebra(gold: str, pred: str) -> bool | None:
     if same:
         return _passes_guards(left[0], right[0], gold, pred)
     return _UNEVALUATED.search(gold + pred) is not None and _evaluated(left[0], right[0])
+
+
+_BETWEEN = re.compile(r"\d[^\\]*\\text\s*\{[^{}]*[A-Za-z]{2}[^{}]*\}.*\d")
+
+
+def _changing(text: str) -> list[str]:
+    """The wrapped words of a formula that change its value."""
+    return [word for word in re.findall(r"\\text\s*\{([^{}]*)\}", text) if changes_value(word)]
 
 
 def _plain_sets(expression: Any) -> Any:
@@ -271,6 +291,8 @@ def _passes_guards(left: Any, right: Any, gold: str, pred: str) -> bool:
         return True
     if left.is_Rational and right.is_Rational:
         return bool(left == right)
+    if _UNEVALUATED.search(gold + pred):
+        left, right = left.doit(), right.doit()
     a, b = left.evalf(30), right.evalf(30)
     if not (a.is_number and b.is_number):
         return True

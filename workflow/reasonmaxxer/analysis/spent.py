@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import resource
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,8 @@ class Spent:
     gpu: float
 
 
-def say() -> None:
-    """Write the line to stderr, for this process and those that it has started and seen end.
+def line() -> str:
+    """The line, for this process and those that it has started and seen end.
 
     torchrun's processes share the GPUs of their job, and each writes a line of its own.
     """
@@ -36,7 +35,7 @@ def say() -> None:
     processor = sum(one.ru_utime + one.ru_stime for one in used)
     gpus = int(os.environ.get(GPUS, 0)) / int(os.environ.get("WORLD_SIZE", 1))
     gpu = gpus * (time.monotonic() - STARTED)
-    print(f"spent: {processor:.2f} s of processor time, {gpu:.2f} s of GPU time", file=sys.stderr)
+    return f"spent: {processor:.2f} s of processor time, {gpu:.2f} s of GPU time"
 
 
 def read(log: Path) -> Spent | None:

@@ -1,4 +1,4 @@
-"""What a lab base model is sure of, where it hesitates, and how often it is right: base alone.
+"""Command `lab-audit`: what a lab base model is sure of, where it hesitates, how often it is right.
 
 Teacher-forced on fresh traces of the generator, every position of a completion is one of
 `CLASSES`; sampled at the paper's settings, every benchmark has its pass@1 and pass@k.
@@ -24,10 +24,10 @@ from ..config import ModelConfig, PromptConfig
 from ..config.lab import LabSource
 from ..generation.engine import Engine, Hardware, Prompt, Sampling, open_engine
 from ..generation.prompts import encode, load_tokenizer
-from .generator import RECIPES, SUITES, generate, problems
-from .tokenizer import EOS
-from .traces import Fork, Trace, problem_tokens, work
-from .world import MISCONCEPTION, world
+from ..lab.generator import RECIPES, SUITES, generate, problems
+from ..lab.tokenizer import EOS
+from ..lab.traces import Fork, Trace, problem_tokens, work
+from ..lab.world import MISCONCEPTION, world
 
 HELP = "Measure a lab base model alone: settled tokens, forks, slips, pass rates."
 CLASSES = ("settled", "fork that matters", "fork that does not", "misconception", "thin fact")

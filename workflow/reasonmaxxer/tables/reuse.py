@@ -1,0 +1,224 @@
+"""Results that are there already: a job that was done before takes its files from then.
+
+Snakemake plans every job behind one that runs again, since it cannot know what will come out.
+Often the same comes out: a better verifier changes few verdicts, and the same selection asks for no
+training. Each job of a run therefore looks first whether its command, the hash of its code, its
+settings and the content of its inputs were seen before in this run. If so, it takes the files that
+were made then. They are kept by hard links, so they take no space of their own until other files
+replace them. Threads, memory and the like are not compared.
+
+What is forced (`-R <stage>`, `--force`) is made again: the Snakefile lists it in `forced.json`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..registry import Stage
+from .code_hash import code_hash
+from .provenance import sha256
+from .writing import replacing, write_text
+
+NOT_IN_KEY = {"*": "whether a job runs, not what it makes"}
+
+FOLDER = ".reuse"
+RECORD, FORCED = "record.json", "forced.json"
+KEPT = 2  # earlier results of the same files, beside the present one
+# Flags that say where a job runs, which changes none of its results.
+UNTRACKED = {
+    *("--threads", "--workers", "--batch-tokens", "--scratch", "--kv-cache-mb"),
+    *("--gpu-memory-utilization", "--tensor-parallel", "--pipeline-parallel"),
+}
+PARQUET = b"PAR1"
+
+
+class Reuse:
+    """What a job of the workflow would make, and whether it was made before."""
+
+    def __init__(
+        self, command: str, module: str, arguments: Sequence[str], outputs: Iterable[str]
+    ) -> None:
+        """Reads and hashes all inputs.
+
+        Args:
+            command: of the stage.
+            module: the module of the command, within the package.
+            arguments: of the command, flags and values.
+            outputs: the flags that name files or folders to write.
+        """
+        given = _by_flag(arguments)
+        self.outputs = [Path(value) for flag in outputs for value in given.pop(flag, [])]
+        settings = {
+            flag: [_content(value) for value in values]
+            for flag, values in given.items()
+            if flag not in UNTRACKED
+        }
+        said = json.dumps([command, code_hash(module), settings, len(self.outputs)], sort_keys=True)
+        self.key = hashlib.sha256(said.encode()).hexdigest()[:24]
+        self.store = Path(*self.outputs[0].parts[:2]) / FOLDER
+        places = "\0".join(map(str, self.outputs))
+        self.group = self.store / hashlib.sha256(places.encode()).hexdigest()[:16]
+
+    def take(self) -> bool:
+        """Put the files there that were made before; False where there are none, or not as made."""
+        if self._forced():
+            shutil.rmtree(self.group, ignore_errors=True)
+            return False
+        for entry in sorted(self.store.glob(f"*/{self.key}")):
+            record = _record(entry)
+            if record is None:  # damaged, or the job that wrote it was killed
+                shutil.rmtree(entry, ignore_errors=True)
+                continue
+            for name, (kept, _) in record["files"].items():
+                output, _, inner = name.partition("/")
+                _link(entry / kept, Path(self.outputs[int(output)], inner))
+            print("taken from an earlier job: same code, settings and inputs", file=sys.stderr)
+            print(record["log"], file=sys.stderr)
+            return True
+        return False
+
+    def keep(self, log: str) -> None:
+        """Remember what the command has made, with what its log says last."""
+        entry = self.group / self.key
+        shutil.rmtree(entry, ignore_errors=True)
+        files = {}
+        for number, path in enumerate(self._made()):
+            kept = entry / str(number)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(path, kept)
+            except OSError:  # no hard links here: nothing is reused
+                shutil.rmtree(entry, ignore_errors=True)
+                return
+            files[self._name(path)] = [str(number), sha256(path)]
+        write_text(entry / RECORD, json.dumps({"files": files, "log": log}))
+        old = sorted(self.group.iterdir(), key=lambda other: other.stat().st_mtime)
+        for other in old[: -KEPT - 1]:
+            shutil.rmtree(other, ignore_errors=True)
+
+    def _made(self) -> Iterator[Path]:
+        for path in self.outputs:
+            yield from sorted(_files(path)) if path.is_dir() else [path]
+
+    def _name(self, path: Path) -> str:
+        """Which output it is: a file's place among them, or its name within an output folder."""
+        for number, output in enumerate(self.outputs):
+            if path == output or output in path.parents:
+                return f"{number}/{path.relative_to(output)}"
+        raise AssertionError(path)
+
+    def _forced(self) -> bool:
+        try:
+            forced = json.loads((self.store / FORCED).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return any(
+            Path(path) == output or output in Path(path).parents
+            for path in forced
+            for output in self.outputs
+        )
+
+
+def of_job(stage: Stage, arguments: Sequence[str]) -> Reuse | None:
+    """What a stage's job may reuse; None for one of several processes, and outside of `results`."""
+    given = _by_flag(arguments)
+    outputs = [value for flag in stage.outputs for value in given.get(flag, [])]
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    if several or not outputs or any(Path(path).parts[:1] != ("results",) for path in outputs):
+        return None
+    return Reuse(stage.name, f"stages.{stage.name}", arguments, stage.outputs)
+
+
+def say_forced(run: str, outputs: Iterable[str]) -> None:
+    """Tell the jobs of a run which of their files are to be made again in any case."""
+    write_text(Path(run) / FOLDER / FORCED, json.dumps(sorted(outputs)))
+
+
+def _by_flag(arguments: Sequence[str]) -> dict[str, list[str]]:
+    """The values of each flag, in their order."""
+    found: dict[str, list[str]] = {}
+    flag = ""
+    for word in arguments:
+        if word.startswith("--"):
+            flag = word
+            found[flag] = []
+        else:
+            found.setdefault(flag, []).append(word)
+    return found
+
+
+def _content(value: Any) -> Any:
+    """A value such that equal ones make equal results: files by their content, JSON by its keys."""
+    if isinstance(value, Mapping):
+        return {key: _content(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_content(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    if value[:1] in ("{", "["):
+        with contextlib.suppress(ValueError):
+            return _content(json.loads(value))
+    if len(value) > 1000 or "\n" in value or not ("/" in value or "." in value):
+        return value
+    return _of_path(Path(value))
+
+
+def _of_path(path: Path) -> Any:
+    """The content of a file, or of a folder of the run or of a model; else the path itself."""
+    if path.is_file():
+        return content_hash(path)
+    if path.parts[:1] == ("results",) or (path / "config.json").is_file():
+        return {str(file.relative_to(path)): content_hash(file) for file in sorted(_files(path))}
+    return str(path)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files in a folder and the folders in it, hidden ones left out."""
+    for path in folder.rglob("*"):
+        inner = path.relative_to(folder).parts
+        if path.is_file() and not any(part.startswith(".") for part in inner):
+            yield path
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file; of a Parquet file, of its rows alone.
+
+    What made a table stands behind its rows, in the footer, and may differ where they do not.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size < 12 or file.read(4) != PARQUET:
+            return sha256(path)
+        file.seek(-8, os.SEEK_END)
+        left = size - 8 - int.from_bytes(file.read(4), "little")
+        if left < 0:
+            return sha256(path)
+        file.seek(0)
+        digest = hashlib.sha256()
+        while left > 0 and (block := file.read(min(left, 1 << 20))):
+            digest.update(block)
+            left -= len(block)
+        return digest.hexdigest()
+
+
+def _link(kept: Path, path: Path) -> None:
+    with replacing(path) as partial:
+        os.link(kept, partial)
+
+
+def _record(entry: Path) -> dict[str, Any] | None:
+    """What an entry holds; None where it is not whole or not as it was made."""
+    try:
+        record: dict[str, Any] = json.loads((entry / RECORD).read_text(encoding="utf-8"))
+        files = record["files"].values()
+        return record if all(sha256(entry / kept) == digest for kept, digest in files) else None
+    except (OSError, ValueError, KeyError):
+        return None
