@@ -144,7 +144,7 @@ CASES = {
     "no such config file": ("gone", ["gone.yaml: no such config file"]),
     "not YAML": ("run: [", ["change.yaml", "not valid YAML", "line 1"]),
     "tabs": ("model:\n\tpath: x\n", ["change.yaml", "'\\t'", "line 2"]),
-    "a key twice": ("report: {}\nreport: {}\n", ["change.yaml", "'report' stands twice", "line 2"]),
+    "a key twice": ("report: {}\nreport: {}\n", ["change.yaml", "'report' occurs twice", "line 2"]),
     "not a mapping": ("- 1\n", ["change.yaml", "a mapping of keys, found list"]),
     # --- keys and values
     "unknown section": ({"rolouts": {}}, ["rolouts: unknown key; did you mean 'rollouts'?"]),
@@ -290,9 +290,9 @@ CASES = {
         ["prompt.template: config/{mine}.txt: a path with braces"],
     ),
     "a file of another kind": (file("pool.txt", b"1+1"), ["pool.txt", "not a .jsonl, .csv or"]),
-    "an empty file": (pool(), ["pool: no problem in it"]),
+    "an empty file": (pool(), ["pool: contains no problem"]),
     "not JSON": (pool(GOOD, "{oops"), ["pool.jsonl: line 2", "not valid JSON"]),
-    "no object": (pool(GOOD, "[1]"), ["pool.jsonl: line 2", "a row is an object"]),
+    "no object": (pool(GOOD, "[1]"), ["pool.jsonl: line 2", "must be a JSON object"]),
     "no such column": (
         pool(GOOD, problem="question"),
         ["pool.jsonl: line 1: no column 'question'", "'problem'"],
@@ -303,7 +303,7 @@ CASES = {
     ),
     "the same id twice": (
         pool(GOOD, GOOD | {"problem": "Ann has 3."}),
-        ["line 2: id 'p1' stands already at", "line 1"],
+        ["line 2: duplicate id 'p1' (first seen at", "line 1"],
     ),
     "a limit beyond the file": (pool(GOOD, limit=7), ["pool: limit 7", "only 1 problems"]),
     "not UTF-8": (file("pool.csv", b"problem,answer\n\xff,1\n"), ["pool.csv", "save the file as"]),
@@ -315,17 +315,17 @@ CASES = {
     ),
     "a benchmark's problem in the pool": (
         same_problems,
-        ["stand in another split", "problems.overlap: drop"],
+        ["are also in another split", "problems.overlap: drop"],
     ),
     "a reference that does not verify": (
         lambda folder: pool(*TWO_POOLS)(folder) | {"verdicts": {"bad_references": "fail"}},
         ["pool/p2", "do not verify", "verdicts.bad_references: drop"],
     ),
-    "no reference that verifies": (pool(*BAD_REFERENCES), ["not one reference", "extract"]),
+    "no reference that verifies": (pool(*BAD_REFERENCES), ["no reference verifies", "extract"]),
     # --- the model
     "no such model": (
         {"model": {"path": "./no/such/model"}},
-        ["model.path: ./no/such/model", "no such folder"],
+        ["model.path: ./no/such/model", "neither an existing folder"],
     ),
     "no config.json": (model(without("config.json")), ["model.path: ", "no readable model"]),
     "no tokenizer": (
@@ -367,7 +367,7 @@ CASES = {
     ),
     "a model of several parts": (
         another("Gemma3Config"),
-        ["a model of type gemma3 is no causal language model", "its text model alone"],
+        ["a model of type gemma3 is not a causal language model", "its text model alone"],
     ),
     "an architecture without SDPA": (
         another("BloomConfig", n_layer=1, hidden_size=32, n_head=2),
@@ -379,7 +379,7 @@ CASES = {
     ),
     "an end of another type": (
         model(content("generation_config.json", '{"eos_token_id": "<eos>"}')),
-        ["generation_config.json: eos_token_id: '<eos>' is no token id"],
+        ["generation_config.json: eos_token_id: '<eos>' is not a token id"],
     ),
     "an empty generation config": (
         model(content("generation_config.json", "")),
@@ -404,7 +404,7 @@ CASES = {
     "remote code": (model(remote_code), ["model.path: ", "remote code", "never run"]),
     "no causal language model": (
         model(settings("config.json", model_type="t5")),
-        ["model.path: ", "t5 is no causal language model"],
+        ["model.path: ", "t5 is not a causal language model"],
     ),
     "an architecture that the engine cannot run": (
         model(settings("config.json", model_type="rwkv")),
@@ -434,7 +434,7 @@ CASES = {
     ),
     "a checkpoint that is not there": (
         {"arms": {"rl": {"kind": "checkpoint", "model": {"path": "./gone", "max_length": 256}}}},
-        ["arms.rl.model", "./gone: no such folder"],
+        ["arms.rl.model", "./gone: neither an existing folder"],
     ),
     "a teacher of another vocabulary": (
         teacher_of_another_vocabulary,
@@ -443,7 +443,10 @@ CASES = {
     # --- the machine
     "GPUs that are not there": (
         {"resources": {"training": {"gpu": 64, "processes": 64}}},
-        ["resources.training.gpu: 64 GPUs are asked for, this machine has", "0 to run on the CPU"],
+        [
+            "resources.training.gpu: 64 GPUs are asked for, but this machine has",
+            "0 to run on the CPU",
+        ],
     ),
     "parallel sizes that do not fit": (
         {"resources": {"generation": {"gpu": 2, "tensor_parallel": 4}}},
@@ -451,7 +454,7 @@ CASES = {
     ),
     "more memory than there is": (
         {"resources": {"cpu": {"mem_mb": 10**9}}},
-        ["resources.cpu.mem_mb: 1000000000 MB, this machine has", "lower it"],
+        ["resources.cpu.mem_mb: 1000000000 MB, but this machine has", "lower it"],
     ),
     "less memory than the weights take": (
         {"resources": {"training": {"mem_mb": 1}}},

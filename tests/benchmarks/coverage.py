@@ -8,8 +8,8 @@ A 95% interval should hold the truth in 93 to 97% of them. At a rate of 0.02 a f
 and an interval cannot be exact, and where fewer than 25 problems differ the test is exact and its
 interval holds the truth at least as often as it says: there it must only not be too narrow.
 
-Then whole runs: six suites of the lab's sizes, a method trained with several seeds that differ by
-so much in their gain, against the base or against another method with the same seeds.
+Then whole runs: six benchmarks of the lab's sizes, a method trained with several seeds that differ
+by so much in their gain, against the base or against another method with the same seeds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RATES = (0.02, 0.3, 0.7)
 PROBLEMS = (30, 500)
 SAMPLES = (1, 4, 8, 32)
 GAINS = (0.0, 0.1)
-SUITES = ((300, 4), (300, 4), (200, 4), (300, 4), (30, 16), (40, 16))  # problems, samples
+BENCHMARKS = ((300, 4), (300, 4), (200, 4), (300, 4), (30, 16), (40, 16))  # problems, samples
 SEEDS = (3, 5)
 SPREADS = (0.0, 0.01, 0.02, 0.04)  # of the seeds, in the mean gain
 RESAMPLES = 999  # enough for a share of 2,000
@@ -66,7 +66,8 @@ def main() -> None:
                     head = f"{problems:8}  {rate:4}  {samples:7}  {gain:4}"
                     few = problems < 2 * EXACT_BELOW
                     _print(head, two, gain * (1 - rate), count, few or rate < 0.1)
-    print(f"\nmean gain over {len(SUITES)} suites: share of {count} runs whose interval holds it")
+    over = f"mean gain over {len(BENCHMARKS)} benchmarks"
+    print(f"\n{over}: share of {count} runs whose interval holds it")
     print("seeds  their spread  against         seeds alone  problems alone    both   mean width")
     for seeds in SEEDS:
         for spread in SPREADS:
@@ -99,7 +100,7 @@ def _print_runs(
 def _run(
     rng: np.random.Generator, seeds: int, spread: float, paired: bool
 ) -> tuple[list[Values], float]:
-    """Differences of each suite as [seeds, problems], and the gain of the population.
+    """Differences of each benchmark as [seeds, problems], and the gain of the population.
 
     An arm closes a share of what the base leaves wrong: 0.4 of it on average, more or less by the
     seed and by the problem. The base solves half.
@@ -107,7 +108,7 @@ def _run(
     rate, closed = 0.5, 0.4
     lifts = rng.normal(0, spread / (1 - rate), size=(2, seeds))
     parts = []
-    for problems, samples in SUITES:
+    for problems, samples in BENCHMARKS:
         rates = rng.beta(rate, 1 - rate, size=problems)
         arms = []
         for lift in lifts:

@@ -191,7 +191,7 @@ def test_init_names_the_modules_of_other_architectures(files, tmp_path):
 def test_init_never_overwrites_a_config(written, model, files):
     before = written.read_text()
     names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         command(init, "--model", model, *names, "--out", written)
     assert written.read_text() == before
 
@@ -396,7 +396,7 @@ def test_adapters_of_every_kind_are_exported_with_the_recipe_that_made_them(trai
             arm == "rl-lora",
             arm == "kl",
         )
-    with pytest.raises(UserError, match=r"a whole model as it is: .*adapters/rl"):
+    with pytest.raises(UserError, match=r"a whole model, not an adapter; .*adapters/rl"):
         command(export, *flags, "--arm", "rl", "--out", tmp_path / "rl")
 
 

@@ -70,5 +70,5 @@ def test_ctrl_c_is_one_line_that_says_how_it_goes_on() -> None:
         assert judge.stderr is not None
         said = judge.stderr.read()
         assert judge.wait() == 130
-        assert said.endswith("reasonmaxxer judge: stopped; the same line goes on from here\n")
+        assert said.endswith("reasonmaxxer judge: stopped; run the same line again to continue\n")
         assert "Traceback" not in said

@@ -53,7 +53,7 @@ def test_the_minimal_config_is_valid():
                 "footprint": {"teacher": "ours", "benchmark": "short"},
                 "selection": {"gate": "entropy-quantile", "top_fraction": 0.1},
             },
-            "footprint.tau: is needed where selection has top_fraction",
+            "footprint.tau: is required, because selection has top_fraction",
         ),
         (
             {
@@ -83,9 +83,9 @@ def test_the_minimal_config_is_valid():
         ({"selection": {"tau": 1.0, "window": [0.6, 0.4]}}, "window: the first value"),
         ({"arms": {"other": {"kind": "base"}}}, "exactly one arm of kind base is needed, found 2"),
         ({"arms": {"ours": {"training": {"rate": 1}}}}, "arms.ours.training: rate: unknown key"),
-        ({"arms": {"ours": {"training": {"checkpoints": 2}}}}, "is the same for all arms"),
-        ({"arms": {"x": {"kind": "checkpoint"}}}, "model goes with kind checkpoint"),
-        ({"arms": {"ours": {"prompt": {}}}}, "prompt goes with kind checkpoint"),
+        ({"arms": {"ours": {"training": {"checkpoints": 2}}}}, "must be the same for all arms"),
+        ({"arms": {"x": {"kind": "checkpoint"}}}, "model is required for kind checkpoint"),
+        ({"arms": {"ours": {"prompt": {}}}}, "prompt is only allowed for kind checkpoint"),
         (
             {"evaluation": {"protocol": "paper", "temperature": 1.0}},
             "evaluation.temperature: evaluation.protocol: paper sets it",
@@ -98,7 +98,7 @@ def test_the_minimal_config_is_valid():
             {"arms": {"base": {"selection": {"tau": 1}}}},
             "an arm of kind 'base' is not trained, so it cannot override 'selection'",
         ),
-        ({"arms": {"x": {"kind": "distilled"}}}, "teacher goes with kind distilled"),
+        ({"arms": {"x": {"kind": "distilled"}}}, "teacher is required for kind distilled"),
         (
             {"arms": {"x": {"kind": "grpo", "training": {"rank": 1}}}},
             "an arm of kind 'grpo' cannot override 'training'; it may override: grpo",
@@ -267,14 +267,17 @@ def test_seeds_make_an_arm_of_each_and_the_first_keeps_the_name():
 @pytest.mark.parametrize(
     ("arms", "message"),
     [
-        ({"ours": {"seeds": [1, 1]}}, "arms.ours: seeds: 1 stands there twice"),
+        ({"ours": {"seeds": [1, 1]}}, "arms.ours: seeds: 1 is listed twice"),
         ({"ours": {"seeds": []}}, "arms.ours: seeds: .*at least 1"),
         ({"base": {"seeds": [1]}}, "arms.base: seeds: an arm of kind base is not trained"),
         (
             {"ours": {"seeds": [1], "training": {"seed": 3}}},
             "arms.ours: training.seed: is set by seeds",
         ),
-        ({"ours": {"seeds": [1, 2]}, "ours+seed=2": {}}, r"arms.ours\+seed=2: .*leave one out"),
+        (
+            {"ours": {"seeds": [1, 2]}, "ours+seed=2": {}},
+            r"arms.ours\+seed=2: .*rename or remove one",
+        ),
     ],
 )
 def test_seeds_that_cannot_be_meant_are_refused(arms, message):
@@ -308,7 +311,9 @@ def test_a_seed_is_an_experiment_of_its_own_where_it_draws_something():
 
 def test_a_sweep_over_seeds_is_told_of_the_key():
     sweep = {"arm": "ours", "grid": {"training.seed": [7]}}
-    with pytest.raises(UserError, match=r"training.seed: a seed is no setting; .*seeds: \[7\]"):
+    with pytest.raises(
+        UserError, match=r"training.seed: a seed is not a setting to sweep over; .*seeds: \[7\]"
+    ):
         validate(minimal(sweeps=[sweep]))
 
 

@@ -135,7 +135,7 @@ def test_a_job_that_asks_for_more_than_there_is_says_so(tmp_path):
     job = start(tmp_path, "0,0", 2, 0)
     error = job.communicate(timeout=60)[1]
     assert job.returncode == 2
-    assert "asks for 2 GPUs, this machine offers 1" in error
+    assert "asks for 2 GPUs, but this machine offers 1" in error
     assert "Traceback" not in error
 
 
@@ -147,7 +147,7 @@ def test_a_job_that_asks_for_more_than_there_is_says_so(tmp_path):
             "PyTorch (CUDA 13.0) can use none: The NVIDIA driver on your system is too old (found "
             "version 12040); is the driver (nvidia-smi) too old for it?",
         ),
-        ({"SEEN": "1"}, "asks for 2 GPUs, PyTorch sees 1 (CUDA_VISIBLE_DEVICES=0,1)"),
+        ({"SEEN": "1"}, "asks for 2 GPUs, but PyTorch sees 1 (CUDA_VISIBLE_DEVICES=0,1)"),
     ],
 )
 def test_gpus_that_pytorch_cannot_use_stop_the_job(tmp_path, monkeypatch, seen, message):
@@ -175,13 +175,15 @@ def test_the_locks_lie_in_a_folder_of_the_users_own(tmp_path):
     job = start(tmp_path / "link", "0", 1, 0)
     out, error = job.communicate(timeout=60)
     assert (job.returncode, out) == (2, "")
-    assert "link: the folder of the GPUs' locks is a link or another user's" in error
+    assert "link: the folder of the GPUs' locks is a link or belongs to another user" in error
 
 
 def test_a_folder_of_another_user_is_not_used(tmp_path, monkeypatch):
     folder = tmp_path / "pool"
     folder.mkdir()
     monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
-    with pytest.raises(UserError, match="pool: the folder of the GPUs' locks is a link or another"):
+    with pytest.raises(
+        UserError, match="pool: the folder of the GPUs' locks is a link or belongs to another"
+    ):
         claim(1, ["0"], folder)
     assert list(folder.iterdir()) == []

@@ -210,7 +210,7 @@ def test_a_busy_hub_is_asked_again(outcomes, repository):
         ("refused", "gated: accept its terms"),
         ("private", "not on the hub, or private: check the id"),
         ("missing", "not on the hub, or private: check the id"),
-        ("revision", "the hub knows no such revision"),
+        ("revision", "this revision does not exist on the hub"),
         ("split", 'Unknown split "train"'),
         ("fewer", "5 problems, the register expects 6"),
         ("other", f"the register expects {'0' * 64}"),
@@ -228,7 +228,7 @@ def test_a_busy_hub_is_asked_again(outcomes, repository):
         ("missing-model", "not on the hub, or private: check the id"),
         ("gated-weights", "gated: accept its terms"),
         ("missing-weights", "not on the hub, or private: check the id"),
-        ("revision-weights", "the hub knows no such revision"),
+        ("revision-weights", "this revision does not exist on the hub"),
         ("short-weights", "the download came out too short or too long; run it again"),
         ("garbled-weights", "damaged weights: Error while deserializing header"),
         ("garbled-weights", "remove its folder from HF_HOME"),
@@ -236,7 +236,10 @@ def test_a_busy_hub_is_asked_again(outcomes, repository):
         ("check-pickle", "model.path: team/pickle-model: no *.safetensors file on the hub"),
         ("check-gated", "model.path: team/gated-model: no readable model: gated: accept its terms"),
         ("check-missing", "not on the hub, or private: check the id"),
-        ("check-revision", "model.path: team/model: no readable model: the hub knows no such"),
+        (
+            "check-revision",
+            "model.path: team/model: no readable model: this revision does not exist",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(outcomes, case, message):

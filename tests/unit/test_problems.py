@@ -93,23 +93,23 @@ def test_columns_can_have_any_name_and_rows_without_ids_are_numbered(tmp_path):
 
 BAD = {
     "broken line": ('{"problem": "a", "answer": "1"}\n{"problem": ', "line 2: not valid JSON"),
-    "not an object": ("[1, 2]\n", "line 1: a row is an object of columns"),
+    "not an object": ("[1, 2]\n", "line 1: each line must be a JSON object of columns"),
     "empty problem": ('{"problem": " ", "answer": "1"}\n', "line 1: column 'problem' is empty"),
     "no answer": ('{"problem": "a", "answer": null}\n', "line 1: column 'answer' is empty"),
     "near column": ('{"problem": "a", "answers": "1"}\n', "did you mean 'answers'?"),
     "double id": (
         '{"id": 1, "problem": "a", "answer": "1"}\n{"id": 1, "problem": "b", "answer": "1"}\n',
-        "line 2: id '1' stands already at",
+        "line 2: duplicate id '1' (first seen at",
     ),
     "list": ('{"problem": "a", "answer": ["1"]}\n', "found list; use extract: first"),
     "broken list": ('{"problem": "a", "answer": "[\\"1"}\n', "not a JSON list"),
     "empty list": ('{"problem": "a", "answer": []}\n', "an empty list"),
-    "nothing": ("\n", "no problem in it"),
+    "nothing": ("\n", "contains no problem"),
     "NaN": ('{"problem": "a", "answer": NaN}\n', "line 1: column 'answer' is empty"),
-    "a key twice": ('{"problem": "a", "answer": 1, "answer": 2}\n', "'answer' stands twice"),
+    "a key twice": ('{"problem": "a", "answer": 1, "answer": 2}\n', "'answer' occurs twice"),
     "half an emoji": (
         '{"problem": "a \\ud83d", "answer": "1"}\n',
-        "line 1: column 'problem': half",
+        "line 1: column 'problem': an incomplete character",
     ),
     "too many digits": (
         f'{{"problem": "a", "answer": {"9" * 5000}}}\n',
@@ -133,7 +133,7 @@ def test_bytes_are_read_as_the_text_that_they_are(tmp_path):
     (row,) = load(tmp_path / "p.parquet")
     assert (row["problem"], row["answer"], row["level"]) == ("wofür?", "1", "2")
     pq.write_table(pa.table(rows | {"answer": [b"\xff"]}), tmp_path / "p.parquet")
-    with pytest.raises(UserError, match="row 0: column 'answer': bytes that are no UTF-8"):
+    with pytest.raises(UserError, match="row 0: column 'answer': bytes that are not valid UTF-8"):
         load(tmp_path / "p.parquet")
 
 
@@ -212,9 +212,9 @@ def test_a_reference_without_its_mark_is_an_error(tmp_path, extract, mark):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("p.csv", b"problem,answer\na,1\nb\n", "line 3: has not as many fields"),
+        ("p.csv", b"problem,answer\na,1\nb\n", "line 3: does not have as many fields"),
         ("p.csv", b"problem,answer\n\xff\xfe,1\n", "not UTF-8"),
-        ("p.csv", b"problem,answer,answer\na,1,2\n", "line 1: column 'answer' stands twice"),
+        ("p.csv", b"problem,answer,answer\na,1,2\n", "line 1: column 'answer' occurs twice"),
         ("p.parquet", b"not parquet", "not a readable Parquet file"),
         ("p.txt", b"", "not a .jsonl, .csv or .parquet file"),
     ],

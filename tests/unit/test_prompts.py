@@ -139,7 +139,7 @@ def test_a_chat_prompt_ends_where_the_assistant_begins_with_one_bos(tokenizer):
 
 
 def test_a_model_without_a_chat_template_is_told_what_to_do():
-    with pytest.raises(UserError, match=r"no chat template .*name a file of config/prompts/"):
+    with pytest.raises(UserError, match=r"no chat template .*use a file of config/prompts/"):
         render(PromptConfig(), "x", byte_tokenizer(chat=None))
 
 
@@ -201,7 +201,7 @@ TOKENIZER = byte_tokenizer()
 def test_a_folder_without_a_model_is_an_error_with_its_name(tmp_path):
     with pytest.raises(UserError, match="no tokenizer can be read"):
         load_tokenizer(ModelConfig(path=str(tmp_path)))
-    with pytest.raises(UserError, match="no such folder, and no id of the hub"):
+    with pytest.raises(UserError, match="neither an existing folder nor a valid Hugging Face id"):
         load_tokenizer(ModelConfig(path=str(tmp_path / "missing")))
 
 

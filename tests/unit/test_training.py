@@ -216,7 +216,7 @@ def test_states_of_other_rollouts_or_models_are_an_error(tmp_path, model):
     with pytest.raises(UserError, match=r"no states of problem 'p2', sample 3"):
         base_states.StoredStates(base, rollouts, [path])
     other = load_base(str(model), ModelConfig(path=str(model), dtype="bfloat16"))
-    with pytest.raises(UserError, match=r"they are another model's"):
+    with pytest.raises(UserError, match=r"they belong to another model"):
         base_states.StoredStates(other, rollouts[:-1], [path])
     path.write_bytes(b"nonsense")
     with pytest.raises(UserError, match="not a readable safetensors file"):

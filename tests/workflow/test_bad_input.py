@@ -60,7 +60,7 @@ def test_a_mistake_in_the_inputs_is_named_before_anything_is_sampled(checkout, t
 def test_gpus_that_are_not_there_stop_a_run_but_no_dry_run(checkout, tmp_path):
     files = config_files("GPUs that are not there", tmp_path)
     said, made = run(checkout, tmp_path, files, "--resources", "gpu=64")
-    assert "resources.training.gpu: 64 GPUs are asked for, this machine has" in said
+    assert "resources.training.gpu: 64 GPUs are asked for, but this machine has" in said
     assert "Traceback" not in said
     assert made == set()
     said, _ = run(checkout, tmp_path, files, "--dry-run", "--resources", "gpu=64")

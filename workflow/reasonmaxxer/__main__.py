@@ -90,7 +90,9 @@ def main(argv: list[str] | None = None) -> None:
     try:
         run(command, arguments[1:])
     except KeyboardInterrupt:
-        print(f"reasonmaxxer {command}: stopped; the same line goes on from here", file=sys.stderr)
+        print(
+            f"reasonmaxxer {command}: stopped; run the same line again to continue", file=sys.stderr
+        )
         sys.exit(128 + signal.SIGINT)
 
 

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: the command line prints them without a traceback."""
+"""Errors that the user can fix: the command line prints them without a traceback."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ HUB_ERRORS = {
     "gated dataset": "gated: accept its terms on the hub, then log in or set HF_TOKEN",
     "GatedRepo": "gated: accept its terms on the hub, then log in or set HF_TOKEN",
     "OfflineModeIsEnabled": "not in the cache, and HF_HUB_OFFLINE is set; unset it or give a path",
-    "RevisionNotFound": "the hub knows no such revision; check `revision`",
+    "RevisionNotFound": "this revision does not exist on the hub; check `revision`",
     "doesn't exist on the Hub": "not on the hub, or private: check the id, log in or set HF_TOKEN",
     "401 Unauthorized": "not on the hub, or private: check the id, log in or set HF_TOKEN",
     "find them in the cached files": "not in the cache, and the hub is out of reach or "
-    "HF_HUB_OFFLINE is set; give a path where there is no line",
-    "ConnectError": "cannot be reached; check the line or HF_ENDPOINT, or give a path",
-    "Couldn't reach": "cannot be reached; check the line or HF_ENDPOINT, or give a path",
-    "instantiate the backend tokenizer": "no tokenizer.json there, nor files it could be made from",
+    "HF_HUB_OFFLINE is set; without internet access, give a local path",
+    "ConnectError": "cannot be reached; check the network or HF_ENDPOINT, or give a path",
+    "Couldn't reach": "cannot be reached; check the network or HF_ENDPOINT, or give a path",
+    "instantiate the backend tokenizer": "no tokenizer.json, and no files to make it from",
     "429 ": "the hub is busy, or your limit for today is reached; run it again later",
     "Timeout": "gave no answer in time; run it again",
     "trust_remote_code": "needs code of its own (remote code), which is never run here",
@@ -42,7 +42,7 @@ HUB_ERRORS = {
 
 
 def hub_error(error: BaseException) -> str:
-    """What went wrong with a call of the Hugging Face libraries, in a user's words."""
+    """What went wrong with a call of the Hugging Face libraries, in words for users."""
     text = str(error).strip()
     for mark, meaning in HUB_ERRORS.items():
         if mark in text or any(mark in type(cause).__name__ for cause in _causes(error)):

@@ -4,7 +4,7 @@ rule capability:
         lambda wildcards: footprint_part("capability", *capability_files()),
 
 
-# Many samples of a few arms, by the commands of an evaluation.
+# Many samples of a few arms, by the same commands as an evaluation.
 use rule sample_rollouts as sample_capability with:
     input:
         lambda wildcards: arm_files(wildcards.arm),

@@ -51,7 +51,7 @@ rule choose_checkpoint:
         " --choice {output.choice} > {log} 2>&1"
 
 
-# The same for arms whose training made whole models.
+# The same for arms whose checkpoints are whole models.
 use rule choose_checkpoint as choose_whole_checkpoint with:
     output:
         weights=f"{RUN}/adapters/{{arm}}/model.safetensors",

@@ -38,7 +38,7 @@ from reasonmaxxer.registry import STAGES
 
 try:
     for file in workflow.configfiles:
-        read_file(file)  # Snakemake takes the last of two equal keys
+        read_file(file)  # of two equal keys Snakemake would silently take the last
     CONFIG = validate(config)
     checks.check(CONFIG)
     checks.check_stages(Path(workflow.basedir) / "workflow/rules")
@@ -50,8 +50,8 @@ RUN = f"results/{CONFIG.run}"
 if workflow.is_main_process and (warning := upgrades.warning(RUN)):
     print(f"versions: {warning}", file=sys.stderr)
 
-# Jobs on this machine take their GPUs from its pool, whichever run they are of; elsewhere the
-# scheduler has given each job its own.
+# Jobs on this machine take their GPUs from a pool that all runs share. On a cluster the scheduler
+# has given each job its own.
 GPU_POOL = "" if workflow.remote_exec else gpus.default_pool()
 
 # Jobs find the package without an installation, and run in the Python that runs Snakemake, unless
@@ -84,7 +84,7 @@ wildcard_constraints:
 
 SPLITS = ["train", "validation", *CONFIG.benchmarks]
 
-# What each pool is cleaned of.
+# The splits whose problems are left out of each pool.
 CLEANED_OF = {
     pool: [
         f"{RUN}/problems/{split}.parquet"
@@ -128,7 +128,7 @@ def check_machine():
         logger.warning(line)
 
 
-# Ancient: they stop a run that cannot work, and say nothing that changes what a job makes.
+# Ancient, so that they rerun nothing: they stop a run that cannot work, and change no result.
 CHECKED = ancient([f"{RUN}/problems/audit.json", f"{RUN}/problems/preflight.json"])
 
 
@@ -177,7 +177,7 @@ def forcible(stage):
     return no_files
 
 
-# Where an engine runs, as flags of every command that starts one.
+# Threads, memory and GPUs of an engine, as flags of every command that starts one.
 ENGINE = (
     "--threads {threads} --kv-cache-mb {resources.kv_cache_mb}"
     " --gpu-memory-utilization {resources.gpu_memory_utilization}"

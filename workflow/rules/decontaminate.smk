@@ -6,8 +6,8 @@ rule decontaminate:
         f"{RUN}/problems/audit.json",
 
 
-# With `overlap: fail` the audit looks at the other splits, and another benchmark or validation set
-# redoes nothing here; with `drop` a pool depends on them.
+# With `overlap: fail` only the audit compares the splits, so another benchmark or validation set
+# runs nothing again here. With `overlap: drop` a pool depends on the other splits.
 rule clean_pool:
     input:
         pool=f"{RUN}/problems/{{pool}}-pool.parquet",

@@ -4,7 +4,7 @@ rule distillation:
         [files.arm_weights(CONFIG, arm) for arm in CONFIG.of_kind("distilled")],
 
 
-# A teacher's rollouts, shared by all arms that ask for as many of it.
+# The rollouts of a teacher, shared by all arms that ask for the same number of them.
 use rule sample_rollouts as sample_teacher with:
     input:
         lambda wildcards: (

@@ -1,4 +1,4 @@
-# On request: the main arm as a whole model. Another arm's by the name of its file.
+# On request only: the main arm as a whole model. Any other arm can be had by its file's name.
 rule merge:
     input:
         forcible("merge"),
@@ -17,7 +17,7 @@ rule merge_adapter:
         f"{RUN}/logs/merge_adapter/{{arm}}.log",
     benchmark:
         f"{RUN}/benchmarks/merge_adapter/{{arm}}.tsv"
-    # The base in float32 may need more than training does: more is asked for each time.
+    # The base in float32 may need more memory than training does: each retry asks for more.
     retries: 2
     conda:
         ENVIRONMENT

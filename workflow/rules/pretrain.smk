@@ -1,5 +1,5 @@
-# Remakes a lab base model. Never part of the run's graph: the shipped weights in data/ are plain
-# inputs, and putting others there is a copy (docs/lab.md).
+# Makes a lab base model again. This is never part of a run: the weights in data/ are plain inputs,
+# and whoever wants others there copies them (docs/lab.md).
 rule pretrain:
     output:
         model="results/pretrain/world-{world}-seed-{seed}/model/model.safetensors",

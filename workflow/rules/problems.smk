@@ -8,7 +8,7 @@ rule problems:
 
 
 # Benchmarks are read as they are; the pools of training and validation may lose problems that
-# stand in a benchmark, and are cleaned into train.parquet and validation.parquet.
+# are also in a benchmark, and are cleaned into train.parquet and validation.parquet.
 rule load_problems:
     input:
         lambda wildcards: files.source_files(

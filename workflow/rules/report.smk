@@ -35,7 +35,7 @@ rule render_report:
         " --out {output} > {log} 2>&1"
 
 
-# The page of the config that ran last; each run keeps its own.
+# The page of the run that came last. Each run keeps its own beside its results.
 rule publish_report:
     input:
         f"{RUN}/report.html",

@@ -77,7 +77,7 @@ def compared(arms: Arms) -> dict[str, list[str]]:
 
 
 def seeds_name(line: str) -> str:
-    """What the figures call a line over seeds, which is no arm itself."""
+    """What the figures call a line over seeds, which is not an arm itself."""
     return f"{line}+seed=*"
 
 

@@ -67,7 +67,7 @@ def files(own: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def evidence(found: Figures) -> dict[str, dict[str, float]]:
-    """The figures that claims C1 to C4 and C11 are held against."""
+    """The figures that decide claims C1 to C4 and C11."""
     greedy = found["texts"]["greedy"]
     recovery = {row["name"]: row["recovery"] for row in found["interventions"]["rows"]}
     capability = found["capability"] or {}
@@ -164,7 +164,7 @@ def share(part: Values, whole: Values) -> dict[str, float] | None:
     if whole.sum() == 0:
         return None
     if part.sum() in (0.0, whole.sum()):
-        # All problems agree, so that there is no spread to go by.
+        # All problems agree, so that there is no spread to estimate from.
         counted = whole > 0
         return vars(share_interval((part / np.maximum(whole, 1))[counted], 2))
     found = mean_interval(ratio_values(part, whole))

@@ -145,7 +145,7 @@ def check_protocol(benchmark: str, arms: Mapping[str, Scores]) -> None:
         if differs:
             raise UserError(
                 f"benchmark '{benchmark}': arms '{names[0]}' and '{name}' were evaluated with "
-                f"different {differs}, so they cannot stand in one table; {AGAIN}"
+                f"different {differs}, so they cannot be compared in one table; {AGAIN}"
             )
 
 

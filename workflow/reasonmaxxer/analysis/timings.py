@@ -33,7 +33,7 @@ class Job:
 
     @property
     def stage(self) -> str:
-        """The label of the job's stage; a rule that is no stage's keeps its name."""
+        """The label of the job's stage; a rule that belongs to no stage keeps its name."""
         stage = STAGE_OF_RULE.get(self.rule)
         if stage is None:
             return self.rule.replace("_", " ").capitalize()

@@ -115,7 +115,7 @@ class _UniqueKeys(yaml.SafeLoader):
         for key, _ in node.value:
             if key.value in found:
                 raise yaml.constructor.ConstructorError(
-                    problem=f"the key '{key.value}' stands twice", problem_mark=key.start_mark
+                    problem=f"the key '{key.value}' occurs twice", problem_mark=key.start_mark
                 )
             if key.tag != "tag:yaml.org,2002:merge":
                 found.add(key.value)

@@ -76,7 +76,9 @@ class ArmConfig(Section):
     def _distinct(cls, seeds: list[int] | None) -> list[int] | None:
         for seed in seeds or ():
             if (seeds or []).count(seed) > 1:
-                raise ValueError(f"{seed} stands there twice, and is one seed; leave one out")
+                raise ValueError(
+                    f"{seed} is listed twice, but counts as one seed; remove one of the two"
+                )
         return seeds
 
     @field_validator(*SECTIONS)
@@ -89,9 +91,11 @@ class ArmConfig(Section):
     def _fits_kind(self) -> Self:
         for key, kind in (("model", "checkpoint"), ("teacher", "distilled")):
             if (self.kind == kind) != (getattr(self, key) is not None):
-                raise ValueError(f"{key} goes with kind {kind}, and only there")
+                raise ValueError(
+                    f"{key} is required for kind {kind}, and not allowed for any other kind"
+                )
         if self.prompt is not None and self.kind != "checkpoint":
-            raise ValueError("prompt goes with kind checkpoint, and only there")
+            raise ValueError("prompt is only allowed for kind checkpoint")
         given = [name for name in SECTIONS if getattr(self, name)]
         own = KINDS[self.kind].sections or None
         if given and own is None:
@@ -111,7 +115,10 @@ class ArmConfig(Section):
             if "seed" in getattr(self, name):
                 raise ValueError(f"{name}.seed: is set by seeds; leave one of the two out")
         if self.kind == "base" and self.evaluate is not None:
-            raise ValueError("evaluate: the base is compared with every arm, so it takes all")
+            raise ValueError(
+                "evaluate: the base is evaluated on all benchmarks, since every arm is compared "
+                "with it"
+            )
         return self
 
 
@@ -141,7 +148,8 @@ class SweepConfig(Section):
         for place in grid:
             if place.endswith(".seed"):
                 raise ValueError(
-                    f"{place}: a seed is no setting; give the arm seeds: {grid[place]} instead"
+                    f"{place}: a seed is not a setting to sweep over; give the arm "
+                    f"seeds: {grid[place]} instead"
                 )
         return grid
 
@@ -204,7 +212,8 @@ def _add(found: dict[str, Made], made: Mapping[str, Made], given: Mapping[str, A
     for name, one in made.items():
         if name in found or (name in given and name != one.line):
             raise ValueError(
-                f"arms.{name}: seeds or a sweep make another arm of this name; leave one out"
+                f"arms.{name}: seeds or a sweep also make an arm of this name; "
+                "rename or remove one of the two"
             )
     found |= made
 

@@ -112,7 +112,9 @@ class Source(Section):
             names = ", ".join(given).replace("register_", "register") or "none"
             raise ValueError(f"give exactly one of lab, hub, path, register; given: {names}")
         if self.skip and (self.levels is not None or self.lab is not None):
-            raise ValueError("skip goes with files and datasets, and without levels")
+            raise ValueError(
+                "skip is only allowed for files and datasets, and not together with levels"
+            )
         return self
 
 

@@ -65,7 +65,10 @@ class GenerationResources(CpuResources):
                 f"pipeline_parallel, or set gpu to {used}"
             )
         if self.gpu and used not in (1, self.gpu):
-            raise ValueError(f"gpu: {self.gpu}, but tensor_parallel x pipeline_parallel = {used}")
+            raise ValueError(
+                f"gpu: {self.gpu}, but tensor_parallel x pipeline_parallel = {used}; "
+                "make them equal"
+            )
         return self
 
 
@@ -101,7 +104,7 @@ class TrainingResources(CpuResources):
                 f"to {self.processes}"
             )
         if self.gpu and self.processes not in (1, self.gpu):
-            raise ValueError(f"gpu: {self.gpu}, but processes = {self.processes}")
+            raise ValueError(f"gpu: {self.gpu}, but processes = {self.processes}; make them equal")
         return self
 
 

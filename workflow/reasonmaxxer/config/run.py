@@ -133,7 +133,10 @@ class Config(Section):
         for name, arm in self.arms.items():
             for section in {KINDS[kind].checkpoints for kind in CHOSEN}:
                 if "checkpoints" in getattr(arm, str(section)):
-                    raise ValueError(f"arms.{name}.{section}.checkpoints: is the same for all arms")
+                    raise ValueError(
+                        f"arms.{name}.{section}.checkpoints: must be the same for all arms; "
+                        f"set {section}.checkpoints"
+                    )
             for section in SECTIONS:
                 self._arm_section(name, arm, section)
             for benchmark in arm.evaluate or ():
@@ -214,7 +217,7 @@ class Config(Section):
             raise ValueError(f"footprint.benchmark: {footprint.benchmark}: is not one of: {known}")
         if footprint.tau is None and self.selection.tau is None:
             raise ValueError(
-                "footprint.tau: is needed where selection has top_fraction instead of tau"
+                "footprint.tau: is required, because selection has top_fraction instead of tau"
             )
         wanted = footprint.pivotality.alternatives if footprint.pivotality else 0
         if wanted > self.entropies.top_k:

@@ -80,7 +80,7 @@ class Section(BaseModel):
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """A pydantic error in a user's words: a line a key, with a suggestion for a mistyped one."""
+    """A pydantic error in words for users, a line a key, with a suggestion for a mistyped one."""
     lines = []
     for item in error.errors():
         location = ".".join(str(part) for part in item["loc"])

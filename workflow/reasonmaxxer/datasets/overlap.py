@@ -52,13 +52,13 @@ def without_overlap(
     if pairs and mode == "fail":
         lines = [f"{row['problem_id']} is {twin[1]} of {twin[0]}" for row, twin in pairs]
         raise UserError(
-            f"problems.{split}: {len(pairs)} of its problems stand in another split too:\n"
+            f"problems.{split}: {len(pairs)} of its problems are also in another split:\n"
             f"{listed(lines)}\n"
             "set problems.overlap: drop to leave them out, or change the sources"
         )
     kept = [row for row, twin in zip(problems, twins, strict=True) if twin is None]
     if not kept:
-        raise UserError(f"problems.{split}: every one of its problems stands in another split")
+        raise UserError(f"problems.{split}: all of its problems are also in another split")
     return kept, dict(Counter(twin[0] for _, twin in pairs))
 
 

@@ -49,7 +49,7 @@ def read_file(path: str | Path, delimiter: str | None = None) -> list[Row]:
             "a .csv file may have commas, semicolons or tabs)"
         )
     if not file.is_file():
-        raise UserError(f"{path}: no such file; a source's path is taken from the working folder")
+        raise UserError(f"{path}: no such file; a source's path is relative to the working folder")
     try:
         return list(readers[kind]())
     except UnicodeDecodeError as error:
@@ -90,13 +90,15 @@ def _jsonl(path: str | Path, text: str) -> Iterator[Row]:
         except (ValueError, RecursionError) as error:  # a key twice, a number of 5,000 digits
             raise UserError(f"{place}: {str(error).split(';')[0]}") from None
         if not isinstance(values, dict):
-            raise UserError(f"{place}: a row is an object of columns, found {line.strip()[:40]}")
+            raise UserError(
+                f"{place}: each line must be a JSON object of columns, found {line.strip()[:40]}"
+            )
         yield Row(place, values)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if double := _double(name for name, _ in pairs):
-        raise ValueError(f"column '{double}' stands twice")
+        raise ValueError(f"column '{double}' occurs twice")
     return dict(pairs)
 
 
@@ -105,11 +107,11 @@ def _csv(path: str | Path, text: str, delimiter: str | None) -> Iterator[Row]:
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         if double := _double(reader.fieldnames or []):
-            raise UserError(f"{path}: line 1: column '{double}' stands twice")
+            raise UserError(f"{path}: line 1: column '{double}' occurs twice")
         for values in reader:
             place = f"{path}: line {reader.line_num}"
             if None in values or None in values.values():
-                raise UserError(f"{place}: has not as many fields as the header line")
+                raise UserError(f"{place}: does not have as many fields as the header line")
             yield Row(place, values)
     except csv.Error as error:
         raise UserError(f"{path}: line {reader.line_num}: not valid CSV: {error}") from error
@@ -140,7 +142,7 @@ def _parquet(path: Path) -> Iterator[Row]:
     try:
         table = pq.read_table(path, page_checksum_verification=True)
         if double := _double(table.column_names):
-            raise UserError(f"{path}: column '{double}' stands twice")
+            raise UserError(f"{path}: column '{double}' occurs twice")
         rows = table.to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: not a readable Parquet file: {error}") from error

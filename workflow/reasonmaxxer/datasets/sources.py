@@ -87,4 +87,6 @@ def read_hub(hub: HubSource) -> list[Row]:
 def check_place(path: str) -> None:
     """Raise `UserError` if a model's path is neither a folder nor looks like an id of the hub."""
     if not Path(path).is_dir() and not HUB_ID.fullmatch(path):
-        raise UserError(f"model.path: {path}: no such folder, and no id of the hub either")
+        raise UserError(
+            f"model.path: {path}: neither an existing folder nor a valid Hugging Face id"
+        )

@@ -44,7 +44,7 @@ def render(prompt: PromptConfig, problem: str, tokenizer: Any) -> str:
     if not tokenizer.chat_template:
         raise UserError(
             "prompt.template: chat: this model's tokenizer has no chat template (a base model?); "
-            "name a file of config/prompts/ instead"
+            "use a file of config/prompts/ instead"
         )
     content = f"{problem}\n{prompt.instruction}" if prompt.instruction else problem
     turns = [{"role": "user", "content": content}]
@@ -52,7 +52,7 @@ def render(prompt: PromptConfig, problem: str, tokenizer: Any) -> str:
     if problem.strip() not in text:
         raise UserError(
             "prompt.template: chat: the model's chat template leaves the problem's text out of the "
-            "prompt; name a file of config/prompts/ instead"
+            "prompt; use a file of config/prompts/ instead"
         )
     return text
 
@@ -117,7 +117,7 @@ def template_text(path: str) -> str:
         )
     if text.count(PLACEHOLDER) != 1:
         raise UserError(
-            f"{path}: a template holds {PLACEHOLDER} exactly once, "
+            f"{path}: a template must contain {PLACEHOLDER} exactly once, "
             f"found {text.count(PLACEHOLDER)} times"
         )
     return text
@@ -141,7 +141,7 @@ def eos_token_ids(model: ModelConfig, tokenizer: Any) -> list[int]:
     ids = listed if isinstance(listed, list) else [listed]
     for i in ids:
         if i is not None and (isinstance(i, bool) or not isinstance(i, int) or i < 0):
-            raise UserError(f"{file}: eos_token_id: {i!r} is no token id (a whole number)")
+            raise UserError(f"{file}: eos_token_id: {i!r} is not a token id (a whole number)")
     return sorted({i for i in [*ids, tokenizer.eos_token_id] if i is not None})
 
 

@@ -1,4 +1,4 @@
-"""The two models of the analysis: the frozen base, and the teacher it is held against.
+"""The two models of the analysis: the frozen base, and the teacher that it is compared with.
 
 Both sit in memory side by side, on one device, with the weights that the evaluation runs.
 """
@@ -90,8 +90,10 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--teacher-config", required=True, help="the teacher's model, as JSON")
     parser.add_argument("--adapter", type=Path, help="the teacher's adapter, if it is one")
     where = parser.add_argument_group("where it runs (never changes what comes out)")
-    where.add_argument("--threads", type=int, default=1, help="CPU cores")
-    where.add_argument("--batch-tokens", type=int, default=16384, help="most tokens of a batch")
+    where.add_argument("--threads", type=int, default=1, help="number of CPU cores")
+    where.add_argument(
+        "--batch-tokens", type=int, default=16384, help="maximum number of tokens in a batch"
+    )
 
 
 def pair_of(args: argparse.Namespace) -> tuple[Pair, list[Path]]:

@@ -161,7 +161,7 @@ def _sizes(config: Config) -> Iterator[str]:
 # --- the project's own halves -----------------------------------------------------------------
 
 RULE = re.compile(r"^ *(?:rule (\w+):|use rule \w+ as (\w+) with:)", re.MULTILINE)
-# Rule files that are no stage's: what the rules share, and the lab's base models.
+# Rule files that belong to no stage: what the rules share, and the lab's base models.
 NO_STAGES = {"common", "pretrain"}
 
 

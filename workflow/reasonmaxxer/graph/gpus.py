@@ -59,8 +59,8 @@ def check_usable(count: int) -> None:
 
     if torch.version.cuda is None:
         raise UserError(
-            f"the job asks for {count} GPUs, and this PyTorch knows none: it is that of the CPU "
-            "environment; make that for GPUs: make env LOCK=envs/cuda.txt"
+            f"the job asks for {count} GPUs, but this environment has the CPU build of "
+            "PyTorch; make the one for GPUs: make env LOCK=envs/cuda.txt"
         )
     try:
         torch.cuda.init()
@@ -72,7 +72,7 @@ def check_usable(count: int) -> None:
         ) from error
     if seen < count:
         raise UserError(
-            f"the job asks for {count} GPUs, PyTorch sees {seen} "
+            f"the job asks for {count} GPUs, but PyTorch sees {seen} "
             f"({VISIBLE}={os.environ.get(VISIBLE)})"
         )
 
@@ -85,7 +85,7 @@ def default_pool() -> Path:
 def slots() -> list[str]:
     """The GPUs of the pool: those of CUDA_VISIBLE_DEVICES, or all that the driver names.
 
-    One that stands there twice may have two jobs.
+    One that is listed twice may have two jobs.
     """
     visible = os.environ.get(VISIBLE)
     if visible is not None:
@@ -111,7 +111,7 @@ def _numbers(field: str) -> list[float]:
 
 
 def _driver(field: str, *which: str) -> list[str]:
-    """What the driver says of each GPU; nothing where there is no driver, or no such GPU."""
+    """What the driver says of each GPU; nothing if there is no driver, or no such GPU."""
     command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits", *which]
     try:
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -127,7 +127,7 @@ def claim(count: int, slots: Sequence[str], folder: Path) -> list[str]:
     """
     if len(set(slots)) < count:
         raise UserError(
-            f"the job asks for {count} GPUs, this machine offers {len(set(slots))} "
+            f"the job asks for {count} GPUs, but this machine offers {len(set(slots))} "
             f"({VISIBLE} or nvidia-smi); lower resources.*.gpu in the config"
         )
     _make_own(folder)
@@ -150,8 +150,8 @@ def _make_own(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise UserError(
-            f"{folder}: the folder of the GPUs' locks is a link or another user's; remove it, or "
-            "set TMPDIR to a folder of your own"
+            f"{folder}: the folder of the GPUs' locks is a link or belongs to another user; "
+            "remove it, or set TMPDIR to a folder of your own"
         )
 
 

@@ -120,7 +120,7 @@ def models(config: Config) -> list[dict[str, Any]]:
 
 
 def teachers(config: Config) -> set[str]:
-    """Arms whose distributions are held against the base's, token by token."""
+    """Arms whose distributions are compared with the base's, token by token."""
     named = {arm.teacher for arm in config.arms.values()}
     named |= {config.footprint.teacher} if config.footprint else set()
     return {name for name in named if name is not None}

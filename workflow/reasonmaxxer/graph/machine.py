@@ -58,7 +58,7 @@ def _gpus(config: Config) -> Iterator[str]:
         asked = config.resources.of(jobs)["gpu"]
         if asked > here:
             yield (
-                f"resources.{jobs}.gpu: {asked} GPUs are asked for, this machine has "
+                f"resources.{jobs}.gpu: {asked} GPUs are asked for, but this machine has "
                 f"{here} ({gpus.VISIBLE}, or what nvidia-smi lists); set it to 0 to run on the "
                 "CPU, or run on a cluster: --workflow-profile profiles/slurm"
             )
@@ -99,7 +99,7 @@ def _memory(config: Config) -> Iterator[str]:
     for stage, resources in config.resources:
         if resources.mem_mb > here:
             yield (
-                f"resources.{stage}.mem_mb: {resources.mem_mb} MB, this machine has {here} MB; "
+                f"resources.{stage}.mem_mb: {resources.mem_mb} MB, but this machine has {here} MB; "
                 "lower it if the stage needs less, or take a larger machine"
             )
 

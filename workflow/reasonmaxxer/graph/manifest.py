@@ -127,7 +127,7 @@ def making_jobs(config: Config, arm: str) -> dict[str, list[str]]:
     """The jobs without which an arm does not exist, shared or its own: rule -> their names.
 
     A job's name is that of its timings. The evaluation on benchmarks is none of them; the base's
-    on the validation problems is, since checkpoints are held against it.
+    on the validation problems is, since checkpoints are compared with it.
     """
     kind, teacher = KINDS[config.arms[arm].kind], config.arms[arm].teacher
     if kind.rule is None:

@@ -6,5 +6,5 @@ import logging
 
 
 def is_no_repetition(record: logging.LogRecord) -> bool:
-    """A logging filter. Snakemake tells a failed command twice: as the error and with the rule."""
+    """A logging filter. Snakemake prints a failed command twice: as the error and with the rule."""
     return "CalledProcessError in file" not in record.getMessage()

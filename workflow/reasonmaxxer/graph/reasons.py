@@ -18,7 +18,7 @@ from typing import Any
 from ..config import Config, ModelConfig, PromptConfig
 from ..registry import STAGE_OF_RULE, STAGES
 
-# Rules that are no stage's come last.
+# Rules that belong to no stage come last.
 OTHERS = "others"
 ORDER = [*STAGES, OTHERS]
 MISSING, FORCED = "missing", "forced"

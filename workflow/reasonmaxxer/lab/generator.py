@@ -34,7 +34,7 @@ class Recipe:
     towns: float = 0.2  # share of problems about towns
 
 
-# The six suites, in the order of the benchmarks that they stand for: GSM8K, MATH-500, Minerva Math,
+# The six benchmarks, in the order of those that they stand for: GSM8K, MATH-500, Minerva Math,
 # OlympiadBench, AIME 2024, AMC 2023.
 SUITES = {
     "short": Recipe((2, 3)),

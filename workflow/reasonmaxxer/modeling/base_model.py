@@ -101,7 +101,7 @@ def model_settings(path: str, config: ModelConfig) -> Any:
     """The model's own config (a transformers config), read without its weights.
 
     Raises:
-        UserError: if there is no readable model at `path`.
+        UserError: if no model can be read from `path`.
     """
     from transformers import AutoConfig
 
@@ -153,22 +153,22 @@ def skeleton(settings: Any) -> Any:
     """The model laid out without weights: a moment even for a large one.
 
     Raises:
-        UserError: if it is no causal language model, or one of impossible sizes.
+        UserError: if it is not a causal language model, or one of impossible sizes.
     """
     from transformers import AutoModelForCausalLM
 
     kind = f"model.path: a model of type {settings.model_type}"
     if settings.get_text_config() is not settings:
         raise UserError(
-            f"{kind} is no causal language model: it has parts for other things than text; take "
+            f"{kind} is not a causal language model: it has parts for more than text; use "
             "a checkpoint of its text model alone"
         )
     try:
         with time_limit(LAYOUT_SECONDS), torch.device("meta"):
             return AutoModelForCausalLM.from_config(settings)
-    except Exception as error:  # whatever comes of numbers that are no sizes
+    except Exception as error:  # sizes that make no sense can raise anything
         if "Unrecognized configuration class" in str(error):
-            raise UserError(f"{kind} is no causal language model") from error
+            raise UserError(f"{kind} is not a causal language model") from error
         raise UserError(
             f"{kind} cannot be laid out: {error}; are the sizes in its config.json right?"
         ) from error
@@ -192,7 +192,7 @@ def check_targets(settings: Any, targets: Sequence[str], section: str = "trainin
         section: the config section that names them, for the message.
 
     Raises:
-        UserError: if one is no linear module of the model.
+        UserError: if one is not a linear module of the model.
     """
     model = skeleton(settings)
     linear = linear_modules(model)

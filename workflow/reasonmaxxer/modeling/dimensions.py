@@ -51,7 +51,7 @@ class Shape:
     def of_model(cls, path: str, revision: str | None = None) -> Shape | None:
         """From the config.json of a model's folder, or of its repository on the hub.
 
-        None where it cannot be had (which `preflight` explains), or is not of this family.
+        None if it cannot be read (which `preflight` explains), or is not of this family.
         """
         try:
             file = Path(path) / "config.json" if Path(path).is_dir() else _fetch(path, revision)
@@ -82,7 +82,7 @@ class Shape:
 
 
 def _fetch(path: str, revision: str | None) -> Path:
-    """A hub model's config.json, out of the cache where it is. `OSError` where it is not to be had.
+    """A hub model's config.json, from the cache if it is there. `OSError` if it cannot be found.
 
     A hub that is out of reach is given up after seconds: the download itself would try again for
     minutes.
@@ -102,4 +102,4 @@ def _fetch(path: str, revision: str | None) -> Path:
         get_hf_file_metadata(url, timeout=HUB_SECONDS)
         return Path(hf_hub_download(path, "config.json", revision=revision))
     except Exception as error:  # the line's, the hub's or the library's own
-        raise OSError(f"{path}: no config.json to be had") from error
+        raise OSError(f"{path}: no config.json found") from error

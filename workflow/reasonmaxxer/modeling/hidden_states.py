@@ -210,7 +210,7 @@ def _places(path: Path, base: Base) -> dict[Key, tuple[Any, int, int]]:
     if states.get_dtype() != _SAFETENSORS[base.dtype] or states.get_shape()[1] != base.width:
         raise UserError(
             f"{path}: states of {states.get_shape()[1]} x {states.get_dtype()}, but the model has "
-            f"{base.width} x {_SAFETENSORS[base.dtype]}: they are another model's"
+            f"{base.width} x {_SAFETENSORS[base.dtype]}: they belong to another model"
         )
     places, start = {}, 0
     for problem, sample, tokens in json.loads(file.metadata()["rollouts"]):

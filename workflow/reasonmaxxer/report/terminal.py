@@ -73,6 +73,6 @@ def latest(results: Path) -> Path:
     if not found:
         raise UserError(
             f"{results}: no run has metrics yet; "
-            "make some, with the run's --configfile: snakemake --cores all metrics"
+            "make them, with the run's --configfile: snakemake --cores all metrics"
         )
     return found[-1].parent

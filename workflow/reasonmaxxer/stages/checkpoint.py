@@ -41,7 +41,7 @@ def choose(
         min_parseable: a checkpoint whose share of parseable answers is below this share of the
             base's has collapsed. Of equally good checkpoints the earliest is taken: pass rates are
             exact fractions until they are compared.
-        keep_collapsed: choose among collapsed ones where there are no others.
+        keep_collapsed: choose among collapsed checkpoints if there are no others.
 
     Raises:
         UserError: every checkpoint has collapsed, and none is to be kept.
@@ -80,18 +80,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_generation_arguments(parser)
     parser.add_argument("--arm", required=True, help="the arm's name, for the model card")
     parser.add_argument("--what", required=True, help="how it was trained, for the model card")
-    parser.add_argument("--checkpoints", required=True, nargs="+", type=Path, help="in order")
-    parser.add_argument("--base", required=True, nargs="+", type=Path, help="base on validation")
+    parser.add_argument(
+        "--checkpoints",
+        required=True,
+        nargs="+",
+        type=Path,
+        help="checkpoint files, in order of training",
+    )
+    parser.add_argument(
+        "--base",
+        required=True,
+        nargs="+",
+        type=Path,
+        help="table of the base on the validation problems",
+    )
     parser.add_argument("--training", required=True, help="config section `training`, as JSON")
-    parser.add_argument("--validation", required=True, help="config section `validation`, as JSON")
+    parser.add_argument("--validation", required=True, help="config section `checkpoint`, as JSON")
     parser.add_argument("--verdicts", required=True, help="config section `verdicts`, as JSON")
     parser.add_argument(
-        "--whole", action="store_true", help="checkpoints are whole models, and so is the result"
+        "--whole", action="store_true", help="the checkpoints are whole models, not adapters"
     )
     parser.add_argument(
         "--keep-collapsed",
         action="store_true",
-        help="where every checkpoint has collapsed, take the best of them instead of an error",
+        help="if every checkpoint has collapsed, keep the best of them instead of stopping",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder of the adapter")
     parser.add_argument("--table", required=True, type=Path, help="table `validation` to write")

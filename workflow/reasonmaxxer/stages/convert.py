@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gguf", required=True, help="the file's path, or package:file")
     parser.add_argument("--out", required=True, help="folder of the model to write")
     parser.add_argument(
-        "--dtype", choices=["float32", "bfloat16"], default="float32", help="of the weights"
+        "--dtype", choices=["float32", "bfloat16"], default="float32", help="type of the weights"
     )
 
 

@@ -2,7 +2,7 @@
 
 A pool loses its doubles and, with `problems.overlap: drop`, what stands in another split too.
 Benchmarks are never changed, and a problem of both pools stays in validation. At the end all
-splits are held against each other once more, before any of them costs anything.
+splits are compared with each other once more, before any of them costs anything.
 """
 
 from __future__ import annotations
@@ -17,18 +17,22 @@ from ..datasets.overlap import without_doubles, without_overlap
 from ..errors import UserError
 from ..tables.provenance import provenance
 
-HELP = "take problems out of a pool that stand in another split, or check that none is left"
+HELP = "take problems out of a pool that are also in another split, or check that none is left"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pool", help="table `problems` of the pool to clean")
     parser.add_argument("--split", help="the pool's split: train or validation")
-    parser.add_argument("--others", nargs="*", default=[], help="tables it may share nothing with")
+    parser.add_argument(
+        "--others", nargs="*", default=[], help="tables that it may share no problem with"
+    )
     parser.add_argument(
         "--overlap", choices=["fail", "drop"], default="fail", help="what to do with an overlap"
     )
     parser.add_argument(
-        "--audit", nargs="+", help="instead: the tables of train, validation and all benchmarks"
+        "--audit",
+        nargs="+",
+        help="check the tables of train, validation and all benchmarks instead",
     )
     parser.add_argument(
         "--out", required=True, help="table `problems` to write; with --audit, a JSON of counts"
@@ -57,7 +61,7 @@ def clean(pool: str, split: str, others: list[str], overlap: str, out: str) -> N
     bad = tables.provenance_of(pool, "problems").get("bad_references", {})
     counts = {"doubles": doubles, "overlap": dropped, "bad_references": bad}
     tables.write(out, "problems", kept, {**record, **counts})
-    print(f"{split}: {len(kept)} of {len(rows)} kept; doubles {doubles}, overlap {dropped}")
+    print(f"{split}: {len(kept)} of {len(rows)} kept; duplicates {doubles}, overlap {dropped}")
 
 
 def audit(paths: dict[str, str], out: str) -> None:

@@ -37,7 +37,9 @@ PART_TOKENS = 1 << 17
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rollouts", required=True, type=Path, help="the rollouts to score")
+    parser.add_argument(
+        "--rollouts", required=True, type=Path, help="tables of the rollouts to score"
+    )
     parser.add_argument("--model-config", required=True, help="config section `model` as JSON")
     parser.add_argument("--config", required=True, help="config section `entropies` as JSON")
     parser.add_argument("--out", required=True, type=Path, help="table `entropies` to write")
@@ -45,8 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--states-out", type=Path, help="file to keep the base's hidden states in, for training"
     )
     parser.add_argument("--scratch", required=True, type=Path, help="folder for unfinished work")
-    parser.add_argument("--batch-tokens", type=int, default=16384, help="most tokens of a batch")
-    parser.add_argument("--threads", type=int, default=1, help="CPU cores")
+    parser.add_argument(
+        "--batch-tokens", type=int, default=16384, help="maximum number of tokens in a batch"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="number of CPU cores")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -32,7 +32,9 @@ ROWS_A_PART = 512
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rollouts", required=True, nargs="+", type=Path, help="tables of texts")
-    parser.add_argument("--samples", type=int, help="only the first so many of each problem")
+    parser.add_argument(
+        "--samples", type=int, help="use only this many texts of each problem, the first ones"
+    )
     add_pair_arguments(parser)
     parser.add_argument("--out", required=True, type=Path, help="table `footprint` to write")
 

@@ -289,7 +289,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--problems", required=True, type=Path, help="table of problems")
     parser.add_argument("--prompt", required=True, help="config section `prompt`, as JSON")
     parser.add_argument("--config", required=True, help="config section `footprint`, as JSON")
-    parser.add_argument("--max-tokens", required=True, type=int, help="most tokens of a text")
+    parser.add_argument(
+        "--max-tokens", required=True, type=int, help="maximum number of tokens in a text"
+    )
     add_pair_arguments(parser)
     parser.add_argument("--out", required=True, type=Path, help="table `decoded` to write")
 

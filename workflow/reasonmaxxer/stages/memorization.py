@@ -63,7 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-config", required=True, help="config section `model`, as JSON")
     parser.add_argument("--config", required=True, help="config section `memorization`, as JSON")
     parser.add_argument(
-        "--engine", choices=["vllm", "transformers"], default="vllm", help="what completes them"
+        "--engine",
+        choices=["vllm", "transformers"],
+        default="vllm",
+        help="the engine that completes them",
     )
     add_hardware_arguments(parser)
     parser.add_argument("--out", required=True, type=Path, help="JSON to write")

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-config", required=True, help="config section `model` as JSON")
     parser.add_argument("--adapter", required=True, type=Path, help="folder of the adapter")
     parser.add_argument("--out", required=True, type=Path, help="folder of the model to write")
-    parser.add_argument("--threads", type=int, default=1, help="CPU cores")
+    parser.add_argument("--threads", type=int, default=1, help="number of CPU cores")
 
 
 def main(args: argparse.Namespace) -> None:

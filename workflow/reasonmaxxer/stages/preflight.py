@@ -46,7 +46,8 @@ def look(asked: Mapping[str, Any], splits: Texts, base: Any = None) -> tuple[Any
         if asked.get("teaches") and base is not None and settings.vocab_size != base.vocab_size:
             raise UserError(
                 f"{model.path} has {settings.vocab_size} tokens and the base {base.vocab_size}: "
-                "a teacher is held against the base token by token, so they must share a vocabulary"
+                "a teacher is compared with the base token by token, so they must share a "
+                "vocabulary"
             )
         longest = {
             split: check_prompts(
@@ -86,8 +87,8 @@ def check_model(model: ModelConfig, targets: list[str], engine: str) -> tuple[An
     tokenizer = load_tokenizer(model)
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes one up
         raise UserError(
-            f"model.path: {model.path}: no tokenizer, or one without words; copy tokenizer.json "
-            "and tokenizer_config.json of the model it was trained from"
+            f"model.path: {model.path}: no tokenizer, or one with an empty vocabulary; "
+            "copy tokenizer.json and tokenizer_config.json of the model it was trained from"
         )
     if not eos_token_ids(model, tokenizer):
         raise UserError(
@@ -161,7 +162,7 @@ def _check_weights(folder: Path, laid_out: Any) -> None:
         if parameter is embeddings and shapes.get(name, wanted) != wanted:
             raise UserError(
                 f"{folder}: config.json describes embeddings of {wanted[0]} x {wanted[1]}, the "
-                f"weights have {' x '.join(map(str, shapes[name]))}: they are another model's"
+                f"weights have {' x '.join(map(str, shapes[name]))}: they belong to another model"
             )
 
 

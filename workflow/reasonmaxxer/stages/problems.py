@@ -92,16 +92,23 @@ def check_references(
         ]
         raise UserError(
             f"problems: {len(bad)} references do not verify against themselves:\n{listed(lines)}\n"
-            "set verdicts.bad_references: drop to leave them out, or mend them"
+            "set verdicts.bad_references: drop to leave them out, or correct them"
         )
     if len(bad) == len(rows):
-        raise UserError("problems: not one reference verifies against itself; see `extract`")
+        raise UserError(
+            "problems: no reference verifies against itself; "
+            "does `extract` say how the column marks its answer?"
+        )
     return [row for row in rows if row["problem_id"] not in bad], bad
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sources", required=True, help="the sources, a JSON list")
-    parser.add_argument("--split", required=True, help="what they are for: train, validation, ...")
+    parser.add_argument(
+        "--split",
+        required=True,
+        help="the split that they are for: train, validation or a benchmark",
+    )
     parser.add_argument("--verdicts", default="{}", help="config section verdicts, JSON")
     parser.add_argument("--register", default=str(REGISTER), help="register of datasets")
     parser.add_argument("--out", required=True, help="table `problems` to write")
@@ -173,7 +180,7 @@ class _Columns:
             key = str(number) if numbered else _text(row, self.id or "id")
             key = key.removeprefix(f"{label}/")
             if key in places:
-                raise UserError(f"{row.place}: id '{key}' stands already at {places[key]}")
+                raise UserError(f"{row.place}: duplicate id '{key}' (first seen at {places[key]})")
             places[key] = row.place
             found.append(
                 {
@@ -186,7 +193,7 @@ class _Columns:
             )
         if not found:
             raise UserError(
-                f"{label}: no problem in it" + (" that fits `filter`" * bool(self.filter))
+                f"{label}: contains no problem" + (" that fits `filter`" * bool(self.filter))
             )
         return found
 
@@ -200,7 +207,7 @@ class _Columns:
         text = _text(row, self.answer)
         if self.extract == "plain" and TEXTS.fullmatch(text):
             raise UserError(
-                f"{row.place}: column '{self.answer}': a list of texts is written out there, "
+                f"{row.place}: column '{self.answer}': contains a list of texts, "
                 f"{text[:40]}; use extract: first"
             )
         if self.extract == "hashes":
@@ -251,7 +258,9 @@ def _cell(row: Row, column: str) -> Any:
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError:
-            raise UserError(f"{row.place}: column '{column}': bytes that are no UTF-8") from None
+            raise UserError(
+                f"{row.place}: column '{column}': bytes that are not valid UTF-8"
+            ) from None
     return value
 
 
@@ -270,8 +279,8 @@ def _text(row: Row, column: str) -> str:
         raise UserError(f"{row.place}: column '{column}' is empty")
     if re.search(r"[\ud800-\udfff]", text):
         raise UserError(
-            f"{row.place}: column '{column}': half of a character (a lone surrogate): the text was "
-            "cut inside an emoji; mend it there"
+            f"{row.place}: column '{column}': an incomplete character (a lone surrogate): "
+            "the text was cut inside an emoji; correct the text"
         )
     return text
 
@@ -279,7 +288,7 @@ def _text(row: Row, column: str) -> str:
 def _first(row: Row, column: str) -> str:
     """The first of a list; in a file of texts, of a JSON or Python list of texts.
 
-    An interval is no list.
+    An interval is not a list.
     """
     value = _cell(row, column)
     if isinstance(value, str) and value.lstrip().startswith('["'):

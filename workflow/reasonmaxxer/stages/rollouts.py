@@ -92,13 +92,28 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_hardware_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("where it runs (never changes what comes out)")
-    where.add_argument("--threads", type=int, default=1, help="CPU cores")
-    where.add_argument("--kv-cache-mb", type=int, default=1000, help="on a CPU: KV cache, MiB")
+    where.add_argument("--threads", type=int, default=1, help="number of CPU cores")
     where.add_argument(
-        "--gpu-memory-utilization", type=float, default=0.9, help="fraction of a GPU's memory"
+        "--kv-cache-mb", type=int, default=1000, help="size of the KV cache on a CPU, in MiB"
     )
-    where.add_argument("--tensor-parallel", type=int, default=1, help="GPUs that share a layer")
-    where.add_argument("--pipeline-parallel", type=int, default=1, help="GPUs one after the other")
+    where.add_argument(
+        "--gpu-memory-utilization",
+        type=float,
+        default=0.9,
+        help="share of a GPU's memory that the engine may use, 0 to 1",
+    )
+    where.add_argument(
+        "--tensor-parallel",
+        type=int,
+        default=1,
+        help="number of GPUs that each layer is split over",
+    )
+    where.add_argument(
+        "--pipeline-parallel",
+        type=int,
+        default=1,
+        help="number of GPUs that the layers are divided among",
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

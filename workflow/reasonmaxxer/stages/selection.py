@@ -414,7 +414,7 @@ def _scores(entropies: Sequence[Path]) -> dict[Key, tuple[np.ndarray, np.ndarray
                 if sum(len(entropy) for entropy, _ in parts.get(key, [])) != position[start]:
                     raise UserError(
                         f"{path}: position: problem '{key[0]}', sample {key[1]} is not in order "
-                        "or stands twice; make the file again"
+                        "or occurs twice; make the file again"
                     )
                 piece = values[0][start:end].copy(), values[1][start:end].copy()
                 parts.setdefault(key, []).append(piece)

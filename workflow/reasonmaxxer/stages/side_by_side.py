@@ -121,7 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model-config", required=True, help="config section `model`, as JSON")
     parser.add_argument("--adapter", required=True, type=Path, help="folder of main's adapter")
-    parser.add_argument("--threads", type=int, default=1, help="CPU cores")
+    parser.add_argument("--threads", type=int, default=1, help="number of CPU cores")
     parser.add_argument("--out", required=True, type=Path, help="table `side_by_side` to write")
 
 

@@ -34,7 +34,9 @@ HELP = "train a LoRA adapter on the selected rollouts by the contrastive objecti
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--selection", required=True, type=Path, help="the rollouts to train on")
+    parser.add_argument(
+        "--selection", required=True, type=Path, help="table of the rollouts to train on"
+    )
     add_training_arguments(parser, "training")
     add_checkpoints_argument(parser)
     parser.add_argument(
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         default=[],
-        help="files that the scorer wrote by --states-out, to be spared the base's passes",
+        help="hidden states that `entropies --states-out` wrote: saves the base's forward passes",
     )
 
 

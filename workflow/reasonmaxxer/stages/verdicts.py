@@ -142,8 +142,8 @@ TABLES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--table", choices=TABLES, default="verdicts", help="what is to be written")
-    parser.add_argument("--completions", required=True, type=Path, help="the completions' table")
+    parser.add_argument("--table", choices=TABLES, default="verdicts", help="which table to write")
+    parser.add_argument("--completions", required=True, type=Path, help="table of the completions")
     parser.add_argument("--problems", required=True, type=Path, help="table of problems")
     parser.add_argument("--config", required=True, help="config section `verdicts`, as JSON")
     parser.add_argument("--workers", type=int, default=1, help="processes for slow comparisons")

@@ -1,4 +1,4 @@
-"""Files of a run that are no tables, read so that a damaged or foreign one is named.
+"""Files of a run that are not tables, read so that an error names a damaged or foreign one.
 
 What makes a file again stands in every error: Snakemake trusts a file that is there.
 """
@@ -47,7 +47,7 @@ def read_json(path: str | os.PathLike[str], *keys: str) -> dict[str, Any]:
     missing = [key for key in keys if not isinstance(content, dict) or key not in content]
     if missing or not isinstance(content, dict):
         what = f"'{missing[0]}' is missing" if missing else "an object is expected"
-        raise UserError(f"{path}: {what}, so it is another file's content; {remedy(path)}")
+        raise UserError(f"{path}: {what}, so it is the content of another file; {remedy(path)}")
     return content
 
 
@@ -71,7 +71,7 @@ def open_tensors(path: str | os.PathLike[str], *names: str) -> Any:
     missing = set(names) - set(file.keys())
     if missing:
         raise UserError(
-            f"{path}: tensor '{min(missing)}' is missing, so it is another file's content; "
+            f"{path}: tensor '{min(missing)}' is missing, so it is the content of another file; "
             f"{remedy(path)}"
         )
     return file
@@ -162,7 +162,7 @@ def check_made_model(path: str) -> None:
 
 
 def check_weights(path: Path, rank: int | None) -> None:
-    """Raise `UserError` if these are no weights of a LoRA of this rank; None: of a whole model."""
+    """Raise `UserError` if these are not weights of a LoRA of this rank (None: of a model)."""
     file = open_tensors(path)
     names = set(file.keys())
     lora = [name for name in names if ".lora_A." in name]

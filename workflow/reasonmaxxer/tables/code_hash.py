@@ -101,7 +101,7 @@ def _counts(definition: Definition) -> bool:
 def _resolved(definition: Definition) -> Definition | None:
     """Where a name is really defined: through the imports of the modules on the way.
 
-    None for what is no name of the package's own.
+    None for a name that is not the package's own.
     """
     module = _module(definition.module)
     if definition.name == "" or definition.name in module.bound:

@@ -20,7 +20,7 @@ NOT_IN_KEY = {"*": "how a file comes to lie where it lies, not what is in it"}
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary name beside `path`, renamed onto it when the block ends without error.
 
-    A link stays a link: the file that it names is replaced. What is no regular file (a pipe, a
+    A link stays a link: the file that it names is replaced. What is not a regular file (a pipe, a
     device, /dev/stdout) is written to, once everything is complete.
     """
     if (stream := _stream(Path(path))) is not None:
@@ -50,9 +50,9 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def _stream(path: Path) -> int | None:
-    """A file descriptor to write to where the path is no file of its own.
+    """A file descriptor to write to where the path does not name a file of its own.
 
-    /dev/stdout may be a file that a shell holds open, so it is no path to be replaced.
+    /dev/stdout may be a file that a shell holds open, so this path must not be replaced.
     """
     own = re.fullmatch(r"/dev/(stdout|stderr|fd/(\d+))|/proc/self/fd/(\d+)", str(path))
     if own:

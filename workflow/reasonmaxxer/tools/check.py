@@ -33,10 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--configfile",
         nargs="+",
         default=["config/config.yaml"],
-        help="config files, in order; by default config/config.yaml, as a run has it",
+        help="config files, each laid over the one before; config/config.yaml by default",
     )
     parser.add_argument(
-        "--elsewhere", action="store_true", help="it will run on another machine than this one"
+        "--elsewhere",
+        action="store_true",
+        help="do not check this machine: the run goes to another one",
     )
 
 

@@ -25,9 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arm", default="reasonmaxxer", help="the arm whose adapter it is")
     parser.add_argument("--results", default="results", type=Path, help="folder of all runs")
     parser.add_argument("--out", required=True, type=Path, help="folder to write; must not exist")
-    parser.add_argument("--merge", action="store_true", help="a whole model, not an adapter")
     parser.add_argument(
-        "--licence", help="licence of the base, for the card; what the base's own says by default"
+        "--merge", action="store_true", help="write a whole model instead of an adapter"
+    )
+    parser.add_argument(
+        "--licence",
+        help="licence of the base, for the card; by default the one of the base's own card",
     )
 
 
@@ -39,15 +42,17 @@ def main(args: argparse.Namespace) -> None:
     if args.arm not in made:
         raise UserError(f"--arm {args.arm}: the run trains {', '.join(made)}")
     if run.is_whole(args.arm):
-        raise UserError(f"--arm {args.arm}: is no adapter, but a whole model as it is: {adapter}")
+        raise UserError(
+            f"--arm {args.arm}: is a whole model, not an adapter; use it as it is: {adapter}"
+        )
     if not (adapter / "adapter_model.safetensors").is_file():
         raise UserError(
-            f"{adapter}: no adapter there yet; make it: snakemake --cores all adapter "
+            f"{adapter}: no adapter there yet; make it with: snakemake --cores all checkpoint "
             f"--configfile {shlex.join(args.configfile)}"
         )
     check_adapter(adapter)
     if args.out.exists():
-        raise UserError(f"--out {args.out}: is there already; name a new folder")
+        raise UserError(f"--out {args.out}: already exists; give the name of a new folder")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{args.out.name}.", dir=args.out.parent))
     try:

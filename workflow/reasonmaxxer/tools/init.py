@@ -74,8 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     if args.out.exists():
-        raise UserError(f"--out {args.out}: is there already; edit it, or name a new file")
-    with tables.replacing(args.out) as draft:  # what is no config leaves no file in the way
+        raise UserError(
+            f"--out {args.out}: already exists; edit it, or give the name of a new file"
+        )
+    with tables.replacing(args.out) as draft:  # a wrong config leaves no file behind
         draft.write_text(text(args), encoding="utf-8")
         run = config.validate(config.read_file(draft), str(args.out))
         check(run)
@@ -178,7 +180,7 @@ def source_of(given: str, split: str) -> tuple[dict[str, Any], int | None]:
             f"no registered name; {suggest(given, known)}"
         )
     if not rows:
-        raise UserError(f"{given}: no problem in it")
+        raise UserError(f"{given}: contains no problem")
     first = rows[0].values
     problem = _column(first, PROBLEM_COLUMNS, given, str)
     answer = _column(first, ANSWER_COLUMNS, given, object)

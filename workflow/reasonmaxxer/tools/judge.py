@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=at_least(1), default=1, help="worker processes")
     parser.add_argument(
-        "--last-number", action="store_true", help="the last number counts where nothing is marked"
+        "--last-number", action="store_true", help="if no answer is marked, take the last number"
     )
 
 

@@ -1,7 +1,7 @@
 """Command `lab-audit`: what a lab base model is sure of, where it hesitates, how often it is right.
 
 Teacher-forced on fresh traces of the generator, every position of a completion is one of
-`CLASSES`; sampled at the paper's settings, every suite has its pass@1 and pass@k.
+`CLASSES`; sampled at the paper's settings, every benchmark has its pass@1 and pass@k.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Position:
     place: str  # one of CLASSES
     fork: Fork | None
     entropy: float  # nats
-    right: float  # probability of the token that stands there
+    right: float  # probability of the token at this position
     options: list[float]  # probabilities of the fork's options
 
 
@@ -55,7 +55,7 @@ def audit(
     """The table of properties of the model in `folder`, the base of world `number`.
 
     `traces` fresh traces of each split are read teacher-forced; `samples` completions are drawn
-    for each of the first `suite_problems` problems of each suite.
+    for each of the first `suite_problems` problems of each benchmark.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -271,7 +271,7 @@ def tables(measured: dict[str, Any]) -> str:
                 ],
             ),
             _table(
-                ("suite", "problems", "pass@1 (95% interval)", "pass@k", "mixed", "tokens"),
+                ("benchmark", "problems", "pass@1 (95% interval)", "pass@k", "mixed", "tokens"),
                 [
                     (
                         row["suite"],
@@ -321,8 +321,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--world", type=int, default=1, help="world it was pretrained on")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--traces", type=int, default=200, help="traces read of each split")
-    parser.add_argument("--problems", type=int, default=60, help="problems solved of each suite")
+    parser.add_argument(
+        "--traces", type=int, default=200, help="number of traces read of each split"
+    )
+    parser.add_argument(
+        "--problems", type=int, default=60, help="problems solved of each benchmark"
+    )
     parser.add_argument("--samples", type=int, default=64, help="completions of each problem")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     parser.add_argument("--figure", type=Path, help="SVG to write")

@@ -17,7 +17,9 @@ HELP = "show the prompts of a config: text, token ids, and where the completion 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--configfile", nargs="+", required=True, help="config files, in order")
+    parser.add_argument(
+        "--configfile", nargs="+", required=True, help="config files, each laid over the one before"
+    )
     parser.add_argument("--n", type=at_least(1), default=3, help="how many problems to show")
     parser.add_argument(
         "--split", default="train", help="whose problems: train, validation or a benchmark"

@@ -19,8 +19,10 @@ def add_training_arguments(
     parser.add_argument("--config", required=True, help=f"config section `{section}` as JSON")
     parser.add_argument("--out-log", required=True, type=Path, help=f"table `{table}` to write")
     parser.add_argument("--scratch", required=True, type=Path, help="folder for unfinished work")
-    parser.add_argument("--batch-tokens", type=int, default=16384, help="most tokens of a batch")
-    parser.add_argument("--threads", type=int, default=1, help="CPU cores")
+    parser.add_argument(
+        "--batch-tokens", type=int, default=16384, help="maximum number of tokens in a batch"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="number of CPU cores")
 
 
 def add_checkpoints_argument(parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,9 @@ def read_rollouts(selection: Path) -> list[Rollout]:
         positions = np.asarray(row["positions"], dtype=np.int64)
         where = f"{selection}: problem '{row['problem_id']}', sample {row['sample']}"
         if not prompt:
-            raise UserError(f"{where}: prompt_token_ids: is empty; the first token needs one")
+            raise UserError(
+                f"{where}: prompt_token_ids: is empty, but the first token needs a prompt"
+            )
         if len(positions) and not (positions.min() >= 0 and positions.max() < len(completion)):
             raise UserError(
                 f"{where}: positions: outside the completion of {len(completion)} tokens"

@@ -5,7 +5,7 @@
     L        =   L_dec + lambda L_anchor
 
 Means are taken within a rollout, then over the rollouts of an optimiser step. The anchor holds
-every prediction position that is no decision, those of the prompt included.
+every prediction position that is not a decision, those of the prompt included.
 
 In the shapes below B are rollouts, T the tokens of the longest, D decisions and N anchors of a
 batch, and H is the model's width.
