@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Project
-from copied import COPIED, ROOT
+from project_copy import COPIED, ROOT
 
 from reasonmaxxer import tables
 from reasonmaxxer.method.gates import GATES

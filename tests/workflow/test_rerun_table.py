@@ -13,8 +13,8 @@ import pytest
 import yaml
 from config_edits import KEYS, copy_of, edited, everything
 from conftest import Project
-from copied import ROOT, copy_of_the_project
 from dry_runs import DryRuns, jobs_in
+from project_copy import ROOT, copy_of_the_project
 
 from reasonmaxxer import __main__ as commands
 from reasonmaxxer import tables
