@@ -35,8 +35,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
 
 import faults
 import jobs as runs
-from copied import copy_of_the_project
 from jobs import Job, different, shell
+from project_copy import copy_of_the_project
 from safetensors import safe_open
 
 from reasonmaxxer import tables

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import copied
+import project_copy
 import pyarrow.parquet as pq
 
 CONFIG = "config/test.yaml"
 RUN = Path("results/test")
-ENVIRONMENT = {**copied.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**project_copy.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
 
 # What two runs of the same thing differ in: how fast they were.
 MEASURED = {"tokens_per_second", "peak_memory_mb", "seconds"}

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 import pytest
-from hostile import hostile_completions
-from judge_workers import workers_of
+from hostile_completions import hostile_completions
+from judge_processes import workers_of
 
 from reasonmaxxer.config import VerdictsConfig
 from reasonmaxxer.verifier.judge import judge_pairs

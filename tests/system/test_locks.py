@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 
-from copied import ENVIRONMENT, ROOT
+from project_copy import ENVIRONMENT, ROOT
 
 
 def test_both_locks_are_complete_and_consistent() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
-from agreement import assert_gradients_agree, assert_scores_agree
+from reference_checks import assert_gradients_agree, assert_scores_agree
 
 from reasonmaxxer.stages.convert import convert
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import synthetic
-from copied import ROOT, copy_of_the_project
+from project_copy import ROOT, copy_of_the_project
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By

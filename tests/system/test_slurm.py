@@ -16,15 +16,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import copied
+import project_copy
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from copied import ROOT, copy_of_the_project
+from project_copy import ROOT, copy_of_the_project
 
 STAGES_WITH_GPU = ("generation", "entropies", "training")
 GPU_JOBS = "sample_rollouts|sample_evaluation|train_adapter|choose_checkpoint|read_side_by_side"
-ENVIRONMENT = {**copied.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**project_copy.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")

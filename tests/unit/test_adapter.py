@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import reference
 import torch
+from rollout_rows import rollout
 from safetensors.torch import save_file
 from test_prompts import byte_tokenizer
 
@@ -103,8 +104,7 @@ def command(tmp_path):
         save_file(trained.tensors(), name, metadata={"format": "pt"})
     problem = {"problem_id": "p", "problem": "1 + 1?", "answer": "2", "source": "s", "level": None}
     tables.write(tmp_path / "problems.parquet", "problems", [problem])
-    row = {"problem_id": "p", "sample": 0, "seed": 0, "prompt_token_ids": [1], "token_ids": [2]}
-    row |= {"logprobs": [0.0], "finish_reason": "stop", "text": "2", "verdict": "unparseable"}
+    row = rollout([1], [2]) | {"verdict": "unparseable"}
     tables.write(tmp_path / "base.parquet", "evaluation", [row])
     (tmp_path / "template.txt").write_text("{problem}\n")
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from mistakes import CASES, ROOT, config_files
+from bad_input_cases import CASES, ROOT, config_files
 
 from reasonmaxxer import config
 from reasonmaxxer.__main__ import main

@@ -5,7 +5,7 @@ import functools
 import shutil
 
 import pytest
-from edits_of_code import rename_modules, reworded
+from source_edits import rename_modules, reworded
 
 from reasonmaxxer import config
 from reasonmaxxer.__main__ import COMMANDS, STAGES

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from copied import CONFIGS
+from project_copy import CONFIGS
 
 from reasonmaxxer.config import TrainingConfig, load, overlay, validate
 from reasonmaxxer.errors import UserError

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import synthetic
+from rollout_rows import rollout
 
 from reasonmaxxer import tables
 from reasonmaxxer.analysis.arms import is_rl
@@ -81,9 +82,7 @@ def _fast(log: Path, seconds: float) -> None:
 def _teacher_rollouts(folder: Path) -> Path:
     """Two completions of 20 tokens behind one prompt of three."""
     path = folder / "teacher.parquet"
-    row = {"problem_id": "p", "seed": 1, "prompt_token_ids": [1, 2, 3], "token_ids": [5] * 20}
-    row |= {"logprobs": [-0.1] * 20, "finish_reason": "stop", "text": "x"}
-    tables.write(path, "rollouts", [{**row, "sample": n} for n in range(2)])
+    tables.write(path, "rollouts", [rollout([1, 2, 3], [5] * 20, sample=n) for n in range(2)])
     return path
 
 

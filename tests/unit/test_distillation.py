@@ -6,10 +6,10 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import reference
 import torch
+from rollout_rows import random_rollouts
 from safetensors.torch import load_file
 
 from reasonmaxxer import tables
@@ -44,16 +44,7 @@ def models(tmp_path_factory) -> tuple[ModelConfig, ModelConfig]:
 
 @pytest.fixture(scope="module")
 def rollouts(tmp_path_factory) -> Path:
-    rng = np.random.default_rng(2)
-    rows = [
-        {
-            **{"problem_id": f"p{index}", "sample": 0, "seed": 0, "text": ""},
-            "prompt_token_ids": rng.integers(0, reference.VOCABULARY, 2 + index % 3).tolist(),
-            "token_ids": rng.integers(0, reference.VOCABULARY, 3 + index).tolist(),
-            **{"logprobs": [0.0] * (3 + index), "finish_reason": "stop"},
-        }
-        for index in range(8)
-    ]
+    rows = random_rollouts([(2 + index % 3, 3 + index) for index in range(8)], seed=2)
     path = tmp_path_factory.mktemp("rollouts") / "rollouts.parquet"
     tables.write(path, "rollouts", rows)
     return path

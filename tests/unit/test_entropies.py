@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import reference
 import torch
-from agreement import assert_scores_agree
+from reference_checks import assert_scores_agree
+from rollout_rows import random_rollouts, rollout
 
 from reasonmaxxer import tables
 from reasonmaxxer.config import EntropiesConfig, ModelConfig
@@ -17,21 +18,8 @@ from reasonmaxxer.stages import entropies
 KINDS = ["Llama", "Qwen2", "Qwen3", "Mistral"]
 
 
-def _rollouts(path, shapes, seed=0, vocabulary=reference.VOCABULARY):
-    rng = np.random.default_rng(seed)
-    rows = [
-        {
-            "problem_id": f"p{index // 2}",
-            "sample": index % 2,
-            "seed": index,
-            "prompt_token_ids": rng.integers(0, vocabulary, prompt).tolist(),
-            "token_ids": rng.integers(0, vocabulary, completion).tolist(),
-            "logprobs": [0.0] * completion,
-            "finish_reason": "stop",
-            "text": "",
-        }
-        for index, (prompt, completion) in enumerate(shapes)
-    ]
+def _rollouts(path, lengths):
+    rows = random_rollouts(lengths, samples=2)
     tables.write(path, "rollouts", rows)
     return rows
 
@@ -125,9 +113,7 @@ def test_an_interrupted_run_goes_on_from_its_finished_parts(tmp_path, monkeypatc
 def test_rollouts_of_another_model_are_an_error(tmp_path, prompt, completion, message):
     model = reference.save_tiny(tmp_path / "model")
     (model / "model.safetensors").unlink()  # the check comes before any weights are read
-    row = _rollouts(tmp_path / "rollouts.parquet", [(2, 2)])[0]
-    row |= {"prompt_token_ids": prompt, "token_ids": completion}
-    tables.write(tmp_path / "rollouts.parquet", "rollouts", [row])
+    tables.write(tmp_path / "rollouts.parquet", "rollouts", [rollout(prompt, completion)])
     with pytest.raises(UserError, match=message):
         _score(tmp_path, tmp_path / "rollouts.parquet", model)
 

@@ -13,6 +13,7 @@ import pytest
 import reference
 import synthetic
 import torch
+from rollout_rows import random_rollouts
 from scipy import stats
 
 from reasonmaxxer import __main__, tables
@@ -64,16 +65,8 @@ def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def texts_of(seed: int, count: int = 9) -> list[dict[str, Any]]:
-    rng = np.random.default_rng(seed)
-    lengths = rng.integers(1, 20, size=(count, 2))
-    return [
-        {
-            **{"problem_id": f"p{index % 4}", "sample": index // 4},
-            "prompt_token_ids": rng.integers(3, reference.VOCABULARY, prompt).tolist(),
-            "token_ids": rng.integers(3, reference.VOCABULARY, completion).tolist(),
-        }
-        for index, (prompt, completion) in enumerate(lengths)
-    ]
+    lengths = np.random.default_rng(seed).integers(1, 20, size=(count, 2))
+    return random_rollouts(lengths.tolist(), seed, samples=2)
 
 
 def plain_rank(row: torch.Tensor, token: int) -> int:

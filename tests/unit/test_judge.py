@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-from hostile import GENERATORS, hostile_completions
+from hostile_completions import GENERATORS, hostile_completions
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judge_workers import workers_of
+from judge_processes import workers_of
 
 from reasonmaxxer.__main__ import main
 from reasonmaxxer.config import VerdictsConfig

@@ -1,6 +1,7 @@
 """Every stage that judges completions: the rows of its source, in order, with their verdicts."""
 
 import pytest
+from rollout_rows import rollout
 
 from reasonmaxxer import tables
 from reasonmaxxer.__main__ import main
@@ -21,11 +22,7 @@ VERDICTS = ["correct", "incorrect", "unparseable", "correct"]
 
 
 def completion(problem, sample):
-    ids = {"prompt_token_ids": [1], "token_ids": [2], "logprobs": [-0.5]}
-    return {
-        **{"problem_id": problem, "sample": sample, "seed": 0, **ids},
-        **{"finish_reason": "stop", "text": TEXTS[problem, sample]},
-    }
+    return rollout([1], [2], problem, sample) | {"text": TEXTS[problem, sample]}
 
 
 def decoded(problem, sample):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import reference
-from agreement import assert_gradients_agree, trainer_of
 from reference import Sequence
+from reference_checks import assert_gradients_agree, trainer_of
 
 from reasonmaxxer.config import ModelConfig, TrainingConfig
 from reasonmaxxer.modeling.base_model import load_base

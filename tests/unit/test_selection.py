@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from rollout_rows import rollout
 
 from reasonmaxxer import tables
 from reasonmaxxer.config import SelectionConfig
@@ -214,18 +215,9 @@ def _files(folder, rewards, cut=(), verdicts=None, gap=0.0, drop_entropies=0):
     rows, outcomes, scores = [], [], []
     for sample, reward in enumerate(rewards):
         ids = [5, 6, 7, 2]
-        rows.append(
-            {
-                "problem_id": "a",
-                "sample": sample,
-                "seed": 0,
-                "prompt_token_ids": [1, 3],
-                "token_ids": ids,
-                "logprobs": [-0.5 + gap] * 4,
-                "finish_reason": "length" if sample in cut else "stop",
-                "text": "",
-            }
-        )
+        end = "length" if sample in cut else "stop"
+        own = {"logprobs": [-0.5 + gap] * 4, "finish_reason": end}
+        rows.append(rollout([1, 3], ids, "a", sample) | own)
         verdict = verdicts[sample] if verdicts else ("correct" if reward else "incorrect")
         outcomes.append(
             {"problem_id": "a", "sample": sample, "verdict": verdict}

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
+import rollout_rows
 import torch
-from agreement import trainer_of
+from reference_checks import trainer_of
 from safetensors.torch import load_file
 from tqdm import tqdm
 
@@ -225,19 +226,12 @@ def test_states_of_other_rollouts_or_models_are_an_error(tmp_path, model):
 
 def _score(tmp_path, rollouts, model, dtype) -> Path:
     """The file of states that the scorer keeps for these rollouts."""
-    rows = [
-        {
-            "problem_id": rollout.problem,
-            "sample": rollout.sample,
-            "seed": 0,
-            "prompt_token_ids": rollout.ids[: rollout.prompt_length].tolist(),
-            "token_ids": rollout.ids[rollout.prompt_length :].tolist(),
-            "logprobs": [0.0] * (len(rollout.ids) - rollout.prompt_length),
-            "finish_reason": "stop",
-            "text": "",
-        }
-        for rollout in rollouts
-    ]
+    rows = []
+    for one in rollouts:
+        prompt, completion = np.split(one.ids, [one.prompt_length])
+        rows.append(
+            rollout_rows.rollout(prompt.tolist(), completion.tolist(), one.problem, one.sample)
+        )
     tables.write(tmp_path / "rollouts.parquet", "rollouts", rows)
     entropies.run(
         rollouts=tmp_path / "rollouts.parquet",

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from judge_workers import workers_of
+from judge_processes import workers_of
 
 from reasonmaxxer.config import VerdictsConfig
 from reasonmaxxer.errors import UserError

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from copied import ENVIRONMENT, copy_of_the_project
 from dry_runs import jobs_in
+from project_copy import ENVIRONMENT, copy_of_the_project
 
 
 class Project:

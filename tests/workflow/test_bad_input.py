@@ -1,7 +1,8 @@
 """Bad input stops a run with one clear error before anything is sampled.
 
-All that `check` finds stands in tests/mistakes.py; here are those that Snakemake finds in each of
-its own ways: while it reads the config, before its first job, and in the jobs that cost nothing.
+All that `check` finds stands in tests/bad_input_cases.py; here are those that Snakemake finds in
+each of its own ways: while it reads the config, before its first job, and in the jobs that cost
+nothing.
 """
 
 import os
@@ -11,8 +12,8 @@ import sys
 
 import pytest
 import yaml
-from copied import ENVIRONMENT
-from mistakes import CASES, config_files
+from bad_input_cases import CASES, config_files
+from project_copy import ENVIRONMENT
 
 AT_ONCE = (
     *("a key twice", "unknown section", "no such template", "a template without its place"),

@@ -5,7 +5,7 @@ import sys
 import time
 
 from conftest import Project
-from copied import ROOT, copy_of_the_project
+from project_copy import ROOT, copy_of_the_project
 
 from reasonmaxxer.graph.files import recorded_code
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from copied import CONFIGS
+from project_copy import CONFIGS
 
 from reasonmaxxer import config
 

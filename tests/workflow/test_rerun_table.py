@@ -14,9 +14,9 @@ import pytest
 import yaml
 from config_edits import KEYS, copy_of, edited, everything
 from conftest import Project
-from copied import ROOT, copy_of_the_project
 from dry_runs import DryRuns, jobs_in
-from edits_of_code import rename_modules, reworded
+from project_copy import ROOT, copy_of_the_project
+from source_edits import rename_modules, reworded
 
 from reasonmaxxer import __main__ as commands
 from reasonmaxxer import tables

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import Project
-from copied import ROOT
 from dry_runs import DryRuns, jobs_in
+from project_copy import ROOT
 
 from reasonmaxxer import tables
 from reasonmaxxer.__main__ import STAGES

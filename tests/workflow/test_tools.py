@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from copied import ENVIRONMENT
+from project_copy import ENVIRONMENT
 from safetensors.numpy import load_file
 
 from reasonmaxxer import __main__, config, tables
