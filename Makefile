@@ -12,7 +12,7 @@ TEST_PROCESSES ?= auto
 SYSTEM_TESTS ?= tests/system
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: another-lock help env report test test-system test-recovery plan check lint lock clean
+.PHONY: another-lock help env report test test-system test-recovery plan check lint lock sbom clean
 
 help: ## list the targets
 	@grep -hE '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -55,6 +55,9 @@ lint: env ## format, lint, types
 
 lock: ## resolve envs/*.txt again
 	bash envs/lock.sh
+
+sbom: ## list what both locks install, as CycloneDX JSON under results/
+	for lock in cpu cuda; do $(PYTHON) envs/sbom.py envs/$$lock.txt >results/sbom-$$lock.json || exit; done
 
 clean: ## remove what runs have made
 	find results -mindepth 1 ! -name README.md -delete

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run by Snakemake once the conda environment is there, in whatever folder it works in.
-# lock: c383d418946b61fd7cbe3729a933943ab08d7f110cbf0d9e3deb605f8ee9abba
+# lock: 2f4e935b00b06ea67d2126e3845a467286599da73aa511843e437576b6f10b6e
 set -euo pipefail
-pip install --retries 0 --extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
-pip install --no-deps --requirement "$REASONMAXXER_ENVS/cpu.txt"
+pip install --no-deps --retries 0 --extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
+pip install --no-deps --require-hashes --requirement "$REASONMAXXER_ENVS/cpu.txt"

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # Run by Snakemake once the conda environment is there, in whatever folder it works in.
-# lock: 2969adfb78689462e93f5f06dadceaae1655a15af83ad82ce72f16df0d281f49
+# lock: bc8a0e1fef2fa4c52f8503d1dff36cef598f24ddd6a87c1869c0ea59279274bb
 set -euo pipefail
-pip install torch==2.13.0
-pip install --no-deps --requirement "$REASONMAXXER_ENVS/cuda.txt"
+pip install --no-deps --require-hashes --requirement "$REASONMAXXER_ENVS/cuda.txt"

