@@ -25,6 +25,8 @@ onstart:
     except UserError as error:
         raise WorkflowError(str(error))
     check_machine()
+    for line in checks.unpinned(CONFIG):
+        logger.warning(line)
     reuse.say_forced(RUN, snakemake_patches.forced_outputs(workflow))
     snakemake_patches.look_when_a_job_ends(workflow)
     logger.addFilter(is_no_repetition)

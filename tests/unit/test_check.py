@@ -28,6 +28,7 @@ from reasonmaxxer import config, tables
 from reasonmaxxer.__main__ import COMMANDS
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.graph import checks
 from reasonmaxxer.modeling.base_model import lora_config
 from reasonmaxxer.stages import merge
 from reasonmaxxer.stages.preflight import check_model
@@ -294,6 +295,26 @@ def test_what_is_no_config_is_not_written(model, files):
 @pytest.mark.parametrize("overlays", [["lab-seeds"], ["lab-sweep"], ["lab-seeds", "lab-full"]])
 def test_the_labs_analyses_pass_the_check(overlays):
     command(check, "--configfile", *[f"config/{name}.yaml" for name in ("config", *overlays)])
+
+
+def test_what_no_commit_pins_is_said(written):
+    commit = "1" * 40
+    hub = {"problem": "q", "answer": "a"}
+    pinned = {"dataset": "team/exam", "revision": commit}
+    path = changed(
+        written,
+        model={"path": "team/base", "revision": commit},
+        arms={"rl": {"kind": "checkpoint", "model": {"path": "team/rl"}}},
+        benchmarks={
+            "one": {"source": hub | {"hub": pinned}},
+            "two": {"source": hub | {"hub": pinned | {"revision": "main"}}},
+        },
+    )
+    said = checks.unpinned(config.load([path]))
+    assert [line.split(",")[0] for line in said] == [
+        "arms.rl.model.revision: team/rl is at no revision",
+        "benchmarks.two.source.hub.revision: team/exam is at main",
+    ]
 
 
 def test_check_tells_all_that_is_wrong_at_once(written):

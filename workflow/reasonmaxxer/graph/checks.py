@@ -23,6 +23,7 @@ from .shards import SHARED, section_of
 
 REGISTRY = Path(registry.__file__)
 KINDS_FILE = Path(kinds.__file__)
+COMMIT = re.compile(r"[0-9a-f]{40}")
 MOST_JOBS = 50_000  # of one kind
 # Files of a run that a benchmark of the same name would overwrite.
 TAKEN_BENCHMARKS = ("train", "train-pool", VALIDATION, f"{VALIDATION}-pool")
@@ -34,6 +35,28 @@ def check(config: Config) -> None:
     found = [line for look in looks for line in look(config)]
     if found:
         raise UserError("\n".join(f"config: {line}" for line in found))
+
+
+def unpinned(config: Config) -> list[str]:
+    """A warning for each model and dataset of the hub that no commit pins."""
+    models = {"model": config.model}
+    models |= {f"arms.{name}.model": arm.model for name, arm in config.arms.items() if arm.model}
+    revisions = {
+        f"{place}.revision": (model.path, model.revision)
+        for place, model in models.items()
+        if model.gguf is None and not Path(model.path).is_dir()
+    }
+    revisions |= {
+        f"{place}.hub.revision": (source.hub.dataset, source.hub.revision)
+        for place, source in _all_sources(config)
+        if source.hub is not None
+    }
+    return [
+        f"{place}: {name} is at {revision or 'no revision'}, which is no commit (40 digits): if it "
+        "changes there, this goes unseen"
+        for place, (name, revision) in revisions.items()
+        if not COMMIT.fullmatch(revision or "")
+    ]
 
 
 def _names(config: Config) -> Iterator[str]:

@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..generation.chat_template import not_closed
 from ..generation.prompts import load_tokenizer
 from ..graph import machine
-from ..graph.checks import check
+from ..graph.checks import check, unpinned
 from ..graph.estimate import estimate
 from ..graph.jobs import models
 from ..graph.protocol import sources_of
@@ -77,6 +77,7 @@ class Checks:
         for split in ("train", "validation", *self.run.benchmarks):
             yield f"problems of {split}", functools.partial(self._problems, split)
         yield "overlap", self._overlap
+        yield "revisions", lambda: "\nwarning: ".join(unpinned(self.run)) or "all are commits"
         for asked in models(self.run):
             yield asked["place"], functools.partial(self._model, asked)
         if not self.elsewhere:
