@@ -20,8 +20,8 @@ from itertools import islice
 from pathlib import Path
 
 from reasonmaxxer import tables
-from reasonmaxxer.config import VerdictsConfig
-from reasonmaxxer.stages.verdicts import JUDGED_COLUMNS, judged_table
+from reasonmaxxer.config import JudgingConfig
+from reasonmaxxer.stages.verdicts import TABLES, judged_table
 from reasonmaxxer.verifier.judge import judge_pairs
 
 Pair = tuple[str, str]
@@ -119,7 +119,7 @@ def long_run(count: int, workers: int, seed: int) -> None:
         outcome: Counter[str] = Counter()
         start, cpu = time.perf_counter(), cpu_seconds()
         rows = judged_table(
-            rollouts, "rollouts", problems, VerdictsConfig(), workers, JUDGED_COLUMNS
+            rollouts, "rollouts", problems, JudgingConfig(), workers, TABLES["verdicts"].columns
         )
         for number, row in enumerate(rows, 1):
             outcome[row["verdict"]] += 1
