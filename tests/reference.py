@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
 
 VOCABULARY = 97
 
@@ -50,13 +51,33 @@ def save_tiny(folder: Path, kind: str = "Llama", seed: int = 0, **changes: Any) 
     return folder
 
 
+class InDouble(TorchFunctionMode):
+    """Makes float64 of what asks for float32.
+
+    transformers computes its norms, the softmax of attention and rotary positions in float32,
+    whatever type the model has.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function is torch.Tensor.float:
+            function = torch.Tensor.double
+        args = tuple(map(self._wide, args))
+        return function(*args, **{key: self._wide(value) for key, value in (kwargs or {}).items()})
+
+    def _wide(self, value: Any) -> Any:
+        return torch.float64 if value is torch.float32 else value
+
+
 def load(folder: Path) -> Any:
     """The model in float64, with attention written out."""
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float64, attn_implementation="eager"
-    )
+    with InDouble():
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float64, attn_implementation="eager"
+        )
     return model.requires_grad_(False).eval()
 
 
@@ -96,7 +117,8 @@ def logits(model: Any, ids: list[int], adapter: Adapter | None = None) -> torch.
     """[T, V] for one sequence alone."""
     weights = adapter.weights(model) if adapter else {}
     inputs = {"input_ids": torch.tensor([ids]), "use_cache": False}
-    return functional_call(model, weights, kwargs=inputs).logits[0]
+    with InDouble():
+        return functional_call(model, weights, kwargs=inputs).logits[0]
 
 
 def probabilities(row: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ import json
 import re
 import tempfile
 
+import numpy as np
 import pytest
 import reference
 import torch
@@ -41,6 +42,22 @@ def test_the_best_checkpoint_that_has_not_collapsed_is_chosen(checkpoints, chose
     found, rows = choose(dict(enumerate([BASE, *checkpoints])), min_parseable=0.5)
     assert found == chosen
     assert [row["collapsed"] for row in rows] == [False, *collapsed]
+
+
+@pytest.mark.parametrize("samples", [3, 5, 10])
+def test_of_equally_good_checkpoints_the_earliest_is_chosen_whatever_floats_say(samples):
+    rng = np.random.default_rng(samples)
+    apart = 0
+    for _ in range(50):
+        right = rng.integers(1, samples, size=40)
+        problems = [[C] * n + [W] * (samples - n) for n in right]
+        other = [problems[place] for place in rng.permutation(40)]
+        found, rows = choose({0: BASE, 1: problems, 2: other}, min_parseable=0.5)
+        assert found == 1
+        assert rows[1]["pass_rate"] == rows[2]["pass_rate"]
+        sums = [sum(p.count(C) / samples for p in checkpoint) for checkpoint in (problems, other)]
+        apart += sums[0] != sums[1]
+    assert apart > 5  # as sums of floats many would be unequal
 
 
 def test_each_checkpoint_has_its_pass_rate_and_its_interval_over_problems():

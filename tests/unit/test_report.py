@@ -23,7 +23,7 @@ from reasonmaxxer.stages.metrics import compute
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "workflow/reasonmaxxer/report/template"
 SMALL: dict[str, Any] = {"benchmarks": {"chains": (20, 4)}, "pool": (8, 6), "length": 12}
-TSV = "s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t512.0\n"
+TSV = "s\th:m:s\tmax_rss\tcpu_time\n{wall}\t0:00:01\t512.0\t{seconds}\n"
 
 
 def run_of(folder: Path, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -134,12 +134,50 @@ def test_no_difference_is_not_a_gain(tmp_path: Path) -> None:
     assert "no difference shown" in view.verdict(view.Run(found, drawn))
 
 
+def test_the_first_sentence_has_the_controls_and_the_seeds(tmp_path: Path) -> None:
+    arms = {"base": 0.3, "reasonmaxxer": 0.7, "random-gate": 0.4, "positive-only": 0.6}
+    for seeds in (1, 2):
+        found, drawn = run_of(tmp_path / str(seeds), arms=arms)
+        seen = view.Run(found, drawn)
+        said = view.verdict(seen)
+        for arm in ("random-gate", "positive-only"):
+            gain = view.change(seen.difference(seen.as_line(arm), "chains"))
+            assert gain is not None
+            assert f"{seen.titles[seen.as_line(arm)]} {gain['value']}" in said
+        assert f", {'one seed' if seeds == 1 else '2 seeds'}. Controls over the base: " in said
+        arms |= {"reasonmaxxer+seed=43": 0.7, "random-gate+seed=43": 0.4}
+
+
+def test_marks_agree_with_the_interval_or_say_why_not() -> None:
+    row = {"metric": "accuracy", "value": 0.15, "low": 0.02, "high": 0.28, "p": 0.02}
+    row |= {"statement": "", "p_corrected": 0.02}
+    marks = {
+        "▲": row,
+        "▼": {**row, "value": -0.15},
+        "△": {**row, "p_corrected": 0.3},
+        "▽": {**row, "value": -0.15, "p_corrected": 0.3},
+        "○": {**row, "low": -0.02, "p": 0.2, "p_corrected": 0.3},
+    }
+    for mark, difference in marks.items():
+        found = view.change(difference)
+        assert found is not None and found["mark"] == mark
+
+
 def test_gains_by_format_and_by_reasoning_add_up(run: dict[str, Any]) -> None:
     seen = view.Run(run["metrics"], run["figures"])
     (part,) = view.gain_parts(seen)
     gain = seen.difference("reasonmaxxer", "chains")
     assert gain is not None
-    assert part["format"] + part["reasoning"] == pytest.approx(100 * gain["value"])
+    assert part["total"] == 100 * gain["value"]
+    assert part["format"] + part["reasoning"] == pytest.approx(part["total"])
+    ours, theirs = (
+        [seen.row(arm, "chains", key) for key in ("unparseable", "accuracy-parsed")]
+        for arm in ("reasonmaxxer", "base")
+    )
+    reasoning = (ours[1]["value"] - theirs[1]["value"]) * (
+        1 - (ours[0]["value"] + theirs[0]["value"]) / 2
+    )
+    assert part["reasoning"] == pytest.approx(100 * reasoning)
 
 
 def test_the_papers_figures_stand_beside_ours_where_both_exist(run: dict[str, Any]) -> None:
@@ -162,6 +200,17 @@ def test_every_claim_has_a_verdict(run: dict[str, Any], id_: str) -> None:
     claim = next(c for c in run["metrics"]["claims"] if c["id"] == id_)
     assert claim["verdict"] in get_args(Verdict)
     assert claim["claim"] in run["page"].text
+
+
+def test_claims_without_figures_are_one_line_that_says_what_they_need(run: dict[str, Any]) -> None:
+    text = re.sub(r"\s+", " ", run["page"].text)
+    line = text[text.index("Not tested, for want of figures: ") :].partition("Add it to")[0]
+    without = [c for c in run["metrics"]["claims"] if not view.tested(c)]
+    assert {claim["verdict"] for claim in without} == {"not tested"}
+    for claim in run["metrics"]["claims"]:
+        assert (f"{claim['id']} {claim['claim']}" in line) == (claim in without)
+    assert line.count("footprint: {teacher: <that arm>") == 1
+    assert "C8 The negative half matters (needs an arm with selection: {advantages: pos" in line
 
 
 def test_the_page_shows_the_config_and_what_made_each_file(run: dict[str, Any]) -> None:
@@ -273,10 +322,10 @@ def jobs(tmp_path: Path) -> list[timings.Job]:
         "audit_problems": "-",
     }
     for name, value in seconds.items():
-        path = tmp_path / f"{name}.tsv"
+        path = tmp_path / f"benchmarks/{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(TSV.format(seconds=value), encoding="utf-8")
-    return timings.read_jobs(tmp_path)
+        path.write_text(TSV.format(wall=500, seconds=value), encoding="utf-8")
+    return timings.read_jobs(tmp_path / "benchmarks")
 
 
 def test_stages_come_in_the_pipelines_order_with_tokens_and_dollars(
@@ -290,8 +339,28 @@ def test_stages_come_in_the_pipelines_order_with_tokens_and_dollars(
     assert found["Rollouts"]["tokens"] == 5000
     assert found["Rollouts"]["dollars"] == pytest.approx(0.1)
     assert found["Training"] == {
-        **{"stage": "Training", "jobs": 2, "seconds": 61.0, "tokens": 600},
+        **{"stage": "Training", "jobs": 2, "seconds": 61.0, "wall": 1000.0, "tokens": 600},
         **{"memory_mb": 512.0, "dollars": pytest.approx(0.061)},
+    }
+
+
+def test_what_a_job_says_it_spent_goes_before_snakemakes_sample(tmp_path: Path) -> None:
+    for name in ("train_adapter/ours", "audit_problems"):
+        for kind in ("benchmarks", "logs"):
+            (tmp_path / kind / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"benchmarks/{name}.tsv").write_text(TSV.format(wall=90, seconds=20))
+    log = tmp_path / "logs/train_adapter/ours.log"
+    line = "spent: {} s of processor time, {} s of GPU time\n"
+    log.write_text("step 1\n" + line.format(30.5, "0.00") + line.format(29.5, "0.00"))
+    jobs = timings.read_jobs(tmp_path / "benchmarks")
+    assert {job.rule: job.processor for job in jobs} == {"audit_problems": 20, "train_adapter": 60}
+    assert timings.unit_of(jobs) == "processor"
+    log.write_text(line.format(30.5, "180.00"))  # two GPUs for 90 seconds
+    jobs = timings.read_jobs(tmp_path / "benchmarks")
+    assert timings.unit_of(jobs) == "GPU"
+    assert {job.rule: job.cost("GPU") for job in jobs} == {
+        "audit_problems": 0,
+        "train_adapter": 180,
     }
 
 

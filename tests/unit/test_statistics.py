@@ -186,7 +186,7 @@ def test_few_problems_that_differ_are_tested_exactly(gained: int, lost: int) -> 
 
 
 def test_theta_has_clopper_and_pearsons_interval() -> None:
-    exact = s._Exact(gains_and_losses(9, 3, 200) / 200)
+    exact = s._Exact([gains_and_losses(9, 3, 200)])
     expected = stats.binomtest(9, 12).proportion_ci(0.95, method="exact")
     assert exact._theta(0.05) == pytest.approx((expected.low, expected.high))
 

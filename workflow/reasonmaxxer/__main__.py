@@ -15,8 +15,9 @@ import signal
 import sys
 from pathlib import Path
 
-from . import registry
+from . import registry, spent
 from .errors import UserError
+from .graph.gpus import POOL
 
 # Command -> module; a module offers HELP, add_arguments(parser) and main(args). Only the module
 # of the command that is called is imported, since some need seconds to load.
@@ -103,6 +104,8 @@ def run(command: str, arguments: list[str]) -> None:
     try:
         module.main(own.parse_args(arguments))
         sys.stdout.flush()  # here a full disk or a closed pipe still ends in words
+        if POOL in os.environ:  # a job of the workflow
+            spent.say()
     except UserError as error:
         print(f"reasonmaxxer {command}: error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -82,13 +82,18 @@ class Claim:
     id: str
     text: str
     conditions: tuple[Condition, ...]
+    needs: str  # what a config must have for the claim to be tested
 
+
+RL = "an arm of kind grpo, or a public checkpoint"
+FOOTPRINT = f"{RL}, and the section footprint: {{teacher: <that arm>, benchmark: <benchmark>}}"
 
 CLAIMS = (
     Claim(
         "C1",
         "RL's footprint is sparse",
         (Condition("reranked_share", "share of positions reranked", "at most", 0.05, "%"),),
+        FOOTPRINT,
     ),
     Claim(
         "C2",
@@ -97,11 +102,13 @@ CLAIMS = (
             Condition("top5_share", "promoted tokens in the base top-5", "at least", 0.99, "%"),
             Condition("mean_rank", "their mean rank", "at most", 3),
         ),
+        FOOTPRINT,
     ),
     Claim(
         "C3",
         "RL's changes sit at uncertain positions",
         (Condition("entropy_ratio", "entropy ratio, reranked to unchanged", "at least", 5),),
+        FOOTPRINT,
     ),
     Claim(
         "C4",
@@ -116,6 +123,7 @@ CLAIMS = (
             ),
             Condition("random_recovery", "the same at random positions", "at most", 0.1, "%"),
         ),
+        FOOTPRINT,
     ),
     Claim(
         "C5",
@@ -129,21 +137,25 @@ CLAIMS = (
                 "points",
             ),
         ),
+        "an arm of kind distilled, of at most 0.5% of the base's parameters, taught by RL",
     ),
     Claim(
         "C6",
         "ReasonMaxxer matches RL",
         (Condition("gap_to_rl", "mean over benchmarks, minus RL", "at least", -MARGIN, "points"),),
+        RL,
     ),
     Claim(
         "C7",
         "Entropy gating matters",
         (Condition("over_random_gate", "mean, minus a random gate", "above", 0, "points"),),
+        "an arm with selection: {gate: random}",
     ),
     Claim(
         "C8",
         "The negative half matters",
         (Condition("over_positive_only", "mean, minus positive only", "above", 0, "points"),),
+        "an arm with selection: {advantages: positive}",
     ),
     Claim(
         "C9",
@@ -154,16 +166,22 @@ CLAIMS = (
                 "spread_window", "largest change over the window", "at most", MARGIN, "points"
             ),
         ),
+        "arms with other values of selection.tau and selection.window",
     ),
     Claim(
         "C10",
         "Cheap",
         (
             Condition(
-                "cost_ratio", "its seconds with this run's sweeps, of RL's", "at most", 0.01, "%"
+                "cost_ratio",
+                "its processor or GPU time with this run's sweeps, of RL's",
+                "at most",
+                0.01,
+                "%",
             ),
             Condition("gap_to_rl", "at an accuracy, minus RL's", "at least", -MARGIN, "points"),
         ),
+        "an arm of kind grpo",
     ),
     Claim(
         "C11",
@@ -177,6 +195,7 @@ CLAIMS = (
                 "points",
             ),
         ),
+        FOOTPRINT,
     ),
 )
 
@@ -200,6 +219,7 @@ def _judged(claim: Claim, found: Mapping[str, Figure]) -> dict[str, Any]:
         "id": claim.id,
         "claim": claim.text,
         "verdict": _together(verdicts),
+        "needs": claim.needs,
         "conditions": [
             {
                 "text": condition.as_text(),

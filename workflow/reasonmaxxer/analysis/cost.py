@@ -2,8 +2,7 @@
 
 Every job that an arm needs counts once, shared or its own, with the choice of its checkpoint; what
 the run tried beside it, sweeps of its settings, is counted apart. The evaluation on the benchmarks
-does not count. Seconds are those of the jobs as they ran, so arms compare where their jobs had the
-same machine and threads.
+does not count. Seconds are those of processors, or of GPUs where the run used any.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from ..modeling.dimensions import Shape
 from ..tables.artefacts import read_json
 from .arms import differing, main_of, seeds_of
 from .statistics import Estimate
-from .timings import Job
+from .timings import Job, unit_of
 
 # Settings that a user of a method tries to choose them; arms that change others are ablations.
 SWEPT = {
@@ -48,7 +47,7 @@ def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[R
     """A row for each arm that is made here, in the manifest's order.
 
     `seconds` are of the arm with its shared stages, `sweep_seconds` what the run's other settings
-    of it add; None without timings of every job. `rl_seconds` is what the RL arm `rl` had taken in
+    of it add; None without timings of every job. `rl_seconds` is what the RL arm `rl` had spent on
     training when it was first as good on the validation problems, None where it never was.
     """
     arms = manifest["arms"]
@@ -56,8 +55,7 @@ def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[R
     weights = base_weights(manifest)
     kept = bool(manifest["config"].get("entropies", {}).get("cache_hidden_states"))
     pools: dict[tuple[str, ...], Pool] = {}
-    timed = {(job.rule, job.name): job.seconds for job in jobs}
-    timed |= {job: max(timed[job], seconds) for job, seconds in _logged(arms) if job in timed}
+    timed = _timed(arms, jobs)
     rows = []
     for name, arm in arms.items():
         if not arm["jobs"]:
@@ -75,7 +73,7 @@ def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[R
                 "flops": None if weights is None else spent.flops,
                 "rl_seconds": None
                 if yardstick is None or arm is yardstick
-                else _seconds_to_match(yardstick, arm),
+                else _seconds_to_match(yardstick, arm, timed.get(("train_grpo", str(rl)))),
             }
         )
     return rows
@@ -103,6 +101,18 @@ def cost_ratio(manifest: Manifest, rows: Iterable[Row], rl: str | None) -> Estim
     return Estimate(sum(ratios) / len(ratios), min(ratios), max(ratios))
 
 
+def _timed(arms: Mapping[str, Mapping[str, Any]], jobs: Iterable[Job]) -> Seconds:
+    """What each job spent. Of a training that was killed, all tries, not the last alone."""
+    jobs = list(jobs)
+    unit = unit_of(jobs)
+    walls = {(job.rule, job.name): job.seconds for job in jobs}
+    found = {(job.rule, job.name): s for job in jobs if (s := job.cost(unit)) is not None}
+    for job, seconds in _logged(arms):
+        if found.get(job) and walls[job]:
+            found[job] *= max(1.0, seconds / walls[job])
+    return found
+
+
 def _jobs(arm: Mapping[str, Any]) -> set[tuple[str, str]]:
     return {(rule, name) for rule, names in arm["jobs"].items() for name in names}
 
@@ -123,7 +133,7 @@ def _tried(arms: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
 
 
 def _logged(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[tuple[str, str], float]]:
-    """Training jobs and the seconds of their steps, which those of a killed try are among."""
+    """Training jobs and their steps' wall-clock seconds, which those of a killed try are among."""
     for name, arm in arms.items():
         if arm.get("grpo"):
             log = tables.read(arm["grpo"], "grpo", ["seconds"])
@@ -220,9 +230,11 @@ def pool_tokens(paths: Iterable[str], table: str = "rollouts") -> Pool:
     return Pool(generated, sampled, scored)
 
 
-def _seconds_to_match(rl: Mapping[str, Any], arm: Mapping[str, Any]) -> float | None:
-    """Seconds of RL's training up to its first checkpoint that is as good as the arm."""
-    if not arm.get("choice"):
+def _seconds_to_match(
+    rl: Mapping[str, Any], arm: Mapping[str, Any], spent: float | None
+) -> float | None:
+    """What of RL's training was spent up to its first checkpoint that is as good as the arm."""
+    if not arm.get("choice") or spent is None:
         return None
     theirs, ours = (read_json(a["choice"], "chosen", "checkpoints") for a in (rl, arm))
     wanted = ours["checkpoints"][ours["chosen"]]["pass_rate"]
@@ -230,8 +242,9 @@ def _seconds_to_match(rl: Mapping[str, Any], arm: Mapping[str, Any]) -> float | 
     if not good:
         return None
     log = tables.read(rl["grpo"], "grpo", ["step", "seconds"]).to_pydict()
-    steps = zip(log["step"], log["seconds"], strict=True)
-    return float(sum(seconds for step, seconds in steps if step <= min(good)))
+    steps = list(zip(log["step"], log["seconds"], strict=True))
+    share = sum(s for step, s in steps if step <= min(good)) / sum(s for _, s in steps)
+    return float(spent * share)
 
 
 def base_weights(manifest: Manifest) -> int | None:

@@ -24,7 +24,8 @@ CURVE_POINTS = 400  # of a training curve; longer logs are averaged in blocks
 TRUNCATED_WARNING = 0.05
 MEMORISED_WARNING = 0.05
 
-ARM_KEYS = ("title", "kind", "seed", "line", "swept")  # what the page has of the manifest's arms
+# What the page has of the manifest's arms.
+ARM_KEYS = ("title", "kind", "seed", "changed", "line", "swept")
 
 Manifest = Mapping[str, Any]
 Suite = Mapping[str, Mapping[str, Scores]]

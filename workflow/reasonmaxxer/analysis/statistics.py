@@ -24,6 +24,7 @@ RESAMPLES = 9_999
 LEVEL = 0.95
 EXACT_BELOW = 25  # problems on which two arms differ: so few are tested exactly
 FEW = 10  # below this many differing problems, a spread between problems is not worth much
+TINY = 1e-15  # what rounding leaves of a difference that is none
 # A resample may leave out nearly all problems on which two arms differ; its standard error is not
 # let fall under this share of the sample's, or one such resample would decide the interval.
 ERROR_FLOOR = 0.1
@@ -258,10 +259,9 @@ def _over_problems(
     resamples: int,
 ) -> _OverProblems:
     value = float(np.mean([part.mean() for part in parts]))
-    weighed = np.concatenate([part / (len(part) * len(parts)) for part in parts])
-    differing = int(np.count_nonzero(np.abs(weighed) > 1e-15))
+    differing = sum(int(np.count_nonzero(np.abs(part) > TINY)) for part in parts)
     if bounds is not None and 0 < differing < EXACT_BELOW:
-        return _Exact(weighed)
+        return _Exact(parts)
     spread = [i for i, part in enumerate(parts) if len(part) > 1 and np.ptp(part) > 1e-12]
     if not spread:
         return _Unanimous(value, tuple((float(part.mean()), len(part)) for part in parts), bounds)
@@ -318,17 +318,21 @@ class _Bootstrap:
 class _Exact:
     """Few problems that differ: a problem's difference is positive with one chance, theta.
 
-    `weighed` has each problem's share of the mean difference, zeros included. Theta's interval is
-    Clopper and Pearson's, with differences that need not be equally large; the mean difference is
-    (2 theta - 1) times their size, whose own interval is Wilson's for the share of problems that
-    differ. The two add in squares, but never past zero where theta's leaves out one half.
+    Theta's interval is Clopper and Pearson's, with differences that need not be equally large; the
+    mean difference is (2 theta - 1) times the mean of their sizes, whose own interval is the one of
+    a share over problems. The two add in squares, but never past zero where theta's leaves out one
+    half.
     """
 
-    def __init__(self, weighed: Values) -> None:
-        differences = weighed[np.abs(weighed) > 1e-15]
+    def __init__(self, parts: Sequence[Values]) -> None:
+        weighed = np.concatenate([part / (len(part) * len(parts)) for part in parts])
+        differences = weighed[np.abs(weighed) > TINY]
         self.size = float(np.abs(differences).sum())
         self.value = float(differences.sum())
-        self._problems, self._differing = len(weighed), len(differences)
+        self._problems = len(weighed)
+        errors = [_standard_error(np.abs(part)) for part in parts if len(part) > 1]
+        error = float(np.linalg.norm(errors)) / len(parts)
+        self._trials = self.size * (1 - self.size) / error**2 if error > TINY else self._problems
         observed = float(differences[differences > 0].sum())
         self._above, self._below = _subsets(np.abs(differences), observed)
 
@@ -340,9 +344,8 @@ class _Exact:
     def interval(self, alpha: float) -> tuple[float, float]:
         sign = self.value / self.size
         least, most = (2 * theta - 1 for theta in self._theta(alpha))
-        share = self._differing / self._problems
-        z = float(stats.norm.ppf(1 - alpha / 2))
-        small, large = (self.size * edge / share for edge in wilson(share, self._problems, z))
+        quantile = float(stats.t.ppf(1 - alpha / 2, max(1, self._problems - 1)))
+        small, large = wilson(self.size, max(1.0, self._trials), quantile)
         shrunk, grown = abs(sign) * (self.size - small), abs(sign) * (large - self.size)
         down, up = (shrunk, grown) if sign >= 0 else (grown, shrunk)
         low = self.value - np.hypot((sign - least) * self.size, down)

@@ -20,8 +20,8 @@ class ReportConfig(Section):
     )
     price_per_hour: Annotated[float, Field(ge=0)] | None = Field(
         None,
-        description="Price of the machine in dollars per hour, to show costs in dollars. "
-        "Default: costs are shown in time alone.",
+        description="Price of a processor core in dollars per hour, or of a GPU where the run uses "
+        "GPUs, to show costs in dollars. Default: costs are shown in time alone.",
     )
     reference: str | None = Field(
         None,

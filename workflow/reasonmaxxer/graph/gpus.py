@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import spent
 from ..errors import UserError
 
 HELP = "run a command on GPUs of this machine that no other job has (CUDA_VISIBLE_DEVICES)"
@@ -42,6 +43,7 @@ def main(args: argparse.Namespace) -> None:
         os.environ[VISIBLE] = ",".join(mine)
     if args.count:
         check_usable(args.count)
+    os.environ[spent.GPUS] = str(args.count)
     try:
         os.execvp(args.command[0], args.command)
     except OSError as error:

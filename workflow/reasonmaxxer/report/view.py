@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..analysis import timings
-from ..analysis.arms import is_rl, lines, seeds_name
+from ..analysis.arms import controls, is_rl, lines, seeds_name
 from ..method.kinds import MADE
 from ..tables.artefacts import read_json
 
@@ -62,10 +62,11 @@ class Run:
         found = []
         for name in sorted(self.arms, key=lambda name: bool(self.arms[name].get("own_prompt"))):
             if not self.arms[name]["swept"] and not self.is_ablation(name):
-                found.append(self._as_line(name))
+                found.append(self.as_line(name))
         return list(dict.fromkeys(found))
 
-    def _as_line(self, arm: str) -> str:
+    def as_line(self, arm: str) -> str:
+        """What stands for an arm in the tables: the line of its seeds, where it has several."""
         line = self.arms[arm]["line"]
         return seeds_name(line) if line in self.seeds else arm
 
@@ -79,7 +80,7 @@ class Run:
     def main(self) -> str | None:
         """The arm the run is about, as a line over seeds where there is one."""
         main = self.figures["main"]
-        return None if main is None else self._as_line(main)
+        return None if main is None else self.as_line(main)
 
     @property
     def single(self) -> list[str]:
@@ -190,10 +191,10 @@ def costs(run: Run, price_per_hour: float | None) -> list[dict[str, Any]]:
     rows = {row["arm"]: row for row in run.metrics.get("costs", [])}
     rl = next((a for a in run.single if a in rows and run.arms[a]["kind"] == "grpo"), None)
     place = MEAN if len(run.benchmarks) > 1 else next(iter(run.benchmarks))
-    yardstick = run.row(rl, place) if rl else None
+    yardstick = run.row(run.as_line(rl), place) if rl else None
     found = []
     for arm in (name for name in run.single if name in rows):
-        row, own = rows[arm], run.row(arm, place)
+        row, own = rows[arm], run.row(run.as_line(arm), place)
         spent = (row["seconds"], row["sweep_seconds"])
         seconds = None if None in spent else sum(spent)
         gap = None
@@ -233,8 +234,25 @@ def verdict(run: Run) -> str:
         return f"{run.titles[main]} was not evaluated on all benchmarks, so no mean is shown."
     return (
         f"{run.titles[main]} solves {percent(after['value'])}% {where}, "
-        f"the base {percent(before['value'])}%: {_gap_words(gap)}.{_rl_words(run, place)}"
+        f"the base {percent(before['value'])}%: {_gap_words(gap)}, {_seeds_words(run)}."
+        f"{_control_words(run, place)}{_rl_words(run, place)}"
     )
+
+
+def _seeds_words(run: Run) -> str:
+    count = len(run.seeds.get(run.figures["main"], ["one"]))
+    return "one seed" if count == 1 else f"{count} seeds"
+
+
+def _control_words(run: Run, place: str) -> str:
+    """What the controls of the gate and of the negative half gain over the base."""
+    found = []
+    for key, value in (("selection.gate", "random"), ("selection.advantages", "positive")):
+        for control in controls(run.arms, key, value)[:1]:
+            arm = run.as_line(control)
+            if (gap := change(run.difference(arm, place))) is not None:
+                found.append(f"{run.titles[arm]} {gap['value']}")
+    return f" Controls over the base: {', '.join(found)}." if found else ""
 
 
 def _rl_words(run: Run, place: str) -> str:
@@ -273,12 +291,13 @@ def remarks(run: Run) -> list[str]:
     if run.seeds:
         found.append("Intervals of lines over several seeds hold the choice of seeds as well.")
     if once:
+        seed = run.arms[min(once)]["seed"] or 0
         who = "Every arm" if not run.seeds else f"{len(once)} arm{'s' if len(once) > 1 else ''}"
         found.append(
             f"{who} {'was' if len(once) == 1 or not run.seeds else 'were'} trained with one seed: "
             "seed variance is not in the intervals, and one seed proves nothing about a method. "
-            "For more give the arm seeds: [42, 43, 44] in the config and run the same line again; "
-            "what is there stays and counts as the first of them."
+            f"For more give the arm seeds: [{seed}, {seed + 1}, {seed + 2}] in the config and run "
+            "the same line again; what is there stays and counts as the first of them."
         )
     apart = sum(not arm["swept"] and run.is_ablation(name) for name, arm in run.arms.items())
     if apart:
@@ -290,28 +309,29 @@ def gain_parts(run: Run) -> list[dict[str, Any]]:
     """Each benchmark's gain of the main arm, split into format and reasoning (in points).
 
     accuracy = share with an answer x accuracy of those; each factor's change is weighted with
-    the mean of the other, so that the two parts add up to the gain.
+    the mean of the other, so that the two parts add up to the gain, which is the table's.
     """
-    if run.main not in run.shown:
-        return []
-    main = run.single[run.shown.index(run.main)]
     found = []
     for benchmark in run.benchmarks:
+        gain = run.difference(str(run.main), benchmark)
         pair = [
-            (run.row(arm, benchmark, "unparseable"), run.row(arm, benchmark, "accuracy-parsed"))
-            for arm in (run.base, main)
+            (
+                run.row(str(arm), benchmark, "unparseable"),
+                run.row(str(arm), benchmark, "accuracy-parsed"),
+            )
+            for arm in (run.base, run.main)
         ]
-        numbers = [(row["value"], of["value"]) for row, of in pair if row and of]
-        if len(numbers) < 2:
+        numbers = [(row["value"], of["value"] or 0.0) for row, of in pair if row and of]
+        if gain is None or len(numbers) < 2:
             continue
-        (u0, a0), (u1, a1) = ((u, 0.0 if a is None else a) for u, a in numbers)
-        given = ((1 - u1) - (1 - u0)) * (a0 + a1) / 2
-        right = (a1 - a0) * ((1 - u0) + (1 - u1)) / 2
+        (u0, a0), (u1, a1) = numbers
+        given = 100 * (u0 - u1) * (a0 + a1) / 2
+        total = 100 * gain["value"]
         found.append(
             {
                 "benchmark": run.titles[benchmark],
-                **{"format": 100 * given, "reasoning": 100 * right, "total": 100 * (given + right)},
-                "change": change(run.difference(main, benchmark, "accuracy-parsed")),
+                **{"format": given, "reasoning": total - given, "total": total},
+                "change": change(run.difference(str(run.main), benchmark, "accuracy-parsed")),
             }
         )
     return found
@@ -348,6 +368,20 @@ def _plain(row: Row | None, metric: str) -> dict[str, str] | None:
     scale = 1 if metric == "length" else 100
     value, low, high = (f"{scale * row[key]:.1f}" for key in ("value", "low", "high"))
     return {"value": value, "interval": f"{low}–{high}"}
+
+
+def tested(claim: Row) -> bool:
+    """Whether the run has any figure for a claim."""
+    return any(condition["found"] for condition in claim["conditions"])
+
+
+def untested(claims: Sequence[Row]) -> list[dict[str, str]]:
+    """Claims that the run has no figure for, together where the same would test them."""
+    groups: dict[str, list[str]] = {}
+    for claim in claims:
+        if not tested(claim):
+            groups.setdefault(claim["needs"], []).append(f"{claim['id']} {claim['claim']}")
+    return [{"claims": ", ".join(names), "needs": needs} for needs, names in groups.items()]
 
 
 def tally(claims: Sequence[Row]) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def choose(
     Args:
         verdicts: checkpoint -> problem -> the verdicts of its samples; checkpoint 0 is the base.
         min_parseable: a checkpoint whose share of parseable answers is below this share of the
-            base's has collapsed. Of equally good checkpoints the earliest is taken.
+            base's has collapsed. Of equally good checkpoints the earliest is taken: pass rates are
+            exact fractions until they are compared.
         keep_collapsed: choose among collapsed ones where there are no others.
 
     Raises:
@@ -62,11 +64,11 @@ def choose(
 
 def _figures(number: int, problems: list[list[str]]) -> dict[str, Any]:
     samples = [verdict for problem in problems for verdict in problem]
-    rates = [sum(v == "correct" for v in problem) / len(problem) for problem in problems]
-    interval = share_interval(np.array(rates), len(problems[0]))
+    rates = [Fraction(sum(v == "correct" for v in p), len(p)) for p in problems]
+    interval = share_interval(np.array(rates, dtype=np.float64), len(problems[0]))
     return {
         "checkpoint": number,
-        "pass_rate": interval.value,
+        "pass_rate": float(sum(rates) / len(rates)),
         "low": interval.low,
         "high": interval.high,
         "parseable": sum(v not in ("unparseable", "timeout") for v in samples) / len(samples),

@@ -36,7 +36,7 @@ from ..analysis.statistics import (
     wilson,
     with_seeds,
 )
-from ..analysis.timings import Job, read_jobs
+from ..analysis.timings import Job, read_jobs, unit_of
 from ..errors import UserError
 from ..method.kinds import MADE
 from ..tables.artefacts import read_json
@@ -80,6 +80,7 @@ def compute(manifest: Mapping[str, Any], jobs: Sequence[Job] = ()) -> tuple[dict
         "claims": claims({**manifest, "evidence": evidence}, metrics),
         "footprint": footprint,
         "costs": costs,
+        "cost_unit": unit_of(jobs),
     }
     return found, suite
 
@@ -231,7 +232,9 @@ def all_differences(manifest: Mapping[str, Any], metrics: Metrics) -> list[Row]:
     """
     arms, base = manifest["arms"], base_of(manifest["arms"])
     comparisons = [
-        Comparison(name, members, place, benchmarks, metric, _family(arms, metrics, name, place))
+        Comparison(
+            name, members, place, benchmarks, metric, _family(arms, metrics, name, members, place)
+        )
         for name, members in compared(arms).items()
         if base not in members and not arms[members[0]].get("own_prompt")
         for metric in metric_names(metrics, members[0])
@@ -266,21 +269,20 @@ def _places(metrics: Metrics, names: Sequence[str], metric: str) -> list[tuple[s
     return [*((name, [name]) for name in benchmarks), *whole]
 
 
-def _family(arms: Arms, metrics: Metrics, name: str, place: str) -> str:
+def _family(arms: Arms, metrics: Metrics, name: str, members: Sequence[str], place: str) -> str:
     """What a comparison is corrected together with.
 
     The page's main table, with lines for their seeds; single seeds; points of sweeps; arms that
     some benchmarks alone saw. Benchmarks are apart from the means over them.
     """
-    one = arms.get(name)
-    if one is None:
-        group = "main table"
-    elif len(seeds_of(arms, name)) > 1:
+    first = arms[members[0]]
+    everywhere = all(members[0] in of_arm for of_arm in metrics.values())
+    if name in arms and len(seeds_of(arms, name)) > 1:
         group = "single seeds"
-    elif one["swept"]:
+    elif first["swept"]:
         group = "sweeps"
-    elif one["kind"] in MADE and not all(name in of_arm for of_arm in metrics.values()):
-        group = "main table" if name == main_of(arms) else "on some benchmarks"
+    elif first["kind"] in MADE and not everywhere and first["line"] != main_of(arms):
+        group = "on some benchmarks"
     else:
         group = "main table"
     return f"{group}, {'means' if place == MEAN else 'benchmarks'}"

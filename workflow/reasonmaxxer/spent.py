@@ -1,0 +1,50 @@
+"""What a job spent, as the last line of its log: processor time, and time of the GPUs it held.
+
+Snakemake measures a job's processor time now and then, at last up to half a minute before its end,
+and never what its GPUs are for; wall-clock time measures the machine's other work as well.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+GPUS = "REASONMAXXER_GPUS"  # how many the job holds; set by the command `gpus`
+LINE = re.compile(r"^spent: ([\d.]+) s of processor time, ([\d.]+) s of GPU time$", re.M)
+STARTED = time.monotonic()
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of processors, and seconds times GPUs."""
+
+    processor: float
+    gpu: float
+
+
+def say() -> None:
+    """Write the line to stderr, for this process and those that it has started and seen end.
+
+    torchrun's processes share the GPUs of their job, and each writes a line of its own.
+    """
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    processor = sum(one.ru_utime + one.ru_stime for one in used)
+    gpus = int(os.environ.get(GPUS, 0)) / int(os.environ.get("WORLD_SIZE", 1))
+    gpu = gpus * (time.monotonic() - STARTED)
+    print(f"spent: {processor:.2f} s of processor time, {gpu:.2f} s of GPU time", file=sys.stderr)
+
+
+def read(log: Path) -> Spent | None:
+    """What a log says was spent; None where it says nothing."""
+    try:
+        found = LINE.findall(log.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    if not found:
+        return None
+    return Spent(*(sum(float(line[place]) for line in found) for place in (0, 1)))
