@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import tables
+from ..config import VerdictsConfig
 from ..errors import UserError
 from ..verifier.judge import judge_pairs
 from .arguments import at_least
@@ -36,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--last-number", action="store_true", help="if no answer is marked, take the last number"
     )
+    parser.add_argument(
+        "--verifier",
+        default="math",
+        help="math, choice, exact, numeric, math-verify, or python:FILE:FUNCTION",
+    )
 
 
 def main(args: argparse.Namespace) -> None:
@@ -49,7 +55,10 @@ def main(args: argparse.Namespace) -> None:
             waiting.append(row)
             yield str(row["gold"]), row["completion"]
 
-    verdicts = judge_pairs(pairs(), workers=args.workers, last_number=args.last_number)
+    options = VerdictsConfig.from_json(json.dumps({"verifier": args.verifier}))
+    verdicts = judge_pairs(
+        pairs(), workers=args.workers, last_number=args.last_number, options=options
+    )
     with tables.replacing(args.output) as partial, partial.open("wb") as file:
         for verdict in tqdm(verdicts, desc="judge", unit="row", file=sys.stderr):
             file.write(_line(waiting.popleft() | verdict._asdict()))

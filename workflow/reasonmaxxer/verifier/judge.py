@@ -8,16 +8,11 @@ workers (pool.py). Verdicts come in the order of the pairs, whatever the number 
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from ..config import VerdictsConfig
-from ..errors import UserError
 from ..method.verifiers import NAME as CUSTOM
 from .answers import extract, reference_answer
 from .equivalence import as_read, equivalent
@@ -28,7 +23,6 @@ from .plain import COMPARISONS, answer_of
 from .pool import Pool, Task
 from .transcript import after_thinking, first_turn
 
-HELP = "judge completions against reference answers, JSONL to JSONL"
 MAX_ANSWER_CHARS = 2000
 WINDOW = 4096  # pairs read ahead of the oldest one that is still open
 CACHE_SIZE = 1 << 14
@@ -187,61 +181,3 @@ def check_references(
         for (name, gold), verdict in zip(pairs, verdicts, strict=True)
         if verdict.verdict != "correct"
     ]
-
-
-# --- command ------------------------------------------------------------------------------------
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line of `judge`."""
-    parser.add_argument("--input", type=Path, required=True, help="JSONL with gold, completion")
-    parser.add_argument("--output", type=Path, required=True, help="JSONL with verdicts added")
-    parser.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
-    parser.add_argument(
-        "--last-number", action="store_true", help="the last number counts where nothing is marked"
-    )
-    parser.add_argument(
-        "--verifier",
-        default="math",
-        help="math (default), choice, exact, numeric, math-verify, or python:FILE:FUNCTION",
-    )
-
-
-def main(args: argparse.Namespace) -> None:
-    """Judge each row of the input; the output keeps rows and order, and appears when complete."""
-    from tqdm import tqdm
-
-    temporary = args.output.with_name(args.output.name + ".tmp")
-    waiting: deque[dict[str, Any]] = deque()
-
-    def pairs() -> Iterator[tuple[str, str]]:
-        for row in _rows(args.input):
-            waiting.append(row)
-            yield row["gold"], row["completion"]
-
-    options = VerdictsConfig.from_json(json.dumps({"verifier": args.verifier}))
-    verdicts = judge_pairs(
-        pairs(), workers=args.workers, last_number=args.last_number, options=options
-    )
-    with temporary.open("w", encoding="utf-8") as file:
-        for verdict in tqdm(verdicts, desc="judge", unit="row", file=sys.stderr):
-            row = waiting.popleft() | verdict._asdict()
-            print(json.dumps(row, ensure_ascii=False), file=file)
-    temporary.replace(args.output)
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; --input takes JSONL with gold and completion")
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise UserError(f"{path}: line {number}: not JSON ({error})") from error
-            for name in ("gold", "completion"):
-                if not isinstance(row, dict) or not isinstance(row.get(name), str):
-                    raise UserError(f"{path}: line {number}: {name}: a text is needed")
-            yield row
