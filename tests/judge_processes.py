@@ -19,7 +19,7 @@ def workers_of(parent: int) -> list[int]:
         if (
             int(status[1]) == parent
             and status[0] != "Z"
-            and "reasonmaxxer.verifier.worker" in command
+            and "reasonmaxxer.verifier.workers.worker" in command
         ):
             found.append(int(entry.name))
     return found

@@ -84,7 +84,7 @@ def make_run(
             benchmark: write_evaluation(folder, name, benchmark, *size, rate, parseable, length)
             for benchmark, size in benchmarks.items()
         }
-        keys = ("selection", "selection_summary", "training", "validation", "choice")
+        keys = ("selection", "selection_summary", "training", "validation", "checkpoint")
         arm |= dict.fromkeys(keys) | {"rollouts": [], "entropies": [], "jobs": {}}
         if training and kind == "trained":
             arm |= write_training(folder, name, manifest, rng)
@@ -292,7 +292,7 @@ def write_training(
         "selection": str(folder / f"selection/{arm}.parquet"),
         "selection_summary": str(folder / f"selection/{arm}.json"),
         "training": str(folder / f"training/{arm}/log.parquet"),
-        "choice": str(folder / f"adapters/{arm}/choice.json"),
+        "choice": str(folder / f"adapters/{arm}/checkpoint.json"),
     }
     tables.write(paths["selection"], "selection", selected, made_by("selection", **config))
     positions = sum(len(row["token_ids"]) for row in selected)
@@ -319,8 +319,8 @@ def write_training(
             for n in range(5)
         ],
     }
-    Path(paths["choice"]).parent.mkdir(parents=True, exist_ok=True)
-    Path(paths["choice"]).write_text(json.dumps(choice), encoding="utf-8")
+    Path(paths["checkpoint"]).parent.mkdir(parents=True, exist_ok=True)
+    Path(paths["checkpoint"]).write_text(json.dumps(choice), encoding="utf-8")
     return paths
 
 

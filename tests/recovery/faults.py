@@ -99,7 +99,7 @@ def kill_a_worker(process: subprocess.Popen[bytes], rng: random.Random) -> bool:
     while process.poll() is None:
         for pid in group(process.pid):
             with contextlib.suppress(OSError):
-                if b"verifier.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                if b"verifier.workers.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     time.sleep(rng.uniform(0, 1))
                     os.kill(pid, signal.SIGKILL)
                     return True

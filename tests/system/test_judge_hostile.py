@@ -22,7 +22,7 @@ from judge_processes import workers_of
 
 from reasonmaxxer.config import VerdictsConfig
 from reasonmaxxer.verifier.judge import judge_pairs
-from reasonmaxxer.verifier.pool import WALL_FACTOR
+from reasonmaxxer.verifier.workers.pool import WALL_FACTOR
 
 WORKFLOW = str(Path(__file__).parents[2] / "workflow")
 GOLDS = ["7", "x^2+1", r"\{1,2\}", r"\frac{1}{2}", r"\sum_{k=1}^{n} k"]

@@ -59,7 +59,7 @@ def page_of(folder: Path, **config: Any) -> Path:
         [
             *("report", "--metrics", str(folder / "metrics.json")),
             *("--figures", str(folder / "figures.json"), "--config", json.dumps(config)),
-            *("--page", str(ROOT / "workflow/reasonmaxxer/report/template")),
+            *("--template", str(ROOT / "workflow/reasonmaxxer/report/template")),
             *("--benchmarks-dir", str(folder / "benchmarks")),
             *("--out", str(folder / "report.html")),
         ]

@@ -116,7 +116,11 @@ def command(tmp_path):
             **{"model-config": model.as_json(), "training": TRAINING.as_json()},
             **{"prompt": json.dumps({"template": str(tmp_path / "template.txt")})},
             **{"config": json.dumps(job), "validation": "{}", "verdicts": "{}", "arm": arm},
-            **{"out": out, "table": out / "validation.parquet", "choice": out / "choice.json"},
+            **{
+                "out": out,
+                "table": out / "validation.parquet",
+                "checkpoint": out / "checkpoint.json",
+            },
         }
         parser = argparse.ArgumentParser()
         adapter.add_arguments(parser)
@@ -134,15 +138,15 @@ def test_checkpoints_are_unpacked_beside_the_result_and_never_in_tmp(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no-such-folder"))
     left = tmp_path / "adapters/ours/checkpoints/7"  # by a run that was killed
     left.mkdir(parents=True)
-    out = command("ours", "--what", "made")
+    out = command("ours", "--description", "made")
     assert {path.name for path in out.iterdir()} == {
         *("adapter_model.safetensors", "adapter_config.json", "README.md"),
-        *("validation.parquet", "choice.json"),
+        *("validation.parquet", "checkpoint.json"),
     }
 
 
 def test_a_sweeps_adapter_is_served_by_the_line_on_its_card(command):
-    card = (command("ours+tau=0.6", "--what", "trained so") / "README.md").read_text()
+    card = (command("ours+tau=0.6", "--description", "trained so") / "README.md").read_text()
     assert "(alpha 64) on q_proj, k_proj, v_proj, o_proj, trained so." in card
     assert card.startswith("---\nbase_model: ") and "\npipeline_tag: text-generation\n" in card
     (line,) = re.findall(r"vllm serve .*\n.*", card)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reasonmaxxer.verifier.answers import extract, reference_answer
+from reasonmaxxer.verifier.extraction.answers import extract, reference_answer
 
 COMPLETIONS = [
     (r"We get \boxed{5}. Wait, no: \boxed{6}.", "6", "boxed"),

@@ -98,7 +98,7 @@ def test_what_a_stage_works_out_of_its_section_counts(package):
 def test_a_module_that_is_used_as_a_value_counts_whole(package):
     """The judge starts its worker by the module's name."""
     before = package.keys()
-    package.edit("verifier/worker", '"algebra failed: ', '"algebra broke: ')
+    package.edit("verifier/workers/worker", '"algebra failed: ', '"algebra broke: ')
     assert {"verdicts", "checkpoint", "grpo"} <= package.changed(before)
 
 

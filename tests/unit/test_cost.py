@@ -46,19 +46,23 @@ def manifest(tmp_path_factory) -> dict[str, Any]:
     LlamaConfig(tie_word_embeddings=False, **sizes).save_pretrained(folder / "model")
     rl = made["arms"]["rl"]
     rl |= {**synthetic.about("rl", "grpo"), "grpo": str(folder / "grpo.parquet"), "training": None}
-    rl |= {"selection": None, "selection_summary": None, "choice": str(folder / "choice.json")}
+    rl |= {
+        "selection": None,
+        "selection_summary": None,
+        "checkpoint": str(folder / "checkpoint.json"),
+    }
     tables.write(rl["grpo"], "grpo", [_log_row(step) for step in range(1, STEPS + 1)])
     checkpoints = [
         {"checkpoint": n, "step": 2 * n, "pass_rate": rate}
         for n, rate in enumerate((0.3, 0.52, 0.7))
     ]
-    Path(rl["choice"]).write_text(json.dumps({"chosen": 2, "checkpoints": checkpoints}))
+    Path(rl["checkpoint"]).write_text(json.dumps({"chosen": 2, "checkpoints": checkpoints}))
     for name, share in SHARES.items():
         record = folder / f"{name}.json"
         record.write_text(json.dumps({"share": share, "rank": 1, "generated_tokens": 40}))
         made["arms"][name] |= synthetic.about(name, "distilled") | {"teacher": "rl"}
         made["arms"][name] |= {"distillation": str(record)}
-        made["arms"][name] |= {"choice": None, "selection": None, "selection_summary": None}
+        made["arms"][name] |= {"checkpoint": None, "selection": None, "selection_summary": None}
         own = {"sample_teacher": ["rl.p100.s1"], "distil_teacher": [name]}
         made["arms"][name] |= {"jobs": {**RL_JOBS, **own}}
         made["arms"][name]["rollouts"] = [str(_teacher_rollouts(folder))]

@@ -19,8 +19,8 @@ from judge_processes import workers_of
 
 from reasonmaxxer.__main__ import main
 from reasonmaxxer.config import VerdictsConfig
-from reasonmaxxer.verifier.answers import extract
 from reasonmaxxer.verifier.equivalence import equivalent
+from reasonmaxxer.verifier.extraction.answers import extract
 from reasonmaxxer.verifier.judge import Verdict, check_references, judge_pairs
 from reasonmaxxer.verifier.leaves import quick_leaf
 from reasonmaxxer.verifier.limits import beyond_limits

@@ -369,7 +369,7 @@ def test_warnings_name_what_was_left_out_and_cut_off(tmp_path: Path) -> None:
 
 def test_a_collapse_during_training_is_warned_of(tmp_path: Path) -> None:
     manifest = synthetic.make_run(tmp_path, arms={"base": 0.3, "reasonmaxxer": 0.5}, **SMALL)
-    path = Path(manifest["arms"]["reasonmaxxer"]["choice"])
+    path = Path(manifest["arms"]["reasonmaxxer"]["checkpoint"])
     choice = json.loads(path.read_text(encoding="utf-8"))
     choice["checkpoints"][4] |= {"parseable": 0.12, "collapsed": True}
     path.write_text(json.dumps(choice), encoding="utf-8")
@@ -382,7 +382,7 @@ def test_a_collapse_during_training_is_warned_of(tmp_path: Path) -> None:
 
 def test_a_control_that_collapsed_altogether_is_warned_of(tmp_path: Path) -> None:
     manifest = synthetic.make_run(tmp_path, arms={"base": 0.3, "no-anchor": 0.1}, **SMALL)
-    path = Path(manifest["arms"]["no-anchor"]["choice"])
+    path = Path(manifest["arms"]["no-anchor"]["checkpoint"])
     choice = json.loads(path.read_text(encoding="utf-8")) | {"chosen": 2, "collapsed": True}
     for row in choice["checkpoints"][1:]:
         row |= {"parseable": 0.12 / row["checkpoint"], "collapsed": True}

@@ -16,7 +16,7 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.graph import footprint
 from reasonmaxxer.graph.checks import check_stages
 from reasonmaxxer.graph.files import arm_weights, model_of, recorded_code, teacher_rollouts
-from reasonmaxxer.graph.jobs import choice_options, evaluation_job, models, rollouts_job
+from reasonmaxxer.graph.jobs import checkpoint_options, evaluation_job, models, rollouts_job
 from reasonmaxxer.graph.manifest import making_jobs, manifest, manifest_files
 from reasonmaxxer.graph.protocol import prompt_of_arm, protocol
 from reasonmaxxer.graph.shards import (
@@ -161,7 +161,7 @@ def test_the_manifest_names_every_table_of_every_arm():
     }
     assert found["arms"]["base"]["selection"] is None
     files = manifest_files(found)
-    assert "results/t/adapters/ours/choice.json" in files
+    assert "results/t/adapters/ours/checkpoint.json" in files
     assert len(files) == len(set(files))
     assert json.dumps(found)
 
@@ -194,12 +194,13 @@ def test_a_collapse_stops_the_run_for_its_main_arm_alone():
     arms = {"rl": {"kind": "grpo"}, "kl": {"kind": "grpo", "grpo": {"rank": 8}}}
     arms |= {"no-anchor": {"training": {"anchor_weight": 0}}}
     config = config_with(arms=arms, grpo={"max_tokens": 8})
-    options = {arm: shlex.split(choice_options(config, arm)) for arm in ("ours", *arms)}
+    options = {arm: shlex.split(checkpoint_options(config, arm)) for arm in ("ours", *arms)}
     kept = {arm for arm, given in options.items() if "--keep-collapsed" in given}
     assert kept == {"rl", "kl", "no-anchor"}
-    assert {arm for arm, given in options.items() if "--whole" in given} == {"rl"}
+    assert {arm for arm, given in options.items() if "--full-model" in given} == {"rl"}
     assert all(
-        given[given.index("--what") + 1] == how(config, arm) for arm, given in options.items()
+        given[given.index("--description") + 1] == how(config, arm)
+        for arm, given in options.items()
     )
 
 

@@ -34,7 +34,7 @@ def adapter(tmp_path):
     ],
 )
 def test_a_json_file_that_is_not_sound_is_named(tmp_path, content, message):
-    path = tmp_path / "choice.json"
+    path = tmp_path / "checkpoint.json"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError) as caught:

@@ -74,8 +74,8 @@ QUOTED = json.dumps({"stop": ['it\'s; "now: "'], "template": "chat", "instructio
             ["report: page.css new or changed", "1 job would run"],
         ),
         (
-            [job("choose_checkpoint", params_changed([], ["--whole"]))],
-            ["checkpoint: nothing -> --whole", "1 job would run"],
+            [job("choose_checkpoint", params_changed([], ["--full-model"]))],
+            ["checkpoint: nothing -> --full-model", "1 job would run"],
         ),
         (
             [job("compute_metrics", "Set of input files has changed since last execution")],

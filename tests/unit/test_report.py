@@ -39,7 +39,7 @@ def page_of(folder: Path, found: dict[str, Any], drawn: dict[str, Any], **config
     __main__.main(
         [
             *("report", "--metrics", str(folder / "metrics.json")),
-            *("--figures", str(folder / "figures.json"), "--page", str(PAGE)),
+            *("--figures", str(folder / "figures.json"), "--template", str(PAGE)),
             *("--config", json.dumps(config), "--benchmarks-dir", str(folder / "benchmarks")),
             *("--out", str(folder / "report.html")),
         ]

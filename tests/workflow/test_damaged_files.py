@@ -30,7 +30,7 @@ READ_BY = {
     "adapters/reasonmaxxer/adapter_model.safetensors": "read_side_by_side",
     "adapters/reasonmaxxer/adapter_config.json": "read_side_by_side",
     "adapters/reasonmaxxer/validation.parquet": "compute_metrics",
-    "adapters/reasonmaxxer/choice.json": "compute_metrics",
+    "adapters/reasonmaxxer/checkpoint.json": "compute_metrics",
     "evaluation/base/validation/s0-1.parquet": "choose_checkpoint",
     "evaluation/base/short/s0-1.parquet": "compute_metrics",
     "side_by_side.parquet": "compute_metrics",

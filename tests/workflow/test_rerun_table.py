@@ -201,7 +201,7 @@ COMPUTATION = {
         f"{SAMPLING}, *selection on*",
     ),
     "sentences": (
-        *("verifier/sentences.py", "import re", "import re\n\nJOINED = None"),
+        *("verifier/extraction/sentences.py", "import re", "import re\n\nJOINED = None"),
         "grpo, verdicts, interventions, pivotality, distillation, *selection on*",
     ),
     "a reader": (

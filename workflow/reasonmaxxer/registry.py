@@ -120,7 +120,7 @@ ALL = (
         label="Distillation",
         makes="`adapters/<arm>/`: another arm's distributions in a small LoRA",
         uses="torch, PEFT",
-        outputs=("--out", "--out-log", "--record"),
+        outputs=("--out", "--out-log", "--summary"),
     ),
     Stage(
         name="checkpoint",
@@ -129,7 +129,7 @@ ALL = (
         makes="`adapters/<arm>/`: the checkpoint best on validation, as a PEFT folder",
         uses="vLLM",
         table="adapters/*/validation.parquet",
-        outputs=("--out", "--table", "--choice"),
+        outputs=("--out", "--table", "--summary"),
     ),
     Stage(
         name="evaluation",

@@ -16,7 +16,7 @@ rule choose_checkpoint:
         config=f"{RUN}/adapters/{{arm}}/adapter_config.json",
         card=f"{RUN}/adapters/{{arm}}/README.md",
         table=f"{RUN}/adapters/{{arm}}/validation.parquet",
-        choice=f"{RUN}/adapters/{{arm}}/choice.json",
+        summary=f"{RUN}/adapters/{{arm}}/checkpoint.json",
     log:
         f"{RUN}/logs/choose_checkpoint/{{arm}}.log",
     benchmark:
@@ -36,19 +36,19 @@ rule choose_checkpoint:
         training=lambda wildcards: jobs.checkpoint_training(
             CONFIG, wildcards.arm
         ).as_json(),
-        made=lambda wildcards: jobs.choice_options(CONFIG, wildcards.arm),
-        validation=section("checkpoint"),
+        made=lambda wildcards: jobs.checkpoint_options(CONFIG, wildcards.arm),
+        config=section("checkpoint"),
         verdicts=section("verdicts"),
         code=kept_code("checkpoint", f"{RUN}/adapters/{{arm}}/validation.parquet"),
     shell:
         "python -m reasonmaxxer gpus {resources.gpu}"
         " python -m reasonmaxxer checkpoint --arm {wildcards.arm} --problems {input.problems}"
         " --base {input.base} --checkpoints {input.checkpoints}"
-        " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
-        " {params.made} --training {params.training:q} --validation {params.validation:q}"
+        " --model-config {params.model:q} --prompt {params.prompt:q} --job {params.job:q}"
+        " {params.made} --training {params.training:q} --config {params.config:q}"
         " --verdicts {params.verdicts:q}"
         f" {ENGINE} --out $(dirname {{output.config:q}}) --table {{output.table}}"
-        " --choice {output.choice} > {log} 2>&1"
+        " --summary {output.summary} > {log} 2>&1"
 
 
 # The same for arms whose checkpoints are whole models.
@@ -58,7 +58,7 @@ use rule choose_checkpoint as choose_whole_checkpoint with:
         config=f"{RUN}/adapters/{{arm}}/config.json",
         card=f"{RUN}/adapters/{{arm}}/README.md",
         table=f"{RUN}/adapters/{{arm}}/validation.parquet",
-        choice=f"{RUN}/adapters/{{arm}}/choice.json",
+        summary=f"{RUN}/adapters/{{arm}}/checkpoint.json",
     log:
         f"{RUN}/logs/choose_whole_checkpoint/{{arm}}.log",
     benchmark:

@@ -30,7 +30,7 @@ rule clean_pool:
         code=kept_code("decontaminate", f"{RUN}/problems/{{pool}}.parquet"),
     shell:
         "python -m reasonmaxxer decontaminate --pool {input.pool} --split {wildcards.pool}"
-        " --overlap {params.overlap} --others {input.others} --out {output} > {log} 2>&1"
+        " --overlap {params.overlap} --against {input.others} --out {output} > {log} 2>&1"
 
 
 rule audit_problems:

@@ -33,7 +33,7 @@ rule sample_continuations:
         "python -m reasonmaxxer gpus {resources.gpu}"
         " python -m reasonmaxxer pivotality --rollouts {input.rollouts}"
         " --verdicts {input.verdicts} --entropies {input.entropies}"
-        " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
+        " --model-config {params.model:q} --prompt {params.prompt:q} --job {params.job:q}"
         f" {ENGINE} --out {{output}} > {{log}} 2>&1"
 
 

@@ -31,7 +31,7 @@ rule render_report:
         code=code("report"),
     shell:
         "python -m reasonmaxxer report --metrics {input.metrics} --figures {input.figures}"
-        " --page {params.page:q} --config {params.config:q} --benchmarks-dir {params.timings}"
+        " --template {params.page:q} --config {params.config:q} --benchmarks-dir {params.timings}"
         " --out {output} > {log} 2>&1"
 
 

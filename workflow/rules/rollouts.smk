@@ -35,5 +35,5 @@ rule sample_rollouts:
     shell:
         "python -m reasonmaxxer gpus {resources.gpu}"
         " python -m reasonmaxxer {params.command} --problems {input.problems} {params.adapter}"
-        " --model-config {params.model:q} --prompt {params.prompt:q} --config {params.job:q}"
+        " --model-config {params.model:q} --prompt {params.prompt:q} --job {params.job:q}"
         f" {ENGINE} --out {{output}} > {{log}} 2>&1"

@@ -234,9 +234,9 @@ def _seconds_to_match(
     rl: Mapping[str, Any], arm: Mapping[str, Any], spent: float | None
 ) -> float | None:
     """What of RL's training was spent up to its first checkpoint that is as good as the arm."""
-    if not arm.get("choice") or spent is None:
+    if not arm.get("checkpoint") or spent is None:
         return None
-    theirs, ours = (read_json(a["choice"], "chosen", "checkpoints") for a in (rl, arm))
+    theirs, ours = (read_json(a["checkpoint"], "chosen", "checkpoints") for a in (rl, arm))
     wanted = ours["checkpoints"][ours["chosen"]]["pass_rate"]
     good = [row["step"] for row in theirs["checkpoints"] if row["pass_rate"] >= wanted]
     if not good:

@@ -199,7 +199,7 @@ def validation_curves(manifest: Manifest) -> list[dict[str, Any]]:
     """Validation pass rate of each checkpoint with its interval, the chosen one marked."""
     return [
         {"arm": arm, "chosen": row["checkpoint"] == choice["chosen"], **row}
-        for arm, choice in _json_of(manifest, "choice", "chosen", "checkpoints")
+        for arm, choice in _json_of(manifest, "checkpoint", "chosen", "checkpoints")
         for row in choice["checkpoints"]
     ]
 
@@ -299,7 +299,7 @@ def audit_warnings(gates: Sequence[dict[str, Any]]) -> list[str]:
 def collapses(manifest: Manifest) -> list[str]:
     """Arms of which some checkpoint, or every one, had lost the base's way of giving an answer."""
     found = []
-    for arm, choice in _json_of(manifest, "choice"):
+    for arm, choice in _json_of(manifest, "checkpoint"):
         base, *rows = choice["checkpoints"]
         lost = [row for row in rows if row["collapsed"]]
         fell = f"parseable answers on validation fell from {base['parseable']:.0%} to"

@@ -88,6 +88,6 @@ def check_place(path: str) -> None:
     """Raise `UserError` if a model's path is neither a folder nor looks like an id of the hub."""
     if not Path(path).is_dir() and not HUB_ID.fullmatch(path):
         raise UserError(
-            f"model.path: {path}: neither an existing folder nor a valid Hugging Face id; paths are "
-            f"taken from the folder that the run works in, {Path.cwd()}"
+            f"model.path: {path}: neither an existing folder nor a valid Hugging Face id; paths "
+            f"are taken from the folder that the run works in, {Path.cwd()}"
         )

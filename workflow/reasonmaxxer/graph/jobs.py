@@ -66,14 +66,14 @@ def checkpoint_training(config: Config, arm: str) -> TrainingConfig:
     return of_grpo(own) if isinstance(own, GrpoConfig) else own
 
 
-def choice_options(config: Config, arm: str) -> str:
+def checkpoint_options(config: Config, arm: str) -> str:
     """How the arm came about, and what it is to the run, as flags of the command that packs it.
 
     A run stops where the arm it is about has collapsed; that a control has is worth a page.
     """
     flags = [] if arm in main_arm(config) else ["--keep-collapsed"]
-    flags += ["--what", shlex.quote(how(config, arm))]
-    return " ".join([*flags, *(["--whole"] if config.is_whole(arm) else [])])
+    flags += ["--description", shlex.quote(how(config, arm))]
+    return " ".join([*flags, *(["--full-model"] if config.is_whole(arm) else [])])
 
 
 def targets(config: Config) -> list[str]:

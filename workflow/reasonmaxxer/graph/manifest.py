@@ -7,19 +7,13 @@ from typing import Any
 from ..config import Config
 from ..method.kinds import KINDS
 from . import footprint
-from .files import (
-    evaluation_tables,
-    model_of,
-    side_by_side_file,
-    teacher_rollouts,
-    training_log,
-)
+from .files import evaluation_tables, model_of, side_by_side_file, teacher_rollouts, training_log
 from .protocol import VALIDATION, prompt_of, protocol
 from .shards import SHARED, evaluation_shards, rollout_shards, rollouts_origin, selection_origin
 
 # What the metrics stage reads of an arm that is made here, beside its evaluation.
 MADE_FILES = (
-    *("selection", "selection_summary", "validation", "choice", "distillation"),
+    *("selection", "selection_summary", "validation", "checkpoint", "distillation"),
     *dict.fromkeys(kind.log for kind in KINDS.values() if kind.log),
 )
 
@@ -101,7 +95,7 @@ def _made_files(config: Config, run: str, arm: str) -> dict[str, str | None]:
         files["distillation"] = f"{run}/adapters/{arm}/distillation.json"
     if kind.checkpoints:
         files["validation"] = f"{run}/adapters/{arm}/validation.parquet"
-        files["choice"] = f"{run}/adapters/{arm}/choice.json"
+        files["checkpoint"] = f"{run}/adapters/{arm}/checkpoint.json"
     return files
 
 

@@ -22,13 +22,7 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..tables import replacing
-from ..tables.artefacts import (
-    CHECKSUM,
-    NO_CHECKSUM,
-    add_checksum,
-    header_bytes,
-    open_tensors,
-)
+from ..tables.artefacts import CHECKSUM, NO_CHECKSUM, add_checksum, header_bytes, open_tensors
 from .base_model import Base
 from .lora import Adapter
 

@@ -24,7 +24,7 @@ from ..tables.artefacts import MODEL_WEIGHTS, check_weights
 from ..tables.provenance import provenance
 from ..training.lr_schedule import checkpoint_steps
 from ..training.model_card import card
-from ..verifier.transcript import opens_thinking
+from ..verifier.extraction.transcript import opens_thinking
 from .rollouts import GenerationJob, add_generation_arguments, completions, hardware, load_prompts
 from .verdicts import judged, reference_answers
 
@@ -79,7 +79,9 @@ def _figures(number: int, problems: list[list[str]]) -> dict[str, Any]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_generation_arguments(parser)
     parser.add_argument("--arm", required=True, help="the arm's name, for the model card")
-    parser.add_argument("--what", required=True, help="how it was trained, for the model card")
+    parser.add_argument(
+        "--description", required=True, help="how it was trained, for the model card"
+    )
     parser.add_argument(
         "--checkpoints",
         required=True,
@@ -95,10 +97,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="table of the base on the validation problems",
     )
     parser.add_argument("--training", required=True, help="config section `training`, as JSON")
-    parser.add_argument("--validation", required=True, help="config section `checkpoint`, as JSON")
+    parser.add_argument("--config", required=True, help="config section `checkpoint`, as JSON")
     parser.add_argument("--verdicts", required=True, help="config section `verdicts`, as JSON")
     parser.add_argument(
-        "--whole", action="store_true", help="the checkpoints are whole models, not adapters"
+        "--full-model", action="store_true", help="the checkpoints are whole models, not adapters"
     )
     parser.add_argument(
         "--keep-collapsed",
@@ -107,14 +109,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, type=Path, help="folder of the adapter")
     parser.add_argument("--table", required=True, type=Path, help="table `validation` to write")
-    parser.add_argument("--choice", required=True, type=Path, help="JSON of the choice to write")
+    parser.add_argument("--summary", required=True, type=Path, help="JSON of the choice to write")
 
 
 def main(args: argparse.Namespace) -> None:
     model = ModelConfig.from_json(args.model_config)
     training = TrainingConfig.from_json(args.training)
-    validation = CheckpointConfig.from_json(args.validation)
-    job = GenerationJob.from_json(args.config)
+    validation = CheckpointConfig.from_json(args.config)
+    job = GenerationJob.from_json(args.job)
     made_by = provenance("checkpoint", job.model_dump(mode="json"), args.checkpoints, job.seed)
     verdicts: dict[int, list[list[str]]] = {}
     with tables.open_writer(args.table, "validation", made_by) as writer:
@@ -126,10 +128,10 @@ def main(args: argparse.Namespace) -> None:
         row["step"] = step
     collapsed = figures[chosen]["collapsed"]
     record = {"chosen": chosen, "collapsed": collapsed, "checkpoints": figures}
-    _pack(args.out, args.checkpoints[chosen - 1], model, training, args.whole)
-    text = card(args.arm, args.what, model, training, args.whole, _choice(record))
+    _pack(args.out, args.checkpoints[chosen - 1], model, training, args.full_model)
+    text = card(args.arm, args.description, model, training, args.full_model, _choice(record))
     tables.write_text(args.out / "README.md", text)
-    tables.write_text(args.choice, json.dumps(record, indent=1))
+    tables.write_text(args.summary, json.dumps(record, indent=1))
 
 
 def _validated(
@@ -145,7 +147,7 @@ def _validated(
     engine = None
     for number, checkpoint in enumerate(args.checkpoints, start=1):
         with _unpacked(args.out, number) as folder:
-            _pack(folder, checkpoint, model, training, args.whole)
+            _pack(folder, checkpoint, model, training, args.full_model)
             if engine is None:
                 engine = open_engine(job.engine, model, hardware(args), folder)
             else:

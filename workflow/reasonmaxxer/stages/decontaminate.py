@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pool", help="table `problems` of the pool to clean")
     parser.add_argument("--split", help="the pool's split: train or validation")
     parser.add_argument(
-        "--others", nargs="*", default=[], help="tables that it may share no problem with"
+        "--against", nargs="*", default=[], help="tables that it may share no problem with"
     )
     parser.add_argument(
         "--overlap", choices=["fail", "drop"], default="fail", help="what to do with an overlap"
@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
     if args.audit:
         audit({Path(path).stem: path for path in args.audit}, args.out)
     elif args.pool and args.split:
-        clean(args.pool, args.split, args.others, args.overlap, args.out)
+        clean(args.pool, args.split, args.against, args.overlap, args.out)
     else:
         raise UserError("decontaminate: give --pool and --split to clean a pool, or --audit")
 

@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_training_arguments(parser, "distillation")
     parser.add_argument("--out", required=True, type=Path, help="folder of the adapter")
     parser.add_argument("--arm", required=True, help="the arm's name, for the model card")
-    parser.add_argument("--what", required=True, help="how it was made, for the model card")
-    parser.add_argument("--record", required=True, type=Path, help="JSON of its size to write")
+    parser.add_argument("--description", required=True, help="how it was made, for the model card")
+    parser.add_argument("--summary", required=True, type=Path, help="JSON of its size to write")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -71,17 +71,17 @@ def main(args: argparse.Namespace) -> None:
         config=config,
         out=args.out,
         out_log=args.out_log,
-        record=args.record,
+        record=args.summary,
         scratch=args.scratch,
         batch_tokens=args.batch_tokens,
     )
-    size = read_json(args.record, "parameters", "share", "rollouts")
+    size = read_json(args.summary, "parameters", "share", "rollouts")
     body = (
         f"{size['parameters']:,} parameters, {size['share']:.2%} of the base's, learnt from "
         f"{size['rollouts']} rollouts of the teacher."
     )
     training = of_distillation(config, size["rollouts"])
-    text = card(args.arm, args.what, model, training, whole=False, body=body)
+    text = card(args.arm, args.description, model, training, whole=False, body=body)
     tables.write_text(args.out / "README.md", text)
 
 

@@ -39,8 +39,8 @@ from ..training.checkpoints import (
     saved_checkpoint,
 )
 from ..training.lr_schedule import checkpoint_steps, of_grpo, rollouts_per_step
+from ..verifier.extraction.transcript import opens_thinking
 from ..verifier.judge import judge_pairs
-from ..verifier.transcript import opens_thinking
 
 HELP = "train an arm by reinforcement learning (GRPO) with the verifier's rewards"
 

@@ -200,13 +200,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument("--model-config", required=True, help="config section `model`, as JSON")
     parser.add_argument("--prompt", required=True, help="config section `prompt`, as JSON")
-    parser.add_argument("--config", required=True, help="what to draw and to sample, as JSON")
+    parser.add_argument("--job", required=True, help="what to draw and to sample, as JSON")
     add_hardware_arguments(parser)
     parser.add_argument("--out", required=True, type=Path, help="table `continuations` to write")
 
 
 def main(args: argparse.Namespace) -> None:
-    job = ContinuationsJob.from_json(args.config)
+    job = ContinuationsJob.from_json(args.job)
     model = ModelConfig.from_json(args.model_config)
     prompt = PromptConfig.from_json(args.prompt)
     inputs = [*args.rollouts, *args.verdicts, *args.entropies]

@@ -203,7 +203,9 @@ def count(number: float | None) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", required=True, type=Path, help="metrics.json of the run")
     parser.add_argument("--figures", required=True, type=Path, help="figures.json of the run")
-    parser.add_argument("--page", required=True, type=Path, help="folder of the page's template")
+    parser.add_argument(
+        "--template", required=True, type=Path, help="folder of the page's template"
+    )
     parser.add_argument("--config", required=True, help="config section `report`, as JSON")
     parser.add_argument(
         "--benchmarks-dir", required=True, type=Path, help="Snakemake's timings of the run's jobs"
@@ -218,7 +220,7 @@ def main(args: argparse.Namespace) -> None:
     config = ReportConfig.from_json(args.config)
     metrics, figures = read_run(args.metrics, args.figures)
     jobs = timings.read_jobs(args.benchmarks_dir)
-    html = render(metrics, figures, config, args.page, jobs, read_published(args.published))
+    html = render(metrics, figures, config, args.template, jobs, read_published(args.published))
     if len(html.encode()) > LIMIT_BYTES:
         raise UserError(
             f"{args.out}: the page would take {len(html.encode()) >> 20} MB, over the limit of "

@@ -86,7 +86,7 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--problems", required=True, type=Path, help="table of problems")
     parser.add_argument("--model-config", required=True, help="config section `model`, as JSON")
     parser.add_argument("--prompt", required=True, help="config section `prompt`, as JSON")
-    parser.add_argument("--config", required=True, help="what to sample, as JSON")
+    parser.add_argument("--job", required=True, help="what to sample, as JSON")
     add_hardware_arguments(parser)
 
 
@@ -130,7 +130,7 @@ def sample(args: argparse.Namespace, stage: str) -> None:
     """Write the job's completions as a table `rollouts` that `stage` has made."""
     model = ModelConfig.from_json(args.model_config)
     prompt = PromptConfig.from_json(args.prompt)
-    job = GenerationJob.from_json(args.config)
+    job = GenerationJob.from_json(args.job)
     prompts = load_prompts(args.problems, model, prompt, job)
     inputs = [args.problems, *([args.adapter / ADAPTER_WEIGHTS] if args.adapter else [])]
     made_by = provenance(stage, job.model_dump(mode="json"), inputs, job.seed)

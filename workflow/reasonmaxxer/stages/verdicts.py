@@ -21,8 +21,8 @@ from ..config import JudgingConfig, VerdictsConfig
 from ..errors import UserError
 from ..tables.artefacts import remedy
 from ..tables.provenance import provenance
+from ..verifier.extraction.transcript import opens_thinking
 from ..verifier.judge import judge_pairs
-from ..verifier.transcript import opens_thinking
 
 HELP = "judge completions against the problems' reference answers"
 

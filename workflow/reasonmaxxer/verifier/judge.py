@@ -14,14 +14,14 @@ from typing import Literal, NamedTuple, cast
 
 from ..config import VerdictsConfig
 from ..method.verifiers import NAME as CUSTOM
-from .answers import extract, reference_answer
 from .equivalence import as_read, equivalent
+from .extraction.answers import extract, reference_answer
+from .extraction.transcript import after_thinking, first_turn
 from .latex import canonical
 from .leaves import quick_leaf
 from .limits import beyond_limits
 from .plain import COMPARISONS, answer_of
-from .pool import Pool, Task
-from .transcript import after_thinking, first_turn
+from .workers.pool import Pool, Task
 
 MAX_ANSWER_CHARS = 2000
 WINDOW = 4096  # pairs read ahead of the oldest one that is still open

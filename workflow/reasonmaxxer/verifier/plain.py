@@ -7,13 +7,13 @@ import unicodedata
 from collections.abc import Callable
 from fractions import Fraction
 
-from .answers import extract
 from .choice import LETTERS, letter_of, same_choice
 from .equivalence import as_read
+from .extraction.answers import extract
+from .extraction.marks import explicit_marks
+from .extraction.sentences import answer_is
 from .leaves import same_number, without_units
-from .marks import explicit_marks
 from .numerals import Number, parse_number
-from .sentences import answer_is
 from .sets import value_of
 
 Judged = tuple[bool | None, str]  # None: the answer cannot be read

@@ -16,7 +16,7 @@ import re
 from itertools import islice
 from typing import NamedTuple
 
-from .choice import without_denials
+from ..choice import without_denials
 from .marks import BOX, bare_between, boxes_in, explicit_marks
 from .sentences import (
     JOINED,

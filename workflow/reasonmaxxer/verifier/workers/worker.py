@@ -1,6 +1,6 @@
 """The isolated process that compares answers with computer algebra.
 
-Started by pool.py as `python -m reasonmaxxer.verifier.worker`, one JSON request a line on standard
+Started by pool.py as `python -m reasonmaxxer.verifier.workers.worker`, one JSON request a line on standard
 input, one JSON reply a line on standard output. It lives under a memory limit above its own size,
 cannot write files, stops itself by a timer of CPU time (so that a loaded machine does not change a
 verdict), and dies with its parent.
@@ -85,7 +85,7 @@ def decision(verifier: str, folder: str) -> Decide:
         function = custom.load(verifier)
         os.chdir("/")
         return lambda gold, completion: custom.verdict(function, gold, completion)
-    from .symbolic import decide
+    from ..symbolic import decide
 
     # What is loaded on first use counts neither as time of a request nor against its memory.
     for pair in (("x > 2", "-x < -2"), ("2x+y=1", "y=1-2x"), (r"\int_0^1 x dx", r"\frac{1}{2}")):

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..errors import UserError
+from ...errors import UserError
 from . import worker as worker_module
 
 WALL_FACTOR = 6  # wall seconds allowed for one second of CPU budget
@@ -147,7 +147,7 @@ class Pool:
         return True
 
     def _start(self) -> None:
-        package = Path(__file__).resolve().parents[2]
+        package = Path(__file__).resolve().parents[3]
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(

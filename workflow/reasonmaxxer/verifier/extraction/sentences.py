@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .choice import without_denials
-from .words import no_answer
+from ..choice import without_denials
+from ..words import no_answer
 
 
 class Mark(NamedTuple):

@@ -6,15 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from .sentences import (
-    JOINED,
-    Mark,
-    answer_is,
-    is_formula,
-    picked,
-    sentence_from,
-    tidy,
-)
+from .sentences import JOINED, Mark, answer_is, is_formula, picked, sentence_from, tidy
 
 BOX = re.compile(r"\\(?:f?boxed|fbox|framebox(?:\s*\[[^\]]{0,9}\]){0,2}|beginboxed)\s*\{")
 _UNBRACED_BOX = re.compile(r"\\boxed\s*([-+]?[0-9A-Za-z][0-9A-Za-z.]*)")

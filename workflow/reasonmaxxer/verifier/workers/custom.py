@@ -16,7 +16,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ..method.verifiers import place_of
+from ...method.verifiers import place_of
 
 CORRECT = 0.5  # least value of a correct completion
 
