@@ -46,9 +46,9 @@ KEYS = {
     "metrics": "analysis.arms analysis.claims analysis.comparisons analysis.cost analysis.effects "
     "analysis.excerpts analysis.figures analysis.footprint analysis.pairs analysis.results "
     "analysis.statistics analysis.timings datasets.sources generation.prompts method.kinds "
-    "modeling.base_model modeling.dimensions modeling.flops",
+    "modeling.base_model modeling.dimensions modeling.flops spent",
     "report": "analysis.arms analysis.timings method.kinds report.charts report.footprint "
-    "report.spec report.view",
+    "report.spec report.view spent",
 }
 
 
