@@ -79,9 +79,7 @@ def _figures(number: int, problems: list[list[str]]) -> dict[str, Any]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_generation_arguments(parser)
     parser.add_argument("--arm", required=True, help="the arm's name, for the model card")
-    parser.add_argument(
-        "--description", required=True, help="how it was trained, for the model card"
-    )
+    parser.add_argument("--description", required=True, help="how it was trained, for its card")
     parser.add_argument(
         "--checkpoints",
         required=True,

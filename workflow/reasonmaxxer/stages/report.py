@@ -203,9 +203,7 @@ def count(number: float | None) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", required=True, type=Path, help="metrics.json of the run")
     parser.add_argument("--figures", required=True, type=Path, help="figures.json of the run")
-    parser.add_argument(
-        "--template", required=True, type=Path, help="folder of the page's template"
-    )
+    parser.add_argument("--template", required=True, type=Path, help="folder of the template")
     parser.add_argument("--config", required=True, help="config section `report`, as JSON")
     parser.add_argument(
         "--benchmarks-dir", required=True, type=Path, help="Snakemake's timings of the run's jobs"
