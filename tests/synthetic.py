@@ -292,7 +292,7 @@ def write_training(
         "selection": str(folder / f"selection/{arm}.parquet"),
         "selection_summary": str(folder / f"selection/{arm}.json"),
         "training": str(folder / f"training/{arm}/log.parquet"),
-        "choice": str(folder / f"adapters/{arm}/checkpoint.json"),
+        "checkpoint": str(folder / f"adapters/{arm}/checkpoint.json"),
     }
     tables.write(paths["selection"], "selection", selected, made_by("selection", **config))
     positions = sum(len(row["token_ids"]) for row in selected)

@@ -115,11 +115,11 @@ def command(tmp_path):
             **{"problems": tmp_path / "problems.parquet", "base": tmp_path / "base.parquet"},
             **{"model-config": model.as_json(), "training": TRAINING.as_json()},
             **{"prompt": json.dumps({"template": str(tmp_path / "template.txt")})},
-            **{"config": json.dumps(job), "validation": "{}", "verdicts": "{}", "arm": arm},
+            **{"job": json.dumps(job), "config": "{}", "verdicts": "{}", "arm": arm},
             **{
                 "out": out,
                 "table": out / "validation.parquet",
-                "checkpoint": out / "checkpoint.json",
+                "summary": out / "checkpoint.json",
             },
         }
         parser = argparse.ArgumentParser()

@@ -140,9 +140,9 @@ def test_a_distilled_adapter_has_a_card_that_says_whose_it_is(tmp_path, models, 
     told = {
         **{"rollouts": rollouts, "teacher": teacher.as_json(), "model-config": base.as_json()},
         **{"config": DistillationConfig(**QUICK, epochs=1).as_json(), "batch-tokens": 64},
-        **{"out": tmp_path / "kl", "record": tmp_path / "kl/distillation.json"},
+        **{"out": tmp_path / "kl", "summary": tmp_path / "kl/distillation.json"},
         **{"out-log": tmp_path / "log.parquet", "scratch": tmp_path / "scratch"},
-        **{"arm": "kl", "what": "distilled from the arm rl"},
+        **{"arm": "kl", "description": "distilled from the arm rl"},
     }
     parser = argparse.ArgumentParser()
     distillation.add_arguments(parser)

@@ -16,7 +16,7 @@ PACKAGE = Path(reasonmaxxer.__file__).parent
 # Lowest first. Code may import what stands in a lower line, or lies in its own folder; folders of
 # one line do not import each other, so that there is no circle.
 LAYERS = (
-    ("__init__", "errors", "spent"),
+    ("__init__", "errors"),
     ("registry", "method"),
     ("config",),
     ("tables",),
@@ -35,7 +35,7 @@ LAYERS = (
 HEIGHT = {folder: height for height, layer in enumerate(LAYERS) for folder in layer}
 # The figures of `metrics` come from tables, not from how an arm is trained or drawn.
 ANALYSIS_IMPORTS = {
-    *("errors", "spent", "registry", "method", "config", "tables", "modeling", "generation"),
+    *("errors", "registry", "method", "config", "tables", "modeling", "generation"),
 }
 MOST_MODULES = 20
 

@@ -375,7 +375,7 @@ def cleaned(tmp_path, overlap):
     others = [paths["bench"]]
     for split, path in out.items():
         flags = {"split": split, "overlap": overlap, "out": path}
-        command(decontaminate, pool=paths[split], others=others, **flags)
+        command(decontaminate, pool=paths[split], against=others, **flags)
         others = [path, *others]
     return {**out, "bench": paths["bench"]}
 

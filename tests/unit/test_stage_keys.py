@@ -44,19 +44,11 @@ KEYS = {
     "pivotality": f"{ENGINE} stages.rollouts",
     "merge": "datasets.sources generation.prompts",
     "metrics": "analysis.arms analysis.claims analysis.comparisons analysis.cost analysis.effects "
-<<<<<<< HEAD
     "analysis.spent analysis.excerpts analysis.figures analysis.footprint analysis.pairs "
     "analysis.results analysis.statistics analysis.timings datasets.sources generation.prompts "
     "method.kinds modeling.base_model modeling.dimensions modeling.flops",
     "report": "analysis.arms analysis.spent analysis.timings method.kinds report.charts "
     "report.footprint report.spec report.view",
-=======
-    "analysis.excerpts analysis.figures analysis.footprint analysis.pairs analysis.results "
-    "analysis.statistics analysis.timings datasets.sources generation.prompts method.kinds "
-    "modeling.base_model modeling.dimensions modeling.flops spent",
-    "report": "analysis.arms analysis.timings method.kinds report.charts report.footprint "
-    "report.spec report.view spent",
->>>>>>> recipes
 }
 
 

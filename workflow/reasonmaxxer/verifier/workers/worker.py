@@ -1,9 +1,9 @@
 """The isolated process that compares answers with computer algebra.
 
 Started by pool.py as `python -m reasonmaxxer.verifier.workers.worker`: one JSON request a line on
-standard input, one JSON reply a line on standard output. It lives under a memory limit above its own size,
-cannot write files, stops itself by a timer of CPU time (so that a loaded machine does not change a
-verdict), and dies with its parent.
+standard input, one JSON reply a line on standard output. It lives under a memory limit above its
+own size, cannot write files, stops itself by a timer of CPU time (so that a loaded machine does not
+change a verdict), and dies with its parent.
 """
 
 from __future__ import annotations
