@@ -78,12 +78,12 @@ class _Moved(ast.NodeTransformer):
 def rename_modules(package: Path, leave: Iterable[str] = ()) -> dict[str, str]:
     """Give the modules of a copy of the package other names: old dotted name -> new one.
 
-    Those in the folders `leave` keep theirs.
+    Those of the names `leave`, and those in folders of these names, keep theirs.
     """
     files = [
         file
         for file in sorted(package.rglob("*.py"))
-        if not file.stem.startswith("__") and file.parent.name not in leave
+        if not file.stem.startswith("__") and not {file.parent.name, file.stem} & {*leave}
     ]
     new = {file: f"{file.stem}_renamed" for file in files}
     for file in sorted(package.rglob("*.py")):

@@ -15,6 +15,8 @@ import yaml
 from bad_input_cases import CASES, config_files
 from project_copy import ENVIRONMENT
 
+from reasonmaxxer.tables.reuse import FOLDER
+
 AT_ONCE = (
     *("a key twice", "unknown section", "no such template", "a template without its place"),
     *(
@@ -55,7 +57,7 @@ def test_a_mistake_in_the_inputs_is_named_before_anything_is_sampled(checkout, t
     for part in CASES[name][1]:
         assert part in said
     assert "Traceback" not in said
-    assert {path.split("/")[0] for path in made} <= {"problems", "logs", "benchmarks"}
+    assert {path.split("/")[0] for path in made} <= {"problems", "logs", "benchmarks", FOLDER}
 
 
 def test_gpus_that_are_not_there_stop_a_run_but_no_dry_run(checkout, tmp_path):
@@ -132,14 +134,14 @@ def test_braces_in_the_configs_texts_are_no_wildcards(checkout):
         "report": {"title": "{report}"},
     }
     files = checkout.config_files(texts)
-    targets = ("results/report.html", "contamination", "footprint")
+    targets = ("results/report.html", "memorization", "footprint")
     for target in targets:
         planned = checkout.snakemake(
             target, "--dry-run", "--printshellcmds", "--configfile", *files, check=False
         )
         assert "WildcardError" not in planned
         assert "This was a dry-run" in planned, planned
-        assert "boxed{answer}" in planned or target == "contamination"
+        assert "boxed{answer}" in planned or target == "memorization"
 
 
 @pytest.mark.parametrize(

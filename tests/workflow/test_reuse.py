@@ -53,7 +53,6 @@ def test_verdicts_that_stay_the_same_train_nothing(project, edited):
     assert taken(project, "judge_rollouts") == {False}
     assert taken(project, "select_positions") == {True}
     assert taken(project, "train_adapter") == {True}
-    assert taken(project, "sample_evaluation") == {True}
     assert weights(project) == before
     assert project.would_run() == {}
 
