@@ -250,7 +250,7 @@ COMPUTATION = {
 
 
 # What the rules import besides.
-IMPORTED = {"dimensions", "reuse", "code_hash", "model_card", "registry", "errors"}
+IMPORTED = {"pretrain", "dimensions", "reuse", "code_hash", "model_card", "registry", "errors"}
 
 
 @pytest.fixture
