@@ -11,7 +11,7 @@ from reasonmaxxer.config import HubSource, ModelConfig, Source
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.generation.prompts import load_tokenizer
 from reasonmaxxer.modeling.base_model import load_base
-from reasonmaxxer.modeling.dimensions import Shape
+from reasonmaxxer.modeling.dimensions import Dimensions
 from reasonmaxxer.stages.preflight import check_model
 from reasonmaxxer.stages.problems import load_problems
 from reasonmaxxer.tools.export import base_licence
@@ -32,7 +32,7 @@ def outcome(case):
         if "check" in case:
             return check_model(ModelConfig.model_validate(case["check"]), [], "vllm")[0].model_type
         if "shape" in case:
-            shape = Shape.of_model(**case["shape"])
+            shape = Dimensions.of_model(**case["shape"])
             return shape and shape.parameters
         if "model" in case:
             return len(load_tokenizer(ModelConfig.model_validate(case["model"])))

@@ -7,24 +7,30 @@ import yaml
 
 from reasonmaxxer import config
 from reasonmaxxer.graph.estimate import estimate
-from reasonmaxxer.modeling.dimensions import Shape
+from reasonmaxxer.modeling.dimensions import Dimensions
 
 ROOT = Path(__file__).parents[2]
 
 # Sizes as in the models' published configs, and the parameters that their cards or the sums of
 # their checkpoints' tensors state.
 SHAPES = {
-    "qwen2.5-1.5b": (Shape(1536, 28, 12, 2, 128, 8960, 151936, True, biased=True), 1543714304),
-    "qwen2.5-7b": (Shape(3584, 28, 28, 4, 128, 18944, 152064, False, biased=True), 7615616512),
-    "qwen2.5-math-7b": (Shape(3584, 28, 28, 4, 128, 18944, 152064, False, biased=True), 7615616512),
-    "qwen2.5-32b": (Shape(5120, 64, 40, 8, 128, 27648, 152064, False, biased=True), 32763876352),
-    "qwen3-0.6b": (Shape(1024, 28, 16, 8, 128, 3072, 151936, True, normed=True), 596049920),
-    "qwen3-4b": (Shape(2560, 36, 32, 8, 128, 9728, 151936, True, normed=True), 4022468096),
+    "qwen2.5-1.5b": (Dimensions(1536, 28, 12, 2, 128, 8960, 151936, True, biased=True), 1543714304),
+    "qwen2.5-7b": (Dimensions(3584, 28, 28, 4, 128, 18944, 152064, False, biased=True), 7615616512),
+    "qwen2.5-math-7b": (
+        Dimensions(3584, 28, 28, 4, 128, 18944, 152064, False, biased=True),
+        7615616512,
+    ),
+    "qwen2.5-32b": (
+        Dimensions(5120, 64, 40, 8, 128, 27648, 152064, False, biased=True),
+        32763876352,
+    ),
+    "qwen3-0.6b": (Dimensions(1024, 28, 16, 8, 128, 3072, 151936, True, normed=True), 596049920),
+    "qwen3-4b": (Dimensions(2560, 36, 32, 8, 128, 9728, 151936, True, normed=True), 4022468096),
     "deepseek-r1-distill-1.5b": (
-        Shape(1536, 28, 12, 2, 128, 8960, 151936, False, biased=True),
+        Dimensions(1536, 28, 12, 2, 128, 8960, 151936, False, biased=True),
         1777088000,
     ),
-    "mistral-7b": (Shape(4096, 32, 32, 8, 128, 14336, 32000, False), 7241732096),
+    "mistral-7b": (Dimensions(4096, 32, 32, 8, 128, 14336, 32000, False), 7241732096),
 }
 
 
@@ -50,7 +56,7 @@ def test_the_shape_of_a_model_is_read_from_its_config():
     for kind, dim in ((LlamaConfig, 16), (Qwen2Config, 16), (Qwen3Config, 32)):
         for tied in (True, False):
             settings = kind(**sizes, **heads, head_dim=dim, tie_word_embeddings=tied)
-            shape, model = Shape.of(settings), _empty(settings)
+            shape, model = Dimensions.of(settings), _empty(settings)
             assert shape.parameters == model.num_parameters()
             # An untied table of embeddings is looked up; a tied one is the head as well.
             looked_up = 0 if tied else model.get_input_embeddings().weight.numel()

@@ -33,7 +33,7 @@ from reasonmaxxer.graph import protocol as sampling
 from reasonmaxxer.graph.manifest import manifest, manifest_files
 from reasonmaxxer.graph.messages import is_no_repetition
 from reasonmaxxer.method.kinds import CHOSEN
-from reasonmaxxer.modeling.dimensions import Shape
+from reasonmaxxer.modeling.dimensions import Dimensions
 from reasonmaxxer.registry import STAGES
 
 try:
@@ -121,7 +121,7 @@ def check_machine():
         return
     try:
         model = CONFIG.model
-        scarce = machine.check(CONFIG, Shape.of_model(model.path, model.revision))
+        scarce = machine.check(CONFIG, Dimensions.of_model(model.path, model.revision))
     except UserError as error:
         raise WorkflowError(str(error))
     for line in scarce:

@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..method.kinds import KINDS
 from ..modeling import flops
 from ..modeling.base_model import model_settings
-from ..modeling.dimensions import Shape
+from ..modeling.dimensions import Dimensions
 from ..tables.artefacts import read_json
 from .arms import differing, main_of, seeds_of
 from .statistics import Estimate
@@ -252,7 +252,7 @@ def base_weights(manifest: Manifest) -> int | None:
     model = manifest["model"]
     given = ModelConfig(path=model["path"], revision=model.get("revision"))
     try:
-        shape = Shape.of(model_settings(given.path, given))
+        shape = Dimensions.of(model_settings(given.path, given))
     except UserError:
         return None
     return None if shape is None else shape.computing_parameters

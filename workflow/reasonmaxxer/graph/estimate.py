@@ -13,7 +13,7 @@ from typing import Any
 from ..config import Config, Source
 from ..datasets import sources
 from ..method.kinds import CHOSEN
-from ..modeling.dimensions import Shape
+from ..modeling.dimensions import Dimensions
 from ..training.lr_schedule import rollouts_per_step
 from .jobs import checkpoint_training
 from .protocol import protocol
@@ -33,7 +33,7 @@ TYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunEstimate:
     parameters: int
     generation_gb: float  # memory of all GPUs of the job together
     training_gb: float
@@ -52,7 +52,7 @@ class Estimate:
         ]
 
 
-def estimate(config: Config, shape: Shape) -> Estimate:
+def estimate(config: Config, shape: Dimensions) -> RunEstimate:
     """Memory, tokens, hours and dollars of a whole run of `config` on a model of this shape."""
     rollouts, arms = _rollouts(config), len(config.of_kind(*CHOSEN))
     tokens = rollouts * _length(config.rollouts.max_tokens) + _checked_tokens(config)
@@ -72,7 +72,7 @@ def estimate(config: Config, shape: Shape) -> Estimate:
     jobs += len(config.arms) * len(config.benchmarks)
     hours = (seconds + jobs * START_SECONDS) / 3600
     price = PRICE if config.report.price_per_hour is None else config.report.price_per_hour
-    return Estimate(
+    return RunEstimate(
         parameters=shape.parameters,
         generation_gb=_generation_gb(config, shape),
         training_gb=_training_gb(config, shape),
@@ -82,12 +82,12 @@ def estimate(config: Config, shape: Shape) -> Estimate:
     )
 
 
-def weights_gb(config: Config, shape: Shape) -> float:
+def weights_gb(config: Config, shape: Dimensions) -> float:
     """The weights in the type they are run in."""
     return shape.parameters * TYPE_BYTES[config.model.dtype] / 1e9
 
 
-def disk_gb(config: Config, shape: Shape) -> float:
+def disk_gb(config: Config, shape: Dimensions) -> float:
     """Space of a run's files."""
     scored = _rollouts(config) * (PROMPT + _length(config.rollouts.max_tokens))
     states = shape.hidden * TYPE_BYTES[config.model.dtype] * config.entropies.cache_hidden_states
@@ -105,7 +105,7 @@ def hub_models(config: Config) -> set[str]:
     return {m.path for m in models if m.gguf is None and not Path(m.path).is_dir()}
 
 
-def download_gb(shape: Shape) -> float:
+def download_gb(shape: Dimensions) -> float:
     """A model's weights in the type that the hub has them in, mostly."""
     return 2 * shape.parameters / 1e9
 
@@ -131,14 +131,14 @@ def _checked_tokens(config: Config) -> int:
     return tokens
 
 
-def _generation_gb(config: Config, shape: Shape) -> float:
+def _generation_gb(config: Config, shape: Dimensions) -> float:
     """Weights and the cache of 16 sequences of full length, within the share of memory taken."""
     cache = 2 * shape.layers * shape.kv_heads * shape.head_dim * 2 * config.model.max_length
     share = config.resources.generation.gpu_memory_utilization
     return (2 * shape.parameters + 16 * cache + 2e9) / share / 1e9
 
 
-def _training_gb(config: Config, shape: Shape) -> float:
+def _training_gb(config: Config, shape: Dimensions) -> float:
     """Weights, the adapter with its optimiser, activations at every layer, one layer's insides."""
     batch = max(config.resources.training.batch_tokens, PROMPT + config.rollouts.max_tokens)
     inside = 8 * shape.hidden + 4 * shape.intermediate

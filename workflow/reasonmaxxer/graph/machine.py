@@ -15,7 +15,7 @@ from typing import Any
 
 from ..config import Config
 from ..errors import UserError
-from ..modeling.dimensions import Shape
+from ..modeling.dimensions import Dimensions
 from . import gpus
 from .estimate import disk_gb, download_gb, estimate, hub_models, weights_gb
 
@@ -26,7 +26,7 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 UNFILLED = "CHANGE_ME"  # in a profile, for a site's own values
 
 
-def check(config: Config, shape: Shape | None) -> list[str]:
+def check(config: Config, shape: Dimensions | None) -> list[str]:
     """What may fall short, in words; `shape` is the model's, None where it is not known.
 
     Raises:
@@ -104,7 +104,7 @@ def _memory(config: Config) -> Iterator[str]:
             )
 
 
-def _weights(config: Config, shape: Shape) -> Iterator[str]:
+def _weights(config: Config, shape: Dimensions) -> Iterator[str]:
     """On a CPU the weights alone must fit into what a job may use."""
     least = weights_gb(config, shape) * 1000
     for stage in ("generation", "entropies", "training"):
@@ -116,7 +116,7 @@ def _weights(config: Config, shape: Shape) -> Iterator[str]:
             )
 
 
-def _estimates(config: Config, shape: Shape) -> Iterator[tuple[str, float, float, str]]:
+def _estimates(config: Config, shape: Dimensions) -> Iterator[tuple[str, float, float, str]]:
     """(what, GB that are here, GB that the estimate says, remedy)"""
     yield from _disks(config, shape)
     found = estimate(config, shape)
@@ -130,7 +130,7 @@ def _estimates(config: Config, shape: Shape) -> Iterator[tuple[str, float, float
             yield f"resources.{stage}: GPU memory", here, gb, "take more or larger GPUs"
 
 
-def _disks(config: Config, shape: Shape) -> Iterator[tuple[str, float, float, str]]:
+def _disks(config: Config, shape: Dimensions) -> Iterator[tuple[str, float, float, str]]:
     """The same of the disk of the run and of that of the hub's cache, which may be one."""
     here, wants = Path(), disk_gb(config, shape)
     remedy = "free some, or set entropies.cache_hidden_states: false, or fewer rollouts.samples"

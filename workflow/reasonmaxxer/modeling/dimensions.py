@@ -12,7 +12,7 @@ HUB_SECONDS = 3  # for the hub's first answer
 
 
 @dataclass(frozen=True)
-class Shape:
+class Dimensions:
     """The sizes of a decoder of the Llama family (Qwen2, Qwen3, Llama, Mistral)."""
 
     hidden: int
@@ -27,7 +27,7 @@ class Shape:
     normed: bool = False  # q and k are normalised (Qwen3)
 
     @classmethod
-    def of(cls, settings: Any) -> Shape | None:
+    def of(cls, settings: Any) -> Dimensions | None:
         """From a model's own config (transformers); None for one that is not of this family."""
         names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
         if not all(hasattr(settings, name) for name in names):
@@ -48,7 +48,7 @@ class Shape:
         )
 
     @classmethod
-    def of_model(cls, path: str, revision: str | None = None) -> Shape | None:
+    def of_model(cls, path: str, revision: str | None = None) -> Dimensions | None:
         """From the config.json of a model's folder, or of its repository on the hub.
 
         None if it cannot be read (which `preflight` explains), or is not of this family.

@@ -33,7 +33,7 @@ TOP_BLOCK = 64
 
 
 @dataclass(frozen=True)
-class Scores:
+class TokenScores:
     """What a model thinks of N positions: float32 and in nats, the ids apart."""
 
     entropy: Tensor  # [N]
@@ -119,7 +119,7 @@ def _half_products(dtype: torch.dtype) -> Iterator[None]:
 
 
 @torch.no_grad()
-def score(head: Head, hidden: Tensor, targets: Tensor, top_k: int) -> Scores:
+def score(head: Head, hidden: Tensor, targets: Tensor, top_k: int) -> TokenScores:
     """Entropy, log-prob of the sampled tokens and the likeliest tokens, at temperature 1.
 
     The entropy is H_t = -sum_v p(v) log p(v) over the whole vocabulary (Eq. 2). No gradients.
@@ -135,7 +135,7 @@ def score(head: Head, hidden: Tensor, targets: Tensor, top_k: int) -> Scores:
     """
     count, device = len(hidden), hidden.device
     top_k = min(top_k, head.vocabulary)
-    scores = Scores(
+    scores = TokenScores(
         entropy=torch.empty(count, device=device),
         logprob=torch.empty(count, device=device),
         top_ids=torch.empty(count, top_k, dtype=torch.int64, device=device),

@@ -25,7 +25,7 @@ from ..config import EntropiesConfig, ModelConfig
 from ..errors import UserError
 from ..modeling.base_model import Base, check_ids, load_base, model_settings, work_folder
 from ..modeling.hidden_states import join_states, writing_states
-from ..modeling.lm_head import Scores, score
+from ..modeling.lm_head import TokenScores, score
 from ..tables.provenance import provenance
 
 HELP = "score rollouts under the base: entropy, log-prob and likeliest tokens at each position"
@@ -224,7 +224,7 @@ class _Columns:
         self.top_ids = np.empty((count, top_k), dtype=np.int32)
         self.top_logprobs = np.empty((count, top_k), dtype=np.float32)
 
-    def put(self, places: np.ndarray, targets: np.ndarray, scores: Scores) -> None:
+    def put(self, places: np.ndarray, targets: np.ndarray, scores: TokenScores) -> None:
         self.token_id[places] = targets
         for name in ("entropy", "logprob", "top_ids", "top_logprobs"):
             getattr(self, name)[places] = getattr(scores, name).cpu().numpy()

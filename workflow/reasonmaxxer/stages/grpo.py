@@ -28,7 +28,7 @@ from ..modeling import flops
 from ..modeling.base_model import check_targets, lora_config, model_settings, work_folder
 from ..modeling.cpu_kernels import keep_freed_memory
 from ..modeling.device import on_gpu
-from ..modeling.dimensions import Shape
+from ..modeling.dimensions import Dimensions
 from ..tables.artefacts import copy_tensors
 from ..tables.provenance import provenance
 from ..training.checkpoints import (
@@ -312,7 +312,7 @@ def _whole(path: Path) -> bool:
 
 def log_rows(trainer: Any, config: GrpoConfig) -> list[dict[str, Any]]:
     """The log's rows, with each step's tokens, seconds and, of a known architecture, operations."""
-    shape = Shape.of(trainer.model.config)
+    shape = Dimensions.of(trainer.model.config)
     rows, seen = [], 0
     for log in trainer.state.log_history:
         if "num_tokens" not in log:
@@ -341,7 +341,7 @@ def log_rows(trainer: Any, config: GrpoConfig) -> list[dict[str, Any]]:
     return rows
 
 
-def _operations(shape: Shape, tokens: int, config: GrpoConfig) -> float:
+def _operations(shape: Dimensions, tokens: int, config: GrpoConfig) -> float:
     """Of sampling a step's tokens and of training on them."""
     weights = shape.computing_parameters
     return flops.forward(weights, tokens) + flops.training(weights, tokens, config.rank is None)

@@ -20,7 +20,7 @@ from ..graph.checks import check, unpinned
 from ..graph.estimate import estimate
 from ..graph.jobs import models
 from ..graph.protocol import sources_of
-from ..modeling.dimensions import Shape
+from ..modeling.dimensions import Dimensions
 from ..stages.convert import locate
 from ..stages.preflight import look
 from ..stages.problems import check_references, load_problems
@@ -132,8 +132,8 @@ class Checks:
         here = f"{seen} GPUs, {machine.memory_mb()} MB of memory, {free:.0f} GB of disk"
         return "; may be too little: ".join([here, *scarce])
 
-    def _shape(self) -> Shape | None:
-        return Shape.of(self.base) if self.base is not None else None
+    def _shape(self) -> Dimensions | None:
+        return Dimensions.of(self.base) if self.base is not None else None
 
     def _estimate(self) -> str:
         shape = self._shape()

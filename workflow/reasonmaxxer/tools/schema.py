@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def key_table() -> str:
     for name, section in sections.items():
         parts.append(f"## {name or 'The run'}\n\n")
         if section.get("description") and name:
-            parts.append(f"{' '.join(section['description'].split())}\n\n")
+            words = " ".join(section["description"].split())
+            parts.append(textwrap.fill(words, 100, break_on_hyphens=False) + "\n\n")
         parts.append("| key | type | default | meaning |\n|---|---|---|---|\n")
         required = section.get("required", [])
         parts += [
