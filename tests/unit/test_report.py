@@ -131,7 +131,7 @@ def test_a_sweep_is_drawn_with_the_value_that_it_starts_from(tmp_path: Path) -> 
 
 def test_no_difference_is_not_a_gain(tmp_path: Path) -> None:
     found, drawn = run_of(tmp_path, arms={"base": 0.5, "reasonmaxxer": 0.5}, training=False)
-    assert "no difference shown" in view.verdict(view.Run(found, drawn))
+    assert "no difference shown" in view.headline(view.Run(found, drawn))
 
 
 def test_the_first_sentence_has_the_controls_and_the_seeds(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_the_first_sentence_has_the_controls_and_the_seeds(tmp_path: Path) -> No
     for seeds in (1, 2):
         found, drawn = run_of(tmp_path / str(seeds), arms=arms)
         seen = view.Run(found, drawn)
-        said = view.verdict(seen)
+        said = view.headline(seen)
         for arm in ("random-gate", "positive-only"):
             gain = view.change(seen.difference(seen.as_line(arm), "chains"))
             assert gain is not None

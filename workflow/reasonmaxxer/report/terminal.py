@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
         table = _table(title, [list(row) for row in zip(*grid, strict=True)])
     # Never narrower than its figures, which would be cut: lines wrap instead.
     Console(width=max(console.width, _width(table))).print(table)
-    console.print(Text(view.verdict(run)))
+    console.print(Text(view.headline(run)))
 
 
 def _width(table: Table) -> int:

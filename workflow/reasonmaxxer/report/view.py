@@ -215,7 +215,7 @@ def costs(run: Run, price_per_hour: float | None) -> list[dict[str, Any]]:
 # --- words ------------------------------------------------------------------------------------
 
 
-def verdict(run: Run) -> str:
+def headline(run: Run) -> str:
     """One sentence on the outcome, from the figures alone."""
     base, main = run.base, run.main
     place = MEAN if len(run.benchmarks) > 1 else next(iter(run.benchmarks))

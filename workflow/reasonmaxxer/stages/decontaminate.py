@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     if args.audit:
-        audit({Path(path).stem: path for path in args.audit}, args.out)
+        check_splits({Path(path).stem: path for path in args.audit}, args.out)
     elif args.pool and args.split:
         clean(args.pool, args.split, args.against, args.overlap, args.out)
     else:
@@ -64,7 +64,7 @@ def clean(pool: str, split: str, others: list[str], overlap: str, out: str) -> N
     print(f"{split}: {len(kept)} of {len(rows)} kept; duplicates {doubles}, overlap {dropped}")
 
 
-def audit(paths: dict[str, str], out: str) -> None:
+def check_splits(paths: dict[str, str], out: str) -> None:
     """Raise `UserError` where a problem stands in two splits; else write how many each has."""
     splits = {name: tables.read(path, "problems").to_pylist() for name, path in paths.items()}
     benchmarks = {name: splits[name] for name in paths if name not in ("train", "validation")}

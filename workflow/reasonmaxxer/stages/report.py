@@ -73,7 +73,7 @@ def context(
         "title": config.title,
         "run": run,
         "figures": figures,
-        "verdict": view.verdict(run),
+        "verdict": view.headline(run),
         "remarks": view.remarks(run),
         "table": view.main_table(run),
         "making": [

@@ -367,7 +367,7 @@ def read_scored(
                 )
             gaps.append(np.asarray(row["logprobs"], dtype=np.float32) - logprob)
             found.append(_scored(row, outcomes[key], entropy, config))
-    return found, audit(np.concatenate(gaps or [_NOTHING]))
+    return found, engine_gap(np.concatenate(gaps or [_NOTHING]))
 
 
 def _scored(
@@ -428,7 +428,7 @@ def _joined(pieces: Iterable[np.ndarray]) -> np.ndarray:
     return np.concatenate(list(pieces))
 
 
-def audit(gaps: np.ndarray) -> dict[str, Any]:
+def engine_gap(gaps: np.ndarray) -> dict[str, Any]:
     """How far engine and scorer are apart on the sampled tokens.
 
     Args:
