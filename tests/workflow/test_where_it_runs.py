@@ -62,6 +62,11 @@ def test_what_trains_in_one_process_takes_one_of_the_gpus(planned, rule, command
     assert "gpu=1," in job(planned, rule)
 
 
+def test_a_fraction_of_a_gpus_memory_reaches_the_engine_as_one(planned):
+    """Snakemake rounds the numbers of resources: 0.9 would take the whole GPU."""
+    assert "--gpu-memory-utilization 0.9 " in job(planned, "sample_rollouts")
+
+
 def test_every_job_asks_for_memory_and_time(planned):
     blocks = [b for b in planned.split("\n\n") if "\nShell command: python" in b]
     assert len(blocks) > 30

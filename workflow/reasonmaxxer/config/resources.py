@@ -5,7 +5,7 @@ Nothing here changes a result: Snakemake does not track it, and an edit reruns n
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -132,6 +132,11 @@ class ResourcesConfig(Section):
         """Most GPUs that a job asks for."""
         return max(self.generation.gpu, self.entropies.gpu, self.training.gpu)
 
-    def of(self, jobs: str) -> dict[str, int | float]:
-        """What jobs of a type ask for beside their threads; all say how many GPUs, if none."""
-        return {"gpu": 0, **getattr(self, jobs).model_dump(exclude={"threads"})}
+    def of(self, jobs: str) -> dict[str, Any]:
+        """What jobs of a type ask for beside their threads; all say how many GPUs, if none.
+
+        A fraction is a text, since Snakemake rounds the numbers of resources to whole ones.
+        """
+        asked = getattr(self, jobs).model_dump(exclude={"threads"})
+        fractions = {key: str(value) for key, value in asked.items() if isinstance(value, float)}
+        return {"gpu": 0, **asked, **fractions}
