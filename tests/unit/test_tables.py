@@ -63,6 +63,19 @@ def test_the_part_of_a_job_that_lives_is_kept(tmp_path):
     assert part.exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells such a process")
+def test_the_part_of_a_killed_job_whose_parent_has_not_asked_for_it_is_gone(tmp_path):
+    killed = subprocess.Popen(["sleep", "60"])
+    killed.kill()
+    os.waitid(
+        os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT
+    )  # ended, and still in the process table
+    part = _part(tmp_path, "p.parquet", killed.pid)
+    tables.write(tmp_path / "p.parquet", "problems", [ROW])
+    assert not part.exists()
+    killed.wait()
+
+
 def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     link = tmp_path / "p.txt"

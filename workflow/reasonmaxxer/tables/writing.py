@@ -85,4 +85,13 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:  # another user's
         return True
-    return pid != os.getpid()
+    return pid != os.getpid() and not _has_ended(pid)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process was killed and only its parent has not asked for its end yet (Linux)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state == "Z"
