@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from reasonmaxxer.config import ModelConfig, TrainingConfig
 from reasonmaxxer.modeling.base_model import lora_config
+from reasonmaxxer.modeling.device import on_gpu
 from reasonmaxxer.training.loss import Rollout
 from reasonmaxxer.training.lr_schedule import learning_rate
 
@@ -25,7 +26,7 @@ def load(path: str, config: ModelConfig):
     """The model as transformers loads it, frozen."""
     dtype = getattr(torch, config.dtype)
     model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
-    return model.eval().requires_grad_(False)
+    return model.to("cuda" if on_gpu() else "cpu").eval().requires_grad_(False)
 
 
 @torch.no_grad()
@@ -34,7 +35,7 @@ def score(model, rollouts: Sequence[Rollout], top_k: int) -> list[tuple[torch.Te
     scores = []
     for rollout in rollouts:
         ids = torch.from_numpy(rollout.ids)[None]
-        logits = model(input_ids=ids, use_cache=False).logits[0].float().cpu()
+        logits = model(input_ids=ids.to(model.device), use_cache=False).logits[0].float().cpu()
         logits = logits[rollout.prompt_length - 1 : -1]
         logprobs = F.log_softmax(logits, dim=-1)
         entropy = -(logprobs.exp() * logprobs).sum(-1)
@@ -49,7 +50,9 @@ def initialise(parameters: Iterable[tuple[str, torch.nn.Parameter]], seed: int) 
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(parameters):
         if "lora_A" in name:
-            torch.nn.init.kaiming_uniform_(parameter, a=math.sqrt(5), generator=generator)
+            drawn = torch.empty(parameter.shape)
+            torch.nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
+            parameter.data.copy_(drawn)
 
 
 class Trainer:
@@ -65,14 +68,14 @@ class Trainer:
         )
 
     def loss(self, rollout: Rollout) -> torch.Tensor:
-        ids = torch.from_numpy(rollout.ids)[None]
+        ids = torch.from_numpy(rollout.ids)[None].to(self.reference.device)
         with torch.no_grad():
             base_logits = self.reference(input_ids=ids, use_cache=False).logits
         logits = self.model(input_ids=ids, use_cache=False).logits
         base_logprobs = F.log_softmax(base_logits[0, :-1].float(), dim=-1)
         logprobs = F.log_softmax(logits[0, :-1].float(), dim=-1)
         sampled = logprobs.gather(1, ids[0, 1:, None]).squeeze(1)
-        is_decision = torch.zeros(len(sampled), dtype=torch.bool)
+        is_decision = torch.zeros(len(sampled), dtype=torch.bool, device=sampled.device)
         is_decision[torch.from_numpy(rollout.positions) + rollout.prompt_length - 1] = True
         advantage = max(
             -self.config.advantage_clip, min(self.config.advantage_clip, rollout.advantage)

@@ -166,11 +166,23 @@ def _growth(settings: dict) -> None:
 
 
 def _now(args: argparse.Namespace) -> float:
+    import torch
+
+    if torch.cuda.is_available():  # its work is only queued when the call returns
+        torch.cuda.synchronize()
+        return time.perf_counter()
     return time.process_time() if args.threads == 1 else time.perf_counter()
 
 
 def _peak_mb() -> float:
-    """This program's own peak: getrusage's would be its parent's, if that was larger."""
+    """This program's own peak, on a GPU of its memory.
+
+    getrusage's would be its parent's, if that was larger.
+    """
+    import torch
+
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated() / 2**20
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
