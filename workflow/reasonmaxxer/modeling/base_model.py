@@ -251,6 +251,8 @@ def load_base(path: str, config: ModelConfig) -> Base:
         again = local if Path(path).is_dir() else "remove its folder from HF_HOME and run again"
         raise UserError(f"model.path: {path}: damaged weights: {error}; {again}") from error
     device = torch.device("cuda", torch.cuda.current_device()) if on_gpu() else torch.device("cpu")
+    if on_gpu():  # cuDNN's attention builds a plan for every new shape, and each batch has its own
+        torch.backends.cuda.enable_cudnn_sdp(False)
     model.to(device).eval().requires_grad_(False)
     cpu_kernels.install(model)
     output = model.get_output_embeddings()
