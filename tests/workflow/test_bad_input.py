@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -151,10 +152,14 @@ def test_braces_in_the_configs_texts_are_no_wildcards(checkout):
 def test_a_cluster_that_is_not_there_is_an_error_at_once(
     checkout, tmp_path, monkeypatch, with_slurm, message
 ):
-    if with_slurm:  # never started: the profile is looked at before
+    """The folder of programs has no sbatch, or one that is never started."""
+    for program in ("bash", "which"):  # Snakemake's own needs
+        (tmp_path / program).symlink_to(shutil.which(program))
+    if with_slurm:
         (tmp_path / "sbatch").write_text("#!/bin/sh\nexit 1\n")
         (tmp_path / "sbatch").chmod(0o755)
-    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{tmp_path}:{ENVIRONMENT['PATH']}")
+    # Not the machine's own programs: a machine with Slurm has a real sbatch among them.
+    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{Path(sys.executable).parent}:{tmp_path}")
     target = "results/test/problems/train-pool.parquet"
     flags = ("--workflow-profile", "profiles/slurm", "--configfile", "config/test.yaml")
     said = checkout.snakemake(target, *flags, check=False)
