@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import reasonmaxxer
-from reasonmaxxer.config import Config
 from reasonmaxxer.registry import STAGES
 
 PACKAGE = Path(reasonmaxxer.__file__).parent
@@ -113,14 +112,12 @@ def test_the_analysis_knows_no_more_than_it_must():
 
 
 def test_folders_stay_small_enough_to_be_read():
-    """One file of `stages` is one stage, and one of `config` one section: there may be more."""
+    """One file of `stages` is one stage: there may be more."""
     modules = {
         folder: {path.stem for path in folder.glob("*.py")} - {"__init__"}
         for folder in PACKAGE.rglob("*")
         if folder.is_dir()
     }
     assert modules.pop(PACKAGE / "stages") <= STAGES.keys()
-    shared = modules.pop(PACKAGE / "config") - Config.model_fields.keys()
-    assert len(shared) <= MOST_MODULES
     large = {folder.name: len(found) for folder, found in modules.items()}
     assert {name: count for name, count in large.items() if count > MOST_MODULES} == {}

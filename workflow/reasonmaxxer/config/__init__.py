@@ -15,57 +15,38 @@ import yaml
 from pydantic import ValidationError
 
 from ..errors import UserError
-from .arms import ArmConfig, SweepConfig
-from .checkpoint import CheckpointConfig
-from .distillation import DistillationConfig
-from .entropies import EntropiesConfig
-from .evaluation import BenchmarkConfig, EvaluationConfig
-from .footprint import CapabilityConfig, FootprintConfig, PivotalityConfig
-from .grpo import GrpoConfig
-from .lab import LabSource
-from .memorization import MemorizationConfig
-from .model import ModelConfig
-from .problems import HubSource, ProblemsConfig, Source
-from .prompt import PromptConfig
+from .footprint import FootprintConfig, PivotalityConfig
+from .model import ModelConfig, PromptConfig
+from .problems import HubSource, Source
 from .report import ReportConfig
-from .resources import ResourcesConfig
-from .rollouts import RolloutsConfig
 from .run import Config
-from .sampling import SamplingConfig
+from .sampling import BenchmarkConfig, CheckpointConfig, MemorizationConfig, SamplingConfig
 from .section import Section, explain
-from .selection import SelectionConfig
-from .training import TrainingConfig
+from .selection import EntropiesConfig, SelectionConfig
+from .training import DistillationConfig, GrpoConfig, TrainingConfig
 from .verdicts import JudgingConfig, VerdictsConfig
 
 NOT_IN_KEY = {"*": "the values of a section are among the params of the rules that use them"}
 
 __all__ = [
-    "ArmConfig",
     "BenchmarkConfig",
-    "CapabilityConfig",
     "CheckpointConfig",
     "Config",
     "DistillationConfig",
     "EntropiesConfig",
-    "EvaluationConfig",
     "FootprintConfig",
     "GrpoConfig",
     "HubSource",
     "JudgingConfig",
-    "LabSource",
     "MemorizationConfig",
     "ModelConfig",
     "PivotalityConfig",
-    "ProblemsConfig",
     "PromptConfig",
     "ReportConfig",
-    "ResourcesConfig",
-    "RolloutsConfig",
     "SamplingConfig",
     "Section",
     "SelectionConfig",
     "Source",
-    "SweepConfig",
     "TrainingConfig",
     "VerdictsConfig",
     "explain",

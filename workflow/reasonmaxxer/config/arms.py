@@ -11,8 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ..method.kinds import KINDS, SECTIONS
-from .model import ModelConfig
-from .prompt import PromptConfig
+from .model import ModelConfig, PromptConfig
 from .section import Name, Section, Seed, explain, one_of
 
 MOST_ARMS = 1000  # of one sweep

@@ -1,8 +1,8 @@
-"""The section `model`: the base model."""
+"""The sections `model` and `prompt`: the base model, and how problems are put to it."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -35,4 +35,25 @@ class ModelConfig(Section):
         None,
         description="A GGUF file to convert the model from if the folder `path` does not exist "
         "yet: a path, or `package:file` for a file inside an installed Python package.",
+    )
+
+
+class PromptConfig(Section):
+    """How a problem is put to the model."""
+
+    template: str = Field(
+        "chat",
+        description="A text file that contains `{problem}` (see config/prompts/), or `chat` for "
+        "the model's own chat template with the problem as one user turn. Base models usually "
+        "need a file.",
+    )
+    instruction: str = Field(
+        "",
+        description="With template `chat`: text added after the problem in the user's turn, such "
+        "as how to mark the answer.",
+    )
+    stop: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list,
+        description="Texts that end a completion, such as `Human:`. They are cut off the "
+        "completion. Needed where a base model goes on to invent further problems.",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, NonNegativeInt, model_validator
 
 from .lab import LabSource
 from .section import Count, Section
@@ -90,7 +90,7 @@ class Source(Section):
         description="Seed of a shuffle before `limit` is applied. Default: no shuffle, the first "
         "problems are taken.",
     )
-    skip: Annotated[int, Field(ge=0)] = Field(
+    skip: NonNegativeInt = Field(
         0,
         description="Number of problems to leave out before `limit` is applied: with the same "
         "`shuffle`, two sources can so share a file and no problem.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 
 from .section import Section
 
@@ -18,7 +18,7 @@ class ReportConfig(Section):
         description="Number of rollouts that can be read in the page, with their decisions "
         "marked. More make the page larger.",
     )
-    price_per_hour: Annotated[float, Field(ge=0)] | None = Field(
+    price_per_hour: NonNegativeFloat | None = Field(
         None,
         description="Price of a processor core in dollars per hour, or of a GPU where the run uses "
         "GPUs, to show costs in dollars. Default: costs are shown in time alone.",

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from .section import Count, Section
 
-Gpus = Annotated[int, Field(ge=0)]
 BATCH_TOKENS = (
     "Largest number of tokens in a batch, padding included. Lower it if the GPU runs out of "
     "memory. On a CPU at most 2048 are taken at once, so that a batch fits the caches."
@@ -39,7 +38,7 @@ class GenerationResources(CpuResources):
 
     mem_mb: Count = Field(4000, description="Memory in MB.")
     runtime: Count = Field(60, description="Time limit on a cluster, in minutes.")
-    gpu: Gpus = Field(0, description="GPUs; 0 samples on the CPU.")
+    gpu: NonNegativeInt = Field(0, description="GPUs; 0 samples on the CPU.")
     kv_cache_mb: Count = Field(
         1000, description="On a CPU: memory for the KV cache in MB, part of mem_mb."
     )
@@ -88,7 +87,7 @@ class TrainingResources(CpuResources):
 
     mem_mb: Count = Field(4000, description="Memory in MB.")
     runtime: Count = Field(60, description="Time limit on a cluster, in minutes.")
-    gpu: Gpus = Field(0, description="GPUs; 0 trains on the CPU.")
+    gpu: NonNegativeInt = Field(0, description="GPUs; 0 trains on the CPU.")
     batch_tokens: Count = Field(16384, description=BATCH_TOKENS)
     processes: Count = Field(
         1,

@@ -19,22 +19,21 @@ from ..method.advantages import ADVANTAGES
 from ..method.gates import GATES
 from ..method.kinds import CHOSEN, KINDS, SECTIONS
 from .arms import ArmConfig, Made, SweepConfig, made_arms
-from .checkpoint import CheckpointConfig
-from .distillation import DistillationConfig
-from .entropies import EntropiesConfig
-from .evaluation import BenchmarkConfig, EvaluationConfig
 from .footprint import FootprintConfig
-from .grpo import GrpoConfig
-from .memorization import MemorizationConfig
-from .model import ModelConfig
+from .model import ModelConfig, PromptConfig
 from .problems import ProblemsConfig
-from .prompt import PromptConfig
 from .report import ReportConfig
 from .resources import ResourcesConfig
-from .rollouts import RolloutsConfig
+from .sampling import (
+    BenchmarkConfig,
+    CheckpointConfig,
+    EvaluationConfig,
+    MemorizationConfig,
+    RolloutsConfig,
+)
 from .section import Name, Section, explain
-from .selection import SelectionConfig
-from .training import TrainingConfig
+from .selection import EntropiesConfig, SelectionConfig
+from .training import DistillationConfig, GrpoConfig, TrainingConfig
 from .verdicts import VerdictsConfig
 
 REMOVABLE = ("arms", "benchmarks")

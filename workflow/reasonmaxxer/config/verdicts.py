@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from ..method.verifiers import checked, checksum
 from .section import Count, Section
@@ -17,10 +17,10 @@ SecondOpinion = Literal["none", "slow", "all"]
 class VerdictsConfig(Section):
     """The verifier: limits on what it may take, and what counts as an answer."""
 
-    timeout_seconds: Annotated[float, Field(gt=0)] = Field(
+    timeout_seconds: PositiveFloat = Field(
         2.0, description="CPU seconds that one comparison may take."
     )
-    retry_seconds: Annotated[float, Field(gt=0)] = Field(
+    retry_seconds: PositiveFloat = Field(
         10.0,
         description="CPU seconds of the single retry after a timeout, during which nothing else "
         "is compared.",
