@@ -29,8 +29,7 @@ UNFILLED = "CHANGE_ME"  # in a profile, for a site's own values
 def check(config: Config, shape: Dimensions | None) -> list[str]:
     """What may fall short, in words; `shape` is the model's, None where it is not known.
 
-    Raises:
-        UserError: a line for each thing that this machine does not have.
+    Raises `UserError` with a line for each thing that this machine does not have.
     """
     missing = [*_gpus(config), *_engine(config), *_types(config), *_memory(config)]
     scarce: list[str] = []

@@ -68,16 +68,7 @@ class Base:
     def batches(
         self, lengths: Sequence[int], batch_tokens: int, min_tokens: int = 0
     ) -> list[list[int]]:
-        """`plan_batches` of no more tokens than this device runs well.
-
-        Args:
-            lengths: tokens of each sequence.
-            batch_tokens: most tokens of a batch, padding included.
-            min_tokens: tokens from which a batch is closed rather than padded more.
-
-        Returns:
-            The indices of the sequences in each batch.
-        """
+        """`plan_batches` of no more tokens than this device runs well."""
         most = CPU_BATCH_TOKENS if self.device.type == "cpu" else batch_tokens
         return plan_batches(lengths, min(batch_tokens, most), min_tokens)
 
@@ -100,8 +91,7 @@ class Base:
 def model_settings(path: str, config: ModelConfig) -> Any:
     """The model's own config (a transformers config), read without its weights.
 
-    Raises:
-        UserError: if no model can be read from `path`.
+    Raises `UserError` if no model can be read from `path`.
     """
     from transformers import AutoConfig
 
@@ -152,8 +142,7 @@ def check_ids(ids: np.ndarray, vocabulary: int, where: str) -> None:
 def skeleton(settings: Any) -> Any:
     """The model laid out without weights: a moment even for a large one.
 
-    Raises:
-        UserError: if it is not a causal language model, or one of impossible sizes.
+    Raises `UserError` if it is not a causal language model, or one of impossible sizes.
     """
     from transformers import AutoModelForCausalLM
 
@@ -184,15 +173,9 @@ def linear_modules(model: Any) -> dict[str, str]:
 
 
 def check_targets(settings: Any, targets: Sequence[str], section: str = "training") -> None:
-    """Refuse target modules that such a model does not have.
+    """Raise `UserError` if one of `targets` (such as `q_proj`) is no linear module of such a model.
 
-    Args:
-        settings: the model's own config.
-        targets: last parts of module names, such as `q_proj`.
-        section: the config section that names them, for the message.
-
-    Raises:
-        UserError: if one is not a linear module of the model.
+    `section` is the one of the config that names them.
     """
     model = skeleton(settings)
     linear = linear_modules(model)
@@ -211,18 +194,10 @@ def check_targets(settings: Any, targets: Sequence[str], section: str = "trainin
 
 
 def load_base(path: str, config: ModelConfig) -> Base:
-    """Load the frozen model, on a GPU where there is one.
+    """Load the frozen model with constant weights, in evaluation mode, on a GPU where there is one.
 
-    Args:
-        path: the model's folder or hub id.
-        config: its revision, and the dtype of weights and hidden states.
-
-    Returns:
-        The model with constant weights, in evaluation mode, on this process's device.
-
-    Raises:
-        UserError: if the model cannot be read, or its logits are not those of body and head alone
-            (scaled or capped logits).
+    Raises `UserError` if it cannot be read, or its logits are not those of body and head alone
+    (scaled or capped logits).
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM

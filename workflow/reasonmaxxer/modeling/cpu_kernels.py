@@ -39,8 +39,7 @@ LARGEST_THRESHOLD = 32 << 20  # bytes: older versions of glibc refuse more
 def enabled() -> bool:
     """Whether the kernels are on: the environment variable is read here alone, once a process.
 
-    Raises:
-        UserError: if the variable is neither 0 nor 1.
+    Raises `UserError` if the variable is neither 0 nor 1.
     """
     value = os.environ.get(SWITCH, "1")
     if value not in ("0", "1"):

@@ -18,14 +18,8 @@ def forward(parameters: float, tokens: float) -> float:
 
 
 def training(parameters: float, tokens: float, whole: bool) -> float:
-    """Operations of one forward and backward pass over `tokens`; a LoRA's own weights are left out.
+    """Of one forward and backward pass over `tokens`, training the `whole` model or a LoRA on it.
 
-    Args:
-        parameters: weights of the model.
-        tokens: prompts' included.
-        whole: whether all weights are trained, instead of a LoRA on a frozen base.
-
-    Returns:
-        Floating-point operations.
+    A LoRA's own weights are left out.
     """
     return (FORWARD + BACKWARD + (WEIGHTS if whole else 0)) * parameters * tokens

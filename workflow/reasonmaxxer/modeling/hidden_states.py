@@ -108,15 +108,7 @@ class StoredStates:
 def store_states(
     base: Base, adapter: Adapter, rollouts: Sequence[Keyed], path: Path, batch_tokens: int
 ) -> None:
-    """Compute the states of these rollouts into the file `path`.
-
-    Args:
-        base: the model, with `adapter` in it.
-        adapter: switched off for the time.
-        rollouts: whose states, in this order.
-        path: the safetensors file to write, tensor `states` [tokens, H] in the model's dtype.
-        batch_tokens: most tokens of a batch.
-    """
+    """Compute the states of these rollouts into the file `path`, as `writing_states` makes it."""
     live = LiveStates(base, adapter)
     keys = [rollout.key for rollout in rollouts]
     with writing_states(path, base.dtype, base.width, keys) as states:
@@ -177,12 +169,7 @@ def writing_states(
 
 
 def join_states(parts: Sequence[Path], path: Path) -> None:
-    """One file of the states in several, in their order.
-
-    Args:
-        parts: one file at least, all of one width and dtype.
-        path: the file to write.
-    """
+    """One file of the states in one or several, in their order."""
     files = [open_tensors(part, "states") for part in parts]
     keys = [key for file in files for key in json.loads(file.metadata()["rollouts"])]
     first = files[0].get_slice("states")[:0]

@@ -36,15 +36,11 @@ def choose(
 ) -> tuple[int, list[dict[str, Any]]]:
     """The chosen checkpoint's number, and a row for each with its figures.
 
-    Args:
-        verdicts: checkpoint -> problem -> the verdicts of its samples; checkpoint 0 is the base.
-        min_parseable: a checkpoint whose share of parseable answers is below this share of the
-            base's has collapsed. Of equally good checkpoints the earliest is taken: pass rates are
-            exact fractions until they are compared.
-        keep_collapsed: choose among collapsed checkpoints if there are no others.
-
-    Raises:
-        UserError: every checkpoint has collapsed, and none is to be kept.
+    `verdicts` maps checkpoint (0 is the base) and problem to the verdicts of its samples. A
+    checkpoint whose share of parseable answers is below `min_parseable` of the base's has
+    collapsed. Of equally good checkpoints the earliest is taken: pass rates are exact fractions
+    until they are compared. Raises `UserError` where every checkpoint has collapsed, unless
+    `keep_collapsed`.
     """
     rows = [_figures(number, problems) for number, problems in sorted(verdicts.items())]
     base, *checkpoints = rows

@@ -99,23 +99,8 @@ def run(
 ) -> None:
     """Distil, writing the adapter's folder, its log and the share of parameters it has.
 
-    An interrupted run goes on where it was saved.
-
-    Args:
-        rollouts: table of the teacher's rollouts.
-        teacher: the teacher's model, without its adapter.
-        adapter: folder of the teacher's adapter, if it has one.
-        model: the base, which gets the new adapter.
-        config: the section `distillation`.
-        out: folder of the new adapter.
-        out_log: table `training` to write.
-        record: JSON of the adapter's size to write.
-        scratch: folder for unfinished work.
-        batch_tokens: most tokens of a batch, padding included.
-
-    Raises:
-        UserError: if there are no rollouts, a token id or a target module is none of the base's, or
-            training diverges.
+    An interrupted run goes on where it was saved. Raises `UserError` if there are no rollouts, a
+    token id or a target module is none of the base's, or training diverges.
     """
     sequences = read_sequences(rollouts)
     settings = model_settings(model.path, model)
@@ -148,16 +133,9 @@ def run(
 
 
 def read_sequences(rollouts: Path) -> list[Rollout]:
-    """The teacher's completions, every position of which is learnt.
+    """The teacher's completions, one rollout a row, every position of which is learnt.
 
-    Args:
-        rollouts: table of rollouts.
-
-    Returns:
-        One rollout a row, without an advantage.
-
-    Raises:
-        UserError: if there is none.
+    Raises `UserError` if there is none.
     """
     columns = ["problem_id", "sample", "prompt_token_ids", "token_ids"]
     found = []

@@ -80,18 +80,8 @@ def run(
 ) -> None:
     """Score `rollouts` into `out`; parts that an interrupted run finished are not scored again.
 
-    Args:
-        rollouts: table of rollouts to score.
-        model: the base's folder or hub id.
-        model_config: its revision and dtype.
-        config: how many of the likeliest tokens are kept.
-        out: table `entropies` to write.
-        scratch: folder for unfinished work.
-        batch_tokens: most tokens of a batch, padding included.
-        states_out: file to keep the hidden states in, tensor `states` [tokens, H].
-
-    Raises:
-        UserError: if the rollouts cannot have come from this model, or it cannot be read.
+    With `states_out` the hidden states are kept there, as the tensor `states` [tokens, H]. Raises
+    `UserError` if the rollouts cannot have come from this model, or it cannot be read.
     """
     section = {"model": model_config.model_dump(mode="json"), **config.model_dump(mode="json")}
     record = provenance("entropies", section, inputs=[rollouts])
@@ -131,14 +121,9 @@ def _part_states(
 
 
 def check_rollouts(path: Path, vocabulary: int) -> None:
-    """Refuse rollouts that cannot have come from this model.
+    """Raise `UserError` for rollouts that cannot have come from a model with so many token ids.
 
-    Args:
-        path: table of rollouts.
-        vocabulary: how many token ids the model has.
-
-    Raises:
-        UserError: if a token id is outside the vocabulary, or a prompt has no token.
+    A token id is outside the vocabulary, or a prompt has no token.
     """
     for table in tables.iter_batches(path, "rollouts", ["prompt_token_ids", "token_ids"]):
         for column in table.column_names:

@@ -63,17 +63,9 @@ def footprint(
 ) -> Iterator[dict[str, Any]]:
     """Compare base and teacher at every position of these completions (Eq. 2 and 3).
 
-    Args:
-        pair: base and teacher.
-        texts: rows with the columns `COLUMNS`.
-        batch_tokens: most tokens of a batch, padding included.
-
-    Returns:
-        Rows of the table `footprint`, a position each: the base's entropy in nats, both models'
-        likeliest tokens, and the rank that the base gives the teacher's, from 1.
-
-    Raises:
-        UserError: if a text holds a token id outside the vocabulary.
+    Rows of the table `footprint`, a position each: the base's entropy in nats, both models'
+    likeliest tokens, and the rank that the base gives the teacher's, from 1. Raises `UserError` if
+    a text holds a token id outside the vocabulary.
     """
     sequences = [
         np.asarray(row["prompt_token_ids"] + row["token_ids"], dtype=np.int64) for row in texts

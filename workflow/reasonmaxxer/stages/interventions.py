@@ -66,16 +66,7 @@ INTERVENTIONS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What all interventions share.
-
-    Attributes:
-        tau: threshold of the gate, in nats.
-        top_tokens: among how many of the base's likeliest tokens a random one is drawn.
-        seed: of the random draws.
-        max_tokens: most tokens of a text.
-        ends: ids that end a text.
-        stop: strings that end a text.
-    """
+    """What all interventions share."""
 
     tau: float
     top_tokens: int
@@ -103,17 +94,7 @@ def uniform(seed: int, problem_id: str, position: int) -> float:
 
 
 def random_positions(seed: int, problem_id: str, count: int, length: int) -> frozenset[int]:
-    """Positions drawn without replacement: those with the smallest `uniform`.
-
-    Args:
-        seed: of the draws.
-        problem_id: whose text it is.
-        count: how many positions, at most `length`.
-        length: tokens of the text.
-
-    Returns:
-        `count` of the positions 0 .. length - 1.
-    """
+    """`count` of the positions 0 .. length - 1 of a problem's text: the smallest by `uniform`."""
     return frozenset(
         sorted(range(length), key=lambda position: uniform(seed, problem_id, position))[:count]
     )
@@ -127,17 +108,9 @@ def decode_all(
     tokenizer: Any = None,
     batch_tokens: int = 16384,
 ) -> Iterator[tuple[str, list[Decoded]]]:
-    """Greedy texts of the base under each intervention (Fig. 2).
+    """Each intervention's name, and the base's greedy texts under it, one a prompt (Fig. 2).
 
-    Args:
-        pair: base and teacher.
-        prompts: one a problem.
-        settings: threshold, draws and ends.
-        tokenizer: to look for stop strings; not needed without them.
-        batch_tokens: most tokens of a batch, a text counting with its full length.
-
-    Returns:
-        Each intervention's name and the texts it leads to, in the order of the prompts.
+    `tokenizer` looks for stop strings. In a batch a text counts with its full length.
     """
     lengths = [len(prompt.token_ids) + settings.max_tokens for prompt in prompts]
     batches = plan_batches(lengths, batch_tokens)

@@ -65,20 +65,11 @@ def mixed_problems(verdicts: Sequence[Path]) -> set[str]:
 def sample_positions(
     entropies: Sequence[Path], problems: set[str], tau: float, count: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Draw positions of the base's rollouts, half with an entropy above tau and half not.
+    """Draw `count` positions of the base's rollouts on `problems`, half with an entropy above tau.
 
-    Args:
-        entropies: tables of entropies, shard by shard.
-        problems: those whose positions may be drawn.
-        tau: threshold in nats.
-        count: how many positions; a stratum with fewer than its half gives all it has.
-        seed: of the draws.
-
-    Returns:
-        Rows with `ENTROPY_COLUMNS`, `gated` (above tau), and `weight`, the positions it stands for.
-
-    Raises:
-        UserError: if one of the strata has no position.
+    A stratum with fewer than its half gives all it has. The rows have `ENTROPY_COLUMNS`, `gated`
+    (above tau, in nats), and `weight`, the positions that it stands for. Raises `UserError` if one
+    of the strata has no position.
     """
     wanted = pa.array(sorted(problems), pa.string())
     parts = []
@@ -106,16 +97,7 @@ def branches(
     rollouts: Mapping[Key, Mapping[str, Any]],
     alternatives: int,
 ) -> list[Branch]:
-    """Each position with each of its likeliest tokens.
-
-    Args:
-        positions: as `sample_positions` gives them, entropies and log-probs in nats.
-        rollouts: rows of the rollouts that they lie in, by problem and sample.
-        alternatives: how many of the likeliest tokens.
-
-    Returns:
-        Position by position, the likeliest token first.
-    """
+    """Each position with each of its likeliest tokens, the likeliest first."""
     keys = ("problem_id", "sample", "position", "entropy", "gated", "weight")
     found = []
     for row in positions:
@@ -138,23 +120,10 @@ def continued(
     tokenizer: Any,
     max_length: int,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Sample on from every branch.
+    """Sample on from every branch; rows of the table `continuations` in handfuls.
 
     A text that its alternative ends, or brings to the limit, is complete as it stands and is
-    counted once.
-
-    Args:
-        engine: runs the base.
-        found: the branches.
-        job: how many continuations, and how they are sampled; `max_tokens` is that of a whole
-            completion.
-        prompt: its stop strings end a text.
-        ends: ids that end a text.
-        tokenizer: decodes the texts.
-        max_length: most tokens of prompt and completion.
-
-    Returns:
-        Rows of the table `continuations` in handfuls.
+    counted once. `ends` are ids that end a text, as do the prompt's stop strings.
     """
     stops = list(prompt.stop)
     rooms = [min(job.max_tokens, max_length - len(b.prompt_ids)) - len(b.text_ids) for b in found]

@@ -35,10 +35,8 @@ Texts = Mapping[str, Mapping[str, str]]  # split -> problem id -> text
 def look(asked: Mapping[str, Any], splits: Texts, base: Any = None) -> tuple[Any, dict[str, int]]:
     """A model's settings (a transformers config), and the tokens of each split's longest prompt.
 
-    Args:
-        asked: one of `plan.models`.
-        splits: the problems; a split of `asked` that is not among them is passed over.
-        base: the settings of the base model, whose vocabulary a teacher must share.
+    `asked` is one of `graph.jobs.models`; a split of it that is not among `splits` is passed over.
+    A teacher must share the vocabulary of the model with the settings `base`.
     """
     model = ModelConfig.model_validate(asked["model"])
     try:
@@ -72,11 +70,7 @@ def look(asked: Mapping[str, Any], splits: Texts, base: Any = None) -> tuple[Any
 def check_model(model: ModelConfig, targets: list[str], engine: str) -> tuple[Any, Any]:
     """The model's settings (a transformers config) and its tokenizer.
 
-    Raises:
-        UserError: the folder or hub id, its tokenizer or the headers of its weights cannot be
-            read; the engine cannot run it; nothing ends its completions; it scales its logits;
-            `max_length` is beyond the model's positions; it has no module of `targets`, or cannot
-            be trained.
+    Raises `UserError` where it cannot be read, run by the engine, scored or trained here.
     """
     settings = model_settings(model.path, model)
     if getattr(settings, "quantization_config", None):

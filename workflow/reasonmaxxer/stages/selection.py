@@ -76,16 +76,7 @@ def run(
 ) -> None:
     """Select from `rollouts` into the table `out`, with its figures in `summary`.
 
-    Args:
-        rollouts: tables of rollouts, shard by shard.
-        verdicts: their verdicts.
-        entropies: their entropies under the base.
-        config: the section `selection`.
-        out: table `selection` to write.
-        summary: JSON of counts to write.
-
-    Raises:
-        UserError: as `read_scored` and `select` do.
+    Raises `UserError` as `read_scored` and `select` do.
     """
     scored, audit = read_scored(rollouts, verdicts, entropies, config)
     rows, figures = select(scored, config)
@@ -103,18 +94,10 @@ def run(
 def select(
     scored: Sequence[Scored], config: SelectionConfig
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Choose problems, rollouts and decisions.
+    """Choose problems, rollouts and decisions: rows of the table `selection`, and its figures.
 
-    Args:
-        scored: every rollout of the problems, in the order of the files.
-        config: the section `selection`.
-
-    Returns:
-        Rows of the table `selection`, and the summary's figures (entropies in nats).
-
-    Raises:
-        UserError: when too few problems are mixed, with the histogram of pass rates, and when no
-            rollout has both an advantage and a decision position.
+    Raises `UserError` when too few problems are mixed, with the histogram of pass rates, and when
+    no rollout has both an advantage and a decision position.
     """
     truncated = sum(rollout.truncated for rollout in scored)
     pool = [r for r in scored if not (config.truncated == "drop" and r.truncated)]
@@ -235,14 +218,9 @@ def _with_advantages(
 
 
 def gate_threshold(rollouts: Sequence[Scored], config: SelectionConfig) -> float:
-    """The threshold tau that a decision's entropy exceeds.
+    """The threshold tau that a decision's entropy exceeds, in nats; 0 where there are no positions.
 
-    Args:
-        rollouts: those that train; with `config.top_fraction` their entropies are pooled.
-        config: `tau` in nats, or the `top_fraction` of the positions above it.
-
-    Returns:
-        tau in nats; 0 where it is to be found from no positions.
+    With `config.top_fraction` it is that of the pooled entropies of these rollouts.
     """
     if config.tau is not None:
         return config.tau
@@ -327,20 +305,10 @@ def read_scored(
     entropies: Sequence[Path],
     config: SelectionConfig,
 ) -> tuple[list[Scored], dict[str, Any]]:
-    """Join rollouts with their verdicts and entropies.
+    """Join rollouts with their verdicts and entropies, in the order of the files.
 
-    Args:
-        rollouts: tables of rollouts, shard by shard.
-        verdicts: their verdicts.
-        entropies: their entropies under the base.
-        config: whether truncated rollouts count as wrong.
-
-    Returns:
-        The rollouts in the order of the files, and the audit of engine against scorer.
-
-    Raises:
-        UserError: if a rollout has no verdict, not one entropy and log-prob a token, or a value of
-            the scorer's that is not finite.
+    Also gives the audit of engine against scorer. Raises `UserError` if a rollout has no verdict,
+    not one entropy and log-prob a token, or a value of the scorer's that is not finite.
     """
     outcomes = _outcomes(verdicts)
     scores = _scores(entropies)

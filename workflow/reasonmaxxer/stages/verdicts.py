@@ -95,9 +95,8 @@ def judged_table(
 ) -> Iterator[Row]:
     """The same for the rows of a table, streamed, with a progress bar.
 
-    With `second`, what the quick comparison did not settle has a second opinion.
-
-    Raises `UserError` where a completion's problem is not in `problems`.
+    With `second`, what the quick comparison did not settle has a second opinion. Raises `UserError`
+    where a completion's problem is not in `problems`.
     """
     from tqdm import tqdm
 

@@ -46,13 +46,8 @@ class Reuse:
     def __init__(
         self, command: str, module: str, arguments: Sequence[str], outputs: Iterable[str]
     ) -> None:
-        """Reads and hashes all inputs.
-
-        Args:
-            command: of the stage.
-            module: the module of the command, within the package.
-            arguments: of the command, flags and values.
-            outputs: the flags that name files or folders to write.
+        """Reads and hashes all inputs of the command; `outputs` are the flags that name what it
+        writes.
         """
         given = _by_flag(arguments)
         self.outputs = [Path(value) for flag in outputs for value in given.pop(flag, [])]

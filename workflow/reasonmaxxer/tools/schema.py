@@ -72,8 +72,7 @@ def key_table() -> str:
 def with_stages(readme: str) -> str:
     """The README with the table of the registry's stages between its two markers.
 
-    Raises:
-        UserError: a marker is missing.
+    Raises `UserError` where a marker is missing.
     """
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)

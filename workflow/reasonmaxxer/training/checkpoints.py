@@ -37,11 +37,7 @@ def add_checkpoints_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def check_number(checkpoints: Sequence[Path], wanted: int, section: str) -> None:
-    """Refuse a command that names another number of checkpoint files than the config.
-
-    Raises:
-        UserError: if they are not `wanted`.
-    """
+    """Raise `UserError` where a command names another number of checkpoints than the config."""
     if len(checkpoints) != wanted:
         raise UserError(
             f"{section}.checkpoints: {wanted}, but --checkpoints names {len(checkpoints)} files"

@@ -16,14 +16,7 @@ from .loss import Rollout
 def read_rollouts(selection: Path) -> list[Rollout]:
     """The training sequences of the table `selection`, in its order.
 
-    Args:
-        selection: the table's Parquet file.
-
-    Returns:
-        One rollout a row.
-
-    Raises:
-        UserError: if there is none, a prompt is empty, or a decision lies outside its completion.
+    Raises `UserError` if there is none, a prompt is empty, or a decision is outside its completion.
     """
     columns = ["prompt_token_ids", "token_ids", "advantage", "positions", "problem_id", "sample"]
     rollouts = []
@@ -48,18 +41,11 @@ def read_rollouts(selection: Path) -> list[Rollout]:
 
 
 def training_steps(rollouts: Sequence[Rollout], config: TrainingConfig) -> list[list[int]]:
-    """Which rollouts each optimiser step visits.
+    """The indices of the rollouts that each optimiser step visits; the last may have fewer.
 
     Epochs repeat, each in a new random order, until `config.sequences` rollouts are visited; of a
-    longer selection that many are drawn. Order `magnitude` is by |A| x share of decisions,
-    falling, the same in each epoch, as in the released scripts.
-
-    Args:
-        rollouts: the training set, not empty.
-        config: `sequences`, `batch_size`, `order` and `seed`.
-
-    Returns:
-        The indices of the rollouts of each step; the last step may have fewer.
+    longer selection that many are drawn. Order `magnitude` is by |A| x share of decisions, falling,
+    the same in each epoch, as in the released scripts.
     """
     rng = np.random.default_rng(config.seed)
     magnitudes = np.array([abs(r.advantage) * r.decision_share for r in rollouts])

@@ -111,18 +111,9 @@ class Trainer:
         self.base.model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def fit(self, steps: Sequence[Sequence[int]], folder: Path, batch_tokens: int) -> list[StepLog]:
-        """All steps, from the last saved one on.
+        """All steps, from the last saved one in `folder` on; the log, a row a step.
 
-        Args:
-            steps: the indices of the rollouts of each step.
-            folder: of unfinished work, where checkpoints and the state to resume from are put.
-            batch_tokens: most tokens of a batch.
-
-        Returns:
-            The log, a row a step, those of earlier runs included.
-
-        Raises:
-            UserError: if a loss or gradient is not finite: the run has diverged.
+        Raises `UserError` if a loss or gradient is not finite: the run has diverged.
         """
         at = {step: i for i, step in enumerate(checkpoint_steps(self.config), start=1)}
         done, log = self._load(folder)
@@ -148,16 +139,9 @@ class Trainer:
         return log
 
     def step(self, indices: Sequence[int], number: int, steps: int, batch_tokens: int) -> StepLog:
-        """One optimiser step.
+        """One optimiser step, the `number`th of `steps`, as its row of the log.
 
-        Args:
-            indices: the rollouts of this step.
-            number: the step, from 1.
-            steps: how many there are, for the learning rate.
-            batch_tokens: most tokens of a batch.
-
-        Returns:
-            The step's row of the log; a step whose gradient is not finite changes no weight.
+        A step whose gradient is not finite changes no weight.
         """
         started = time.monotonic()
         rate = learning_rate(number, steps, self.config)
@@ -182,12 +166,7 @@ class Trainer:
     def accumulate(self, indices: Sequence[int], batch_tokens: int) -> _Totals:
         """Gradients of the loss, averaged over these rollouts, into `parameters`.
 
-        Args:
-            indices: the rollouts.
-            batch_tokens: most tokens of a batch.
-
-        Returns:
-            The sums of losses and log-prob changes over the rollouts of all processes.
+        Gives the sums of losses and log-prob changes over the rollouts of all processes.
         """
         for parameter in self.parameters.values():
             parameter.grad = torch.zeros_like(parameter)
