@@ -28,8 +28,7 @@ def _score(tmp_path, rollouts, model, batch_tokens=64, **config):
     model_config = ModelConfig(path=str(model), dtype="float32")
     entropies.run(
         rollouts=rollouts,
-        model=str(model),
-        model_config=model_config,
+        model=model_config,
         config=EntropiesConfig(**config),
         out=tmp_path / "entropies.parquet",
         scratch=tmp_path / "scratch",

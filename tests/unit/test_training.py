@@ -69,8 +69,7 @@ def _run(folder, model, selection, files=2, **config):
     names = [folder / f"checkpoint-{i}.safetensors" for i in range(1, files + 1)]
     training.run(
         selection=selection,
-        model=str(model),
-        model_config=ModelConfig(path=str(model), dtype="float32"),
+        model=ModelConfig(path=str(model), dtype="float32"),
         config=TrainingConfig(**(QUICK | {"sequences": 48, "checkpoints": files} | config)),
         out_log=folder / "log.parquet",
         checkpoints=names,
@@ -235,8 +234,7 @@ def _score(tmp_path, rollouts, model, dtype) -> Path:
     tables.write(tmp_path / "rollouts.parquet", "rollouts", rows)
     entropies.run(
         rollouts=tmp_path / "rollouts.parquet",
-        model=str(model),
-        model_config=ModelConfig(path=str(model), dtype=dtype),
+        model=ModelConfig(path=str(model), dtype=dtype),
         config=EntropiesConfig(),
         out=tmp_path / "entropies.parquet",
         scratch=tmp_path / "scratch",

@@ -59,10 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
-    model, config = (
-        ModelConfig.from_json(args.model_config),
-        DistillationConfig.from_json(args.config),
-    )
+    model = ModelConfig.from_json(args.model_config)
+    config = DistillationConfig.from_json(args.config)
     run(
         rollouts=args.rollouts,
         teacher=ModelConfig.from_json(args.teacher),

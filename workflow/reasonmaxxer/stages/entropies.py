@@ -55,23 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
-    model = ModelConfig.from_json(args.model_config)
-    run(
-        rollouts=args.rollouts,
-        model=model.path,
-        model_config=model,
-        config=EntropiesConfig.from_json(args.config),
-        out=args.out,
-        scratch=args.scratch,
-        batch_tokens=args.batch_tokens,
-        states_out=args.states_out,
-    )
+    model, config = ModelConfig.from_json(args.model_config), EntropiesConfig.from_json(args.config)
+    run(args.rollouts, model, config, args.out, args.scratch, args.batch_tokens, args.states_out)
 
 
 def run(
     rollouts: Path,
-    model: str,
-    model_config: ModelConfig,
+    model: ModelConfig,
     config: EntropiesConfig,
     out: Path,
     scratch: Path,
@@ -83,18 +73,18 @@ def run(
     With `states_out` the hidden states are kept there, as the tensor `states` [tokens, H]. Raises
     `UserError` if the rollouts cannot have come from this model, or it cannot be read.
     """
-    section = {"model": model_config.model_dump(mode="json"), **config.model_dump(mode="json")}
+    section = {"model": model.model_dump(mode="json"), **config.model_dump(mode="json")}
     record = provenance("entropies", section, inputs=[rollouts])
-    check_rollouts(rollouts, model_settings(model, model_config).vocab_size)
+    check_rollouts(rollouts, model_settings(model.path, model).vocab_size)
 
-    folder = work_folder(scratch, [record, bool(states_out)], model)
+    folder = work_folder(scratch, [record, bool(states_out)], model.path)
     finished: list[Path] = []
     base: Base | None = None
     with tqdm(total=tables.num_rows(rollouts, "rollouts"), unit="rollout", desc="scoring") as bar:
         for index, part in enumerate(_parts(rollouts)):
             path = folder / f"part-{index:06d}.parquet"
             if not path.exists():
-                base = base or load_base(model, model_config)
+                base = base or load_base(model.path, model)
                 with _part_states(base, part, path) if states_out else nullcontext() as states:
                     columns = score_rollouts(base, part, config.top_k, batch_tokens, states)
                 tables.write(path, "entropies", columns, record)

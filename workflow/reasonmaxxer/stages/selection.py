@@ -387,13 +387,9 @@ def _scores(entropies: Sequence[Path]) -> dict[Key, tuple[np.ndarray, np.ndarray
                 piece = values[0][start:end].copy(), values[1][start:end].copy()
                 parts.setdefault(key, []).append(piece)
     return {
-        key: (_joined(p[0] for p in pieces), _joined(p[1] for p in pieces))
+        key: (np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces]))
         for key, pieces in parts.items()
     }
-
-
-def _joined(pieces: Iterable[np.ndarray]) -> np.ndarray:
-    return np.concatenate(list(pieces))
 
 
 def engine_gap(gaps: np.ndarray) -> dict[str, Any]:

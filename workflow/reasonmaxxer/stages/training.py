@@ -51,24 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     # Of the job's cores each process takes its share.
     torch.set_num_threads(max(1, args.threads // int(os.environ.get("WORLD_SIZE", "1"))))
-    model = ModelConfig.from_json(args.model_config)
-    run(
-        selection=args.selection,
-        model=model.path,
-        model_config=model,
-        config=TrainingConfig.from_json(args.config),
-        out_log=args.out_log,
-        checkpoints=args.checkpoints,
-        scratch=args.scratch,
-        batch_tokens=args.batch_tokens,
-        states=args.states,
-    )
+    model, config = ModelConfig.from_json(args.model_config), TrainingConfig.from_json(args.config)
+    places = args.out_log, args.checkpoints, args.scratch
+    run(args.selection, model, config, *places, args.batch_tokens, args.states)
 
 
 def run(
     selection: Path,
-    model: str,
-    model_config: ModelConfig,
+    model: ModelConfig,
     config: TrainingConfig,
     out_log: Path,
     checkpoints: Sequence[Path],
@@ -80,17 +70,17 @@ def run(
     check_number(checkpoints, config.checkpoints, "training")
     rollouts = read_rollouts(selection)
     steps = training_steps(rollouts, config)
-    settings = model_settings(model, model_config)
+    settings = model_settings(model.path, model)
     check_targets(settings, config.target_modules)
     for rollout in rollouts:
         check_ids(rollout.ids, settings.vocab_size, f"{selection}: token ids")
 
-    section = {"model": model_config.model_dump(mode="json"), **config.model_dump(mode="json")}
+    section = {"model": model.model_dump(mode="json"), **config.model_dump(mode="json")}
     record = provenance("training", section, inputs=[selection, *states], seed=config.seed)
-    folder = work_folder(scratch, record, model)
+    folder = work_folder(scratch, record, model.path)
 
     with Processes() as processes:
-        trainer = Trainer(load_base(model, model_config), rollouts, config, processes)
+        trainer = Trainer(load_base(model.path, model), rollouts, config, processes)
         trainer.base_states = base_states(trainer, steps, states, folder, batch_tokens)
         log = trainer.fit(steps, folder, batch_tokens)
         if processes.rank:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,11 @@ def judged(
 
     `answers` maps problem ids to references. `thinking` says that the prompts end inside thinking.
     """
-    waiting: deque[Mapping[str, Any]] = deque()
-
-    def pairs() -> Iterator[tuple[str, str]]:
-        for row in rows:
-            waiting.append(row)
-            yield answers[row["problem_id"]], row["text"]
-
-    for verdict in judge_pairs(pairs(), workers=workers, options=config, thinking=thinking):
-        yield {**waiting.popleft(), **verdict._asdict()}
+    rows, read = tee(rows)
+    pairs = ((answers[row["problem_id"]], row["text"]) for row in read)
+    verdicts = judge_pairs(pairs, workers=workers, options=config, thinking=thinking)
+    for row, verdict in zip(rows, verdicts, strict=True):
+        yield {**row, **verdict._asdict()}
 
 
 def with_second_opinions(
@@ -60,21 +56,17 @@ def with_second_opinions(
     thinking: bool = False,
 ) -> Iterator[Row]:
     """Judged rows with the column `second`: plain math-verify's verdict, null where not asked."""
-    waiting: deque[Row] = deque()
 
     def asked(row: Row) -> bool:
         if config.verifier != "math" or config.second_opinion == "none":
             return False
         return config.second_opinion == "all" or row["reason"] not in SETTLED
 
-    def pairs() -> Iterator[tuple[str, str]]:
-        for row in rows:
-            waiting.append(row)
-            yield answers[row["problem_id"]], row["text"] if asked(row) else ""
-
+    rows, read = tee(rows)
+    pairs = ((answers[row["problem_id"]], row["text"] if asked(row) else "") for row in read)
     options = config.model_copy(update={"verifier": "math-verify"})
-    for verdict in judge_pairs(pairs(), workers=workers, options=options, thinking=thinking):
-        row = waiting.popleft()
+    verdicts = judge_pairs(pairs, workers=workers, options=options, thinking=thinking)
+    for row, verdict in zip(rows, verdicts, strict=True):
         yield row | {"second": verdict.verdict if asked(row) else None}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import deque
 from collections.abc import Iterator
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -48,20 +48,16 @@ def main(args: argparse.Namespace) -> None:
     """Judge each row of the input; the output keeps rows and order, and appears when complete."""
     from tqdm import tqdm
 
-    waiting: deque[dict[str, Any]] = deque()
-
-    def pairs() -> Iterator[tuple[str, str]]:
-        for row in _rows(args.input):
-            waiting.append(row)
-            yield str(row["gold"]), row["completion"]
-
+    rows, read = tee(_rows(args.input))
+    pairs = ((str(row["gold"]), row["completion"]) for row in read)
     options = VerdictsConfig.from_json(json.dumps({"verifier": args.verifier}))
     verdicts = judge_pairs(
-        pairs(), workers=args.workers, last_number=args.last_number, options=options
+        pairs, workers=args.workers, last_number=args.last_number, options=options
     )
     with tables.replacing(args.output) as partial, partial.open("wb") as file:
-        for verdict in tqdm(verdicts, desc="judge", unit="row", file=sys.stderr):
-            file.write(_line(waiting.popleft() | verdict._asdict()))
+        judged = zip(rows, verdicts, strict=True)
+        for row, verdict in tqdm(judged, desc="judge", unit="row", file=sys.stderr):
+            file.write(_line(row | verdict._asdict()))
 
 
 def _line(row: dict[str, Any]) -> bytes:
