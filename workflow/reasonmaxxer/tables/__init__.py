@@ -31,6 +31,12 @@ PROVENANCE_KEY = b"reasonmaxxer"
 ROW_GROUP_BYTES = 32 << 20
 ROWS_A_WRITE = 1024
 
+
+def _all(kind: pa.DataType, *names: str) -> list[tuple[str, pa.DataType]]:
+    """Columns of one type."""
+    return [(name, kind) for name in names]
+
+
 _IDS = pa.list_(pa.int32())
 _FLOATS = pa.list_(pa.float32())
 _SAMPLE = [("problem_id", pa.string()), ("sample", pa.int32())]
@@ -45,16 +51,12 @@ _COMPLETION = [
 ]
 _VERDICT = [
     ("verdict", pa.string()),  # correct, incorrect, unparseable, timeout
-    ("answer", pa.string()),
-    ("rule", pa.string()),
-    ("reason", pa.string()),
+    *_all(pa.string(), "answer", "rule", "reason"),
 ]
 
 _DECODED = [
-    ("intervention", pa.string()),
-    ("problem_id", pa.string()),
-    ("prompt_token_ids", _IDS),
-    ("token_ids", _IDS),
+    *_all(pa.string(), "intervention", "problem_id"),
+    *_all(_IDS, "prompt_token_ids", "token_ids"),
     ("finish_reason", pa.string()),  # stop, length
     ("text", pa.string()),
     ("touched", _IDS),  # positions whose token the intervention decided
@@ -72,162 +74,109 @@ _ALTERNATIVE = [
 ]
 
 
-def _schema(fields: Sequence[tuple[str, pa.DataType]]) -> pa.Schema:
-    return pa.schema([pa.field(name, kind) for name, kind in fields])
-
-
-SCHEMAS: dict[str, pa.Schema] = {
-    "problems": _schema(
-        [
-            ("problem_id", pa.string()),
-            ("problem", pa.string()),
-            ("answer", pa.string()),
-            ("source", pa.string()),
-            ("level", pa.string()),
-        ]
-    ),
-    "rollouts": _schema(_COMPLETION),
-    "verdicts": _schema([*_SAMPLE, *_VERDICT]),
+_COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
+    "problems": _all(pa.string(), "problem_id", "problem", "answer", "source", "level"),
+    "rollouts": _COMPLETION,
+    "verdicts": [*_SAMPLE, *_VERDICT],
     # One row a completion position; entropies and log-probs in nats, at temperature 1.
-    "entropies": _schema(
-        [
-            *_SAMPLE,
-            ("position", pa.int32()),  # 0-based in the completion
-            ("token_id", pa.int32()),
-            ("entropy", pa.float32()),
-            ("logprob", pa.float32()),
-            ("top_ids", _IDS),  # the k likeliest, best first
-            ("top_logprobs", _FLOATS),
-        ]
-    ),
+    "entropies": [
+        *_SAMPLE,
+        ("position", pa.int32()),  # 0-based in the completion
+        ("token_id", pa.int32()),
+        *_all(pa.float32(), "entropy", "logprob"),
+        ("top_ids", _IDS),  # the k likeliest, best first
+        ("top_logprobs", _FLOATS),
+    ],
     # One row a training sequence, in the order of training.
-    "selection": _schema(
-        [
-            *_SAMPLE,
-            ("prompt_token_ids", _IDS),
-            ("token_ids", _IDS),
-            ("reward", pa.float32()),
-            ("pass_rate", pa.float32()),
-            ("advantage", pa.float32()),
-            ("positions", _IDS),  # the decision set, 0-based in the completion, ascending
-            ("selected_entropy", pa.float32()),  # summed over positions, nats
-        ]
-    ),
-    "training": _schema(
-        [
-            ("step", pa.int32()),  # 1-based optimiser step
-            ("epoch", pa.float32()),
-            ("sequences", pa.int32()),
-            ("tokens", pa.int64()),
-            ("loss", pa.float32()),
-            ("decision_loss", pa.float32()),
-            ("anchor_loss", pa.float32()),
-            ("positive_change", pa.float32()),  # mean log-prob change against the base, A > 0
-            ("negative_change", pa.float32()),  # the same, A < 0
-            ("gradient_norm", pa.float32()),
-            ("learning_rate", pa.float32()),
-            ("tokens_per_second", pa.float32()),
-            ("peak_memory_mb", pa.float32()),
-        ]
-    ),
+    "selection": [
+        *_SAMPLE,
+        *_all(_IDS, "prompt_token_ids", "token_ids"),
+        *_all(pa.float32(), "reward", "pass_rate", "advantage"),
+        ("positions", _IDS),  # the decision set, 0-based in the completion, ascending
+        ("selected_entropy", pa.float32()),  # summed over positions, nats
+    ],
+    "training": [
+        ("step", pa.int32()),  # 1-based optimiser step
+        ("epoch", pa.float32()),
+        ("sequences", pa.int32()),
+        ("tokens", pa.int64()),
+        *_all(pa.float32(), "loss", "decision_loss", "anchor_loss"),
+        ("positive_change", pa.float32()),  # mean log-prob change against the base, A > 0
+        ("negative_change", pa.float32()),  # the same, A < 0
+        *_all(pa.float32(), "gradient_norm", "learning_rate"),
+        *_all(pa.float32(), "tokens_per_second", "peak_memory_mb"),
+    ],
     # One row an optimiser step of GRPO. A step trains on all tokens of its rollouts, prompts
     # included; `seconds` and `flops` hold sampling and training, not loading and saving.
-    "grpo": _schema(
-        [
-            ("step", pa.int32()),
-            ("reward", pa.float32()),  # mean over the step's rollouts
-            ("reward_std", pa.float32()),  # mean over problems of the spread within
-            ("same_reward", pa.float32()),  # share of problems without any spread
-            ("length", pa.float32()),  # mean tokens of a completion
-            ("truncated", pa.float32()),  # share cut off by the token limit
-            ("entropy", pa.float32()),
-            ("kl", pa.float32()),  # from the base, where beta asks for it
-            ("loss", pa.float32()),
-            ("gradient_norm", pa.float32()),
-            ("learning_rate", pa.float32()),
-            ("generated_tokens", pa.int64()),
-            ("trained_tokens", pa.int64()),
-            ("seconds", pa.float32()),
-            ("flops", pa.float64()),
-        ]
-    ),
+    "grpo": [
+        ("step", pa.int32()),
+        ("reward", pa.float32()),  # mean over the step's rollouts
+        ("reward_std", pa.float32()),  # mean over problems of the spread within
+        ("same_reward", pa.float32()),  # share of problems without any spread
+        ("length", pa.float32()),  # mean tokens of a completion
+        ("truncated", pa.float32()),  # share cut off by the token limit
+        ("entropy", pa.float32()),
+        ("kl", pa.float32()),  # from the base, where beta asks for it
+        *_all(pa.float32(), "loss", "gradient_norm", "learning_rate"),
+        *_all(pa.int64(), "generated_tokens", "trained_tokens"),
+        ("seconds", pa.float32()),
+        ("flops", pa.float64()),
+    ],
     # `second` is the verdict of plain math-verify, null where it was not asked.
-    "evaluation": _schema([*_COMPLETION, *_VERDICT, ("second", pa.string())]),
+    "evaluation": [*_COMPLETION, *_VERDICT, ("second", pa.string())],
     # The validation problems under each checkpoint; checkpoint 0 is the base itself.
-    "validation": _schema([("checkpoint", pa.int32()), *_COMPLETION, *_VERDICT]),
+    "validation": [("checkpoint", pa.int32()), *_COMPLETION, *_VERDICT],
     # Completions of base and main arm as both models see them; one row a position.
-    "side_by_side": _schema(
-        [
-            ("benchmark", pa.string()),
-            ("arm", pa.string()),  # whose completion it is
-            ("problem_id", pa.string()),
-            ("position", pa.int32()),
-            ("token_id", pa.int32()),
-            ("entropy", pa.float32()),  # of the base, as are the log-probs and ids that follow
-            ("logprob", pa.float32()),
-            ("top_ids", _IDS),
-            ("top_logprobs", _FLOATS),
-            ("trained_entropy", pa.float32()),
-            ("trained_logprob", pa.float32()),
-            ("trained_top_logprobs", _FLOATS),  # of the base's top_ids
-        ]
-    ),
+    "side_by_side": [
+        ("benchmark", pa.string()),
+        ("arm", pa.string()),  # whose completion it is
+        ("problem_id", pa.string()),
+        ("position", pa.int32()),
+        ("token_id", pa.int32()),
+        ("entropy", pa.float32()),  # of the base, as are the log-probs and ids that follow
+        ("logprob", pa.float32()),
+        ("top_ids", _IDS),
+        ("top_logprobs", _FLOATS),
+        *_all(pa.float32(), "trained_entropy", "trained_logprob"),
+        ("trained_top_logprobs", _FLOATS),  # of the base's top_ids
+    ],
     # One row a position of a text, under the base and a teacher (Eq. 3).
-    "footprint": _schema(
-        [
-            *_SAMPLE,
-            ("position", pa.int32()),  # 0-based in the completion
-            ("token_id", pa.int32()),  # what stands there
-            ("entropy", pa.float32()),  # of the base, in nats
-            ("base_token", pa.int32()),  # the base's likeliest
-            ("teacher_token", pa.int32()),  # the teacher's likeliest
-            ("rank", pa.int32()),  # of the teacher's under the base: 1 is the base's own
-        ]
-    ),
+    "footprint": [
+        *_SAMPLE,
+        ("position", pa.int32()),  # 0-based in the completion
+        ("token_id", pa.int32()),  # what stands there
+        ("entropy", pa.float32()),  # of the base, in nats
+        ("base_token", pa.int32()),  # the base's likeliest
+        ("teacher_token", pa.int32()),  # the teacher's likeliest
+        ("rank", pa.int32()),  # of the teacher's under the base: 1 is the base's own
+    ],
     # One row a (intervention, problem): greedy text of the base with some tokens put in.
-    "decoded": _schema(_DECODED),
-    "interventions": _schema([*_DECODED, *_VERDICT]),
+    "decoded": _DECODED,
+    "interventions": [*_DECODED, *_VERDICT],
     # One row a continuation behind one of a position's likeliest tokens.
-    "continuations": _schema(
-        [
-            *_ALTERNATIVE,
-            ("continuation", pa.int32()),
-            ("finish_reason", pa.string()),
-            ("text", pa.string()),
-        ]
-    ),
+    "continuations": [
+        *_ALTERNATIVE,
+        ("continuation", pa.int32()),
+        *_all(pa.string(), "finish_reason", "text"),
+    ],
     # One row a (position, alternative).
-    "pivotality": _schema([*_ALTERNATIVE, ("continuations", pa.int32()), ("correct", pa.int32())]),
-    "metrics": _schema(
-        [
-            ("arm", pa.string()),
-            ("benchmark", pa.string()),
-            ("metric", pa.string()),
-            ("value", pa.float64()),
-            ("low", pa.float64()),
-            ("high", pa.float64()),
-            ("problems", pa.int32()),
-            ("samples", pa.int32()),
-            ("seed", pa.int64()),
-        ]
-    ),
-    "differences": _schema(
-        [
-            ("arm", pa.string()),
-            ("base", pa.string()),
-            ("benchmark", pa.string()),
-            ("metric", pa.string()),
-            ("value", pa.float64()),
-            ("low", pa.float64()),
-            ("high", pa.float64()),
-            ("p", pa.float64()),
-            ("family", pa.string()),
-            ("comparisons", pa.int32()),
-            ("p_corrected", pa.float64()),
-            ("statement", pa.string()),
-        ]
-    ),
+    "pivotality": [*_ALTERNATIVE, ("continuations", pa.int32()), ("correct", pa.int32())],
+    "metrics": [
+        *_all(pa.string(), "arm", "benchmark", "metric"),
+        *_all(pa.float64(), "value", "low", "high"),
+        *_all(pa.int32(), "problems", "samples"),
+        ("seed", pa.int64()),
+    ],
+    "differences": [
+        *_all(pa.string(), "arm", "base", "benchmark", "metric"),
+        *_all(pa.float64(), "value", "low", "high", "p"),
+        ("family", pa.string()),
+        ("comparisons", pa.int32()),
+        ("p_corrected", pa.float64()),
+        ("statement", pa.string()),
+    ],
 }
+SCHEMAS = {name: pa.schema(columns) for name, columns in _COLUMNS.items()}
 
 
 class TableWriter:
@@ -343,7 +292,7 @@ def provenance_of(path: str | os.PathLike[str], name: str) -> dict[str, Any]:
 
 def recorded(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The same of a table of any kind, the file otherwise unchecked; empty if there is none."""
-    metadata = _guarded(path, "any", lambda: pq.read_schema(path)).metadata or {}
+    metadata = _guarded(path, "any", lambda: pq.readpa.schema(path)).metadata or {}
     return json.loads(metadata.get(PROVENANCE_KEY, "{}"))
 
 
