@@ -37,10 +37,7 @@ def is_rl(arm: Arm) -> bool:
 
 
 def controls(arms: Arms, key: str, value: Any = None) -> list[str]:
-    """Trained arms that are the main one but for one setting (and the seed).
-
-    `value` is what the setting has there; None: any.
-    """
+    """Trained arms that are the main one but for one setting, `value` there (None: any)."""
     return [
         name
         for name, arm in arms.items()

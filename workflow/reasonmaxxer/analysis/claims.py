@@ -62,7 +62,6 @@ class Condition:
         return f"{self.name} {self.side} {self.number(self.threshold)}{self.suffix}"
 
     def found_text(self, found: Estimate | None) -> str | None:
-        """The figure with its interval."""
         if found is None:
             return None
         value, low, high = (self.number(x) for x in (found.value, found.low, found.high))

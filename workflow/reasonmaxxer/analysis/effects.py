@@ -1,8 +1,8 @@
 """What the choice at a position changes, and whether entropy tells where it matters.
 
 A position's effect is the difference between its best and its worst alternative in the share of
-right completions. What is at stake there is the mean distance of that share from its average
-when the base itself chooses: effects of tokens that the base would hardly write weigh little.
+right completions; its stake, the mean distance of that share from its average under the base's own
+choice.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Completions to read in the page, token by token.
-
-Rollouts of the base show where it was unsure and what else it might have said; pairs show base
-and trained arm on the same problem of a benchmark.
-"""
+"""Completions to read in the page, token by token: rollouts of the base, and pairs of two arms."""
 
 from __future__ import annotations
 
@@ -257,7 +253,6 @@ def _rows_of(paths: Sequence[str], name: str, keys: Sequence[Key]) -> dict[Key, 
 
 
 def _filtered(batch: pa.Table, keys: Sequence[Key]) -> pa.Table:
-    """The rows of these (problem, sample) keys."""
     problems = pa.array([problem for problem, _ in keys], pa.string())
     batch = batch.filter(pc.is_in(batch["problem_id"], value_set=problems))
     wanted = set(keys)
@@ -333,11 +328,9 @@ class TokenTexts:
         self._alone: dict[int, str] = {}
 
     def whole(self, ids: Sequence[int]) -> str:
-        """The text of several tokens."""
         return str(self._decode(list(ids)))
 
     def alone(self, token: int) -> str:
-        """The token by itself."""
         if token not in self._alone:
             self._alone[token] = self._decode([token])
         return self._alone[token]

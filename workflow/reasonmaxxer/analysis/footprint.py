@@ -1,8 +1,4 @@
-"""The analysis in figures: shares, ratios and recoveries with intervals over problems.
-
-What the paper's claims speak of goes to them as evidence, if the teacher is an RL arm; the page
-shows all of it in any case.
-"""
+"""The analysis in figures: shares, ratios and recoveries with intervals over problems."""
 
 from __future__ import annotations
 
@@ -36,10 +32,7 @@ Figures = dict[str, Any]
 
 
 def analysis(manifest: Mapping[str, Any]) -> Figures | None:
-    """All figures of the analysis, or None where the run has none.
-
-    `evidence` holds {figure: {value, low, high}} for the claims about RL.
-    """
+    """All figures of the analysis with `evidence` for the claims; None where the run has none."""
     own = manifest.get("footprint")
     if not own:
         return None

@@ -50,10 +50,9 @@ class Difference(Estimate):
 
 
 def pass_at_k(correct: Sequence[int] | NDArray[np.int64], samples: int, k: int) -> Values:
-    """Chance that one of k samples is right, from `correct` of `samples` right, for each problem.
+    """Chance that one of k of each problem's `samples` is right, `correct` of which are.
 
-    1 - C(n - c, k) / C(n, k): unbiased, drawn without replacement. Raises `ValueError` unless
-    1 <= k <= samples.
+    1 - C(n - c, k) / C(n, k): unbiased. Raises `ValueError` unless 1 <= k <= samples.
     """
     if not 1 <= k <= samples:
         raise ValueError(f"pass@{k} needs between 1 and {samples} samples, the number drawn")

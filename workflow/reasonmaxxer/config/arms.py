@@ -160,7 +160,6 @@ class SweepConfig(Section):
         return self
 
     def arms(self, start: Mapping[str, Any]) -> dict[str, Made]:
-        """The arms by name."""
         made = {}
         for values in itertools.product(*self.grid.values()):
             arm = dict(start)

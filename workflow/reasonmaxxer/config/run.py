@@ -111,10 +111,7 @@ class Config(Section):
     @model_validator(mode="wrap")
     @classmethod
     def _with_made_arms(cls, raw: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
-        """The arms of seeds and sweeps stand among the others; `seeds` and `sweeps` are spent.
-
-        An arm or a benchmark that an overlay sets to null is taken out.
-        """
+        """Put arms of seeds and sweeps among the others; take out what an overlay sets to null."""
         if isinstance(raw, Mapping):
             raw = {**raw, **{key: _without_nulls(raw[key]) for key in REMOVABLE if key in raw}}
         if not isinstance(raw, Mapping) or not isinstance(raw.get("arms"), Mapping):

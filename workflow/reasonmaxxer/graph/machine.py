@@ -154,10 +154,7 @@ def _cached_gb(cache: Path, model: str) -> float:
 
 
 def check_site(workflow: Any) -> None:
-    """Raise `UserError` if a run of Snakemake is to go to a cluster that is not there.
-
-    The executor itself would wait for minutes, and say nothing.
-    """
+    """Raise `UserError` without the cluster asked for: the executor would wait and say nothing."""
     plugin = workflow.executor_plugin
     if plugin is None or workflow.local_exec:
         return

@@ -24,10 +24,7 @@ def checked(verifier: str) -> str:
 
 
 def place_of(verifier: str) -> tuple[Path, str]:
-    """File and function. A path that is not found from here is tried from the project's root.
-
-    Raises ValueError where the text is of another form, or there is no such file.
-    """
+    """File (from here or the project's root) and function; ValueError where there is none."""
     match = NAME.fullmatch(verifier.strip())
     if match is None:
         raise ValueError("a verifier of your own is given as python:path/to/my.py:function")

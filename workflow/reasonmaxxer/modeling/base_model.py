@@ -89,10 +89,7 @@ class Base:
 
 
 def model_settings(path: str, config: ModelConfig) -> Any:
-    """The model's own config (a transformers config), read without its weights.
-
-    Raises `UserError` if no model can be read from `path`.
-    """
+    """The model's own transformers config, read without weights; `UserError` if it cannot be."""
     from transformers import AutoConfig
 
     check_place(path)
@@ -173,10 +170,7 @@ def linear_modules(model: Any) -> dict[str, str]:
 
 
 def check_targets(settings: Any, targets: Sequence[str], section: str = "training") -> None:
-    """Raise `UserError` if one of `targets` (such as `q_proj`) is no linear module of such a model.
-
-    `section` is the one of the config that names them.
-    """
+    """Raise `UserError` if one of `targets`, such as `q_proj`, is no linear module of the model."""
     model = skeleton(settings)
     linear = linear_modules(model)
     others = {type(m).__name__ for m in model.base_model.modules()}
@@ -194,10 +188,9 @@ def check_targets(settings: Any, targets: Sequence[str], section: str = "trainin
 
 
 def load_base(path: str, config: ModelConfig) -> Base:
-    """Load the frozen model with constant weights, in evaluation mode, on a GPU where there is one.
+    """Load the frozen model, in evaluation mode, on a GPU where there is one.
 
-    Raises `UserError` if it cannot be read, or its logits are not those of body and head alone
-    (scaled or capped logits).
+    Raises `UserError` if it cannot be read, or scales or caps its logits.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM

@@ -51,10 +51,7 @@ def enabled() -> bool:
 
 
 def install(model: torch.nn.Module) -> None:
-    """Make a frozen model's linear layers and RMSNorms those of this module, in place.
-
-    A norm is replaced if its weights are float32 and ours computes the same on a few rows.
-    """
+    """Put this module's linear layers, and RMSNorms that compute the same, into a frozen model."""
     if not enabled():
         return
     keep_freed_memory()

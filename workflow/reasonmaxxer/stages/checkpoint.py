@@ -1,4 +1,4 @@
-"""Stage `adapter`: the checkpoint with the best pass@1 on validation, as a PEFT folder."""
+"""Stage `checkpoint`: the checkpoint with the best pass@1 on validation, as a PEFT folder."""
 
 from __future__ import annotations
 
@@ -155,8 +155,7 @@ def _validated(
 def _unpacked(out: Path, number: int) -> Iterator[Path]:
     """A folder for a checkpoint beside the result, where a whole model fits: /tmp may be memory.
 
-    One that a killed run has left is removed. Each has its own name, since an engine that knows
-    a path does not read it again.
+    Each has its own name, since an engine that knows a path does not read it again.
     """
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     folder = out / "checkpoints" / str(number)

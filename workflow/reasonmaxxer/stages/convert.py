@@ -1,7 +1,6 @@
-"""Turn a GGUF file into a model folder that every stage can read.
+"""Stage `convert`: a GGUF file as a model folder that every stage can read.
 
-The weights are dequantised through transformers: the result is what the file holds, not the
-checkpoint the file was once made from.
+The weights are dequantised: they are what the file holds, not the checkpoint it was made from.
 """
 
 from __future__ import annotations
@@ -20,11 +19,10 @@ HELP = "convert a GGUF file, also one inside an installed package, to a model fo
 
 
 def convert(gguf: str, out: str | os.PathLike[str], dtype: str = "float32") -> None:
-    """Write the model in `gguf` (a path or `package:file`) to the folder `out`.
+    """Write the model in `gguf` (a path or `package:file`) to the folder `out`, of type `dtype`.
 
-    The folder gets config, generation config, safetensors weights of type `dtype` and the
-    tokenizer. The same file gives the same bytes. A run that is killed leaves no config.json
-    behind, so the folder is not taken for a model.
+    The same file gives the same bytes. A run that is killed leaves no config.json behind, so the
+    folder is not taken for a model.
     """
     source = locate(gguf)
     target = Path(out)

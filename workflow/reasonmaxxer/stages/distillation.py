@@ -131,10 +131,7 @@ def run(
 
 
 def read_sequences(rollouts: Path) -> list[Rollout]:
-    """The teacher's completions, one rollout a row, every position of which is learnt.
-
-    Raises `UserError` if there is none.
-    """
+    """The teacher's rollouts, all of whose positions are learnt; `UserError` if there is none."""
     columns = ["problem_id", "sample", "prompt_token_ids", "token_ids"]
     found = []
     for row in tables.rows(rollouts, "rollouts", columns):

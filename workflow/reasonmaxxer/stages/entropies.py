@@ -111,10 +111,7 @@ def _part_states(
 
 
 def check_rollouts(path: Path, vocabulary: int) -> None:
-    """Raise `UserError` for rollouts that cannot have come from a model with so many token ids.
-
-    A token id is outside the vocabulary, or a prompt has no token.
-    """
+    """Raise `UserError` if a token id is none of the model's, or a prompt has no token."""
     for table in tables.iter_batches(path, "rollouts", ["prompt_token_ids", "token_ids"]):
         for column in table.column_names:
             check_ids(_flat(table[column]), vocabulary, f"{path}: {column}")

@@ -1,9 +1,7 @@
 """Stage `grpo`: reinforcement learning with the verifier's rewards, by TRL's GRPOTrainer.
 
-The yardstick that the recipe is measured against, from the same base, problems and prompt. What
-is ours here is the wiring: prompts as every arm has them, rewards from the verifier, checkpoints
-in a scratch folder to resume from, and a log of every step with its cost. Generation is
-transformers' `generate` inside TRL.
+The yardstick, from the same base, problems and prompt. What is ours here is the wiring: prompts as
+every arm has them, rewards from the verifier, checkpoints to resume from, a log with costs.
 """
 
 from __future__ import annotations

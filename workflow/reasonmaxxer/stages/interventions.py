@@ -1,8 +1,8 @@
-"""Command `decode`: greedy text of the base with tokens put in at chosen positions (Fig. 2).
+"""Stage `interventions`: greedy text of the base with tokens put in at chosen positions (Fig. 2).
 
-Base and teacher read the same growing text, each with its own KV cache. What an intervention is:
-where it decides the token, and which token it puts there. At temperature 0 the oracle's text is
-the teacher's own by construction; the arms that could fail are the other ones.
+Base and teacher read the same growing text, each with its own KV cache. At temperature 0 the
+oracle's text is the teacher's own by construction; the interventions that could fail are the
+others.
 """
 
 from __future__ import annotations

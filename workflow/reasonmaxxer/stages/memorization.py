@@ -1,9 +1,7 @@
 """Stage `memorization`: how many of a benchmark's problems the base knows by heart.
 
-The base is shown the first part of a problem's text, without any prompt, and continues it
-greedily. A problem counts when the continuation starts with the rest of the text, blanks aside. A
-base that was trained on a benchmark's texts gives itself away; one that completes nothing may
-still have seen them reworded.
+It continues the first part of a problem's text greedily, without a prompt, and knows the problem if
+the rest follows, blanks aside. One that completes nothing may have seen the texts reworded.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Stage `metrics`: every figure of a run with its interval, and what the page draws.
 
 Reads the run's tables once and writes three small files, so that the report needs nothing heavy.
-All arms are held to one protocol: the same problems, prompts, samples and settings.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Command `continuations`: what comes of each of the likeliest tokens at single positions.
+"""Stage `pivotality`: what comes of each of the likeliest tokens at single positions.
 
-Positions are drawn from the base's own rollouts on problems that it solves sometimes, half of
-them above the threshold and half below. At each, the text so far is kept, one of the base's
-likeliest tokens is put behind it, and the base completes the rest several times.
+Positions are drawn from the base's own rollouts on problems that it solves sometimes. At each, one
+of the base's likeliest tokens is put behind the text so far, and the base completes the rest.
 """
 
 from __future__ import annotations
@@ -54,7 +53,6 @@ class Branch:
 
 
 def mixed_problems(verdicts: Sequence[Path]) -> set[str]:
-    """Problems with right and wrong rollouts."""
     right: dict[str, set[bool]] = {}
     for path in verdicts:
         for row in tables.rows(path, "verdicts", ["problem_id", "verdict"]):

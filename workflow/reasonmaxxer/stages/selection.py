@@ -1,9 +1,7 @@
 """Stage `selection`: which rollouts train, how strongly, and at which positions.
 
-From verdicts to training sequences: keep problems that the base solves sometimes, give each of
-their rollouts an advantage (Eq. 5), and mark its decision positions, the ones whose entropy under
-the base (Eq. 2) exceeds a threshold. The other gates are controls: all but `all` take as
-many positions of a rollout as the entropy gate would.
+Keep problems that the base solves sometimes, give each of their rollouts an advantage (Eq. 5), and
+mark its decision positions: those whose entropy under the base (Eq. 2) exceeds a threshold.
 """
 
 from __future__ import annotations
@@ -74,10 +72,7 @@ def run(
     out: Path,
     summary: Path,
 ) -> None:
-    """Select from `rollouts` into the table `out`, with its figures in `summary`.
-
-    Raises `UserError` as `read_scored` and `select` do.
-    """
+    """Select from `rollouts` into the table `out`, with its figures in `summary`."""
     scored, audit = read_scored(rollouts, verdicts, entropies, config)
     rows, figures = select(scored, config)
     record = provenance(
@@ -132,7 +127,6 @@ def select(
 
 
 def _rewards(rollouts: Iterable[Scored]) -> dict[str, list[int]]:
-    """Rewards by problem, problems in their order of appearance."""
     rewards: dict[str, list[int]] = {}
     for rollout in rollouts:
         rewards.setdefault(rollout.problem, []).append(rollout.reward)
@@ -188,10 +182,7 @@ def _nothing_to_learn(chosen: Sequence[Scored], threshold: float, config: Select
 
 
 def _trimmed(groups: dict[str, list[Scored]], share: float) -> dict[str, list[Scored]]:
-    """Without the longest `share` of all groups' rollouts together; off in the paper.
-
-    Rollouts as long as the longest one kept stay.
-    """
+    """Without the longest `share` of all groups' rollouts together; off in the paper."""
     lengths = sorted(len(r.ids) for group in groups.values() for r in group)
     excess = math.floor(share * len(lengths))
     if not excess:

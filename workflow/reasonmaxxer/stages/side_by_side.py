@@ -1,8 +1,7 @@
 """Stage `side_by_side`: some completions of base and main arm, as both models see every token.
 
-For the page's reader. At each position stand the base's entropy and likeliest tokens and the
-probabilities that the trained model gives to those same tokens: what training re-ranked, and that
-it left the rest alone.
+At each position stand the base's entropy and likeliest tokens, and the trained model's
+probabilities of these: what training re-ranked, and that it left the rest alone.
 """
 
 from __future__ import annotations
@@ -57,7 +56,6 @@ def chosen_rows(job: Mapping[str, Any]) -> list[Row]:
 
 
 def first_samples(paths: Sequence[str], problems: set[str]) -> list[Row]:
-    """Sample 0 of these problems."""
     columns = ["problem_id", "sample", "prompt_token_ids", "token_ids"]
     return [
         row

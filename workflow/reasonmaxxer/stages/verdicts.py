@@ -37,10 +37,7 @@ def judged(
     workers: int = 1,
     thinking: bool = False,
 ) -> Iterator[Row]:
-    """Completion rows with the verifier's columns added, as they come.
-
-    `answers` maps problem ids to references. `thinking` says that the prompts end inside thinking.
-    """
+    """Completion rows with verdicts, as they come; `thinking`: their prompts end inside of it."""
     rows, read = tee(rows)
     pairs = ((answers[row["problem_id"]], row["text"]) for row in read)
     verdicts = judge_pairs(pairs, workers=workers, options=config, thinking=thinking)
@@ -71,7 +68,6 @@ def with_second_opinions(
 
 
 def reference_answers(problems: Path) -> dict[str, str]:
-    """The reference answer of each problem id."""
     rows = tables.rows(problems, "problems", ["problem_id", "answer"])
     return {row["problem_id"]: row["answer"] for row in rows}
 

@@ -192,10 +192,7 @@ class TableWriter:
         self.rows = 0
 
     def write(self, rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]) -> None:
-        """Append rows: a list of dicts, or a dict of equally long columns.
-
-        Raises `UserError` when a value does not fit the declared type.
-        """
+        """Append a list of dicts or a dict of columns; `UserError` for a value of another type."""
         try:
             if isinstance(rows, Mapping):
                 columns = [pa.array(rows[field.name], field.type) for field in self._schema]
@@ -213,7 +210,6 @@ class TableWriter:
             self.flush()
 
     def flush(self) -> None:
-        """End the row group."""
         if self._pending:
             self._file.write_table(pa.Table.from_batches(self._pending, self._schema))
             self._pending, self._pending_bytes = [], 0

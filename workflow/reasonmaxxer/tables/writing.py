@@ -44,16 +44,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def _stream(path: Path) -> int | None:
-    """A file descriptor to write to where the path does not name a file of its own.
-
-    /dev/stdout may be a file that a shell holds open, so this path must not be replaced.
-    """
+    """A descriptor for no file of its own: /dev/stdout may be a file that a shell holds open."""
     own = re.fullmatch(r"/dev/(stdout|stderr|fd/(\d+))|/proc/self/fd/(\d+)", str(path))
     if own:
         name, *numbers = own.groups()

@@ -1,8 +1,4 @@
-"""Command `schema`: the pages that are generated from the code.
-
-The JSON schema and the table of keys come from the config model, the README's table of stages from
-the registry.
-"""
+"""Command `schema`: the pages that are generated from the config's classes and the registry."""
 
 from __future__ import annotations
 
@@ -70,10 +66,7 @@ def key_table() -> str:
 
 
 def with_stages(readme: str) -> str:
-    """The README with the table of the registry's stages between its two markers.
-
-    Raises `UserError` where a marker is missing.
-    """
+    """The README with the registry's table between its two markers; `UserError` without them."""
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

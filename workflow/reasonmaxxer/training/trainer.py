@@ -111,10 +111,7 @@ class Trainer:
         self.base.model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def fit(self, steps: Sequence[Sequence[int]], folder: Path, batch_tokens: int) -> list[StepLog]:
-        """All steps, from the last saved one in `folder` on; the log, a row a step.
-
-        Raises `UserError` if a loss or gradient is not finite: the run has diverged.
-        """
+        """All steps from the last saved one on, as the log; `UserError` if the run has diverged."""
         at = {step: i for i, step in enumerate(checkpoint_steps(self.config), start=1)}
         done, log = self._load(folder)
         saved = time.monotonic()
