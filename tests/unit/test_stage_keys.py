@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from reasonmaxxer.registry import STAGES
-from reasonmaxxer.tables.code_hash import modules_in_key
+from reasonmaxxer.tables.code_hash import reached
 
 # What several stages share. `verifier` stands for all modules of that folder, which is one judge.
 MODEL = "datasets.sources modeling.base_model modeling.device"
@@ -61,7 +61,7 @@ def test_the_key_holds_the_declared_modules_and_no_other(stage):
     declared = {f"stages.{stage}", *KEYS[stage].split()}
     found = {
         "verifier" if module.startswith("verifier.") else module
-        for module in modules_in_key(f"stages.{stage}")
+        for module, _ in reached(f"stages.{stage}")
     }
     assert found == declared, (
         f"the key of '{stage}' gained {sorted(found - declared)} and lost "

@@ -7,15 +7,10 @@ rule distillation:
 # The rollouts of a teacher, shared by all arms that ask for the same number of them.
 use rule sample_rollouts as sample_teacher with:
     input:
-        lambda wildcards: (
-            []
-            if CONFIG.is_whole(wildcards.arm)
-            else model_files(files.model_of(CONFIG, wildcards.arm).path)
-        ),
+        lambda wildcards: arm_files(wildcards.arm),
         files.prompt_files(CONFIG, "train"),
         problems=f"{RUN}/problems/train.parquet",
         checked=CHECKED,
-        weights=lambda wildcards: files.arm_weights(CONFIG, wildcards.arm),
     output:
         f"{RUN}/distillation/{{arm}}/p{{problems}}.s{{samples}}.parquet",
     log:

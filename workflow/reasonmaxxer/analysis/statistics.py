@@ -124,12 +124,12 @@ def share_interval(values: Values, samples: int, informative: int | None = None)
     return Estimate(share, *wilson(share, trials, _student(max(problems, 2))))
 
 
-def mean_interval(values: Values, seed: int = 0) -> Estimate:
+def mean_interval(values: Values) -> Estimate:
     """The mean of any quantity over problems, by the studentised bootstrap over problems."""
     value = float(values.mean())
     if np.ptp(values) < 1e-12:
         return Estimate(value, value, value)
-    t = np.sort(_absolute_t(_draws(values, seed, RESAMPLES)))
+    t = np.sort(_absolute_t(_draws(values, 0, RESAMPLES)))
     return Estimate(value, *_Bootstrap(value, _standard_error(values), t).interval(1 - LEVEL))
 
 

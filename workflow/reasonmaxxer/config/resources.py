@@ -17,6 +17,16 @@ BATCH_TOKENS = (
 )
 
 
+def _check_gpus(gpu: int, used: int, *keys: str) -> None:
+    """Raise `ValueError` where jobs ask for other GPUs than the product of `keys` uses."""
+    if gpu > used:
+        raise ValueError(
+            f"gpu: {gpu}, but its jobs use {used}: raise {' or '.join(keys)}, or set gpu to {used}"
+        )
+    if gpu and used not in (1, gpu):
+        raise ValueError(f"gpu: {gpu}, but {' x '.join(keys)} = {used}; make them equal")
+
+
 class CpuResources(Section):
     """What a job asks for that needs nothing but a CPU."""
 
@@ -58,16 +68,7 @@ class GenerationResources(CpuResources):
     @model_validator(mode="after")
     def _uses_its_gpus(self) -> Self:
         used = self.tensor_parallel * self.pipeline_parallel
-        if self.gpu > used:
-            raise ValueError(
-                f"gpu: {self.gpu}, but its jobs use {used}: raise tensor_parallel or "
-                f"pipeline_parallel, or set gpu to {used}"
-            )
-        if self.gpu and used not in (1, self.gpu):
-            raise ValueError(
-                f"gpu: {self.gpu}, but tensor_parallel x pipeline_parallel = {used}; "
-                "make them equal"
-            )
+        _check_gpus(self.gpu, used, "tensor_parallel", "pipeline_parallel")
         return self
 
 
@@ -97,13 +98,7 @@ class TrainingResources(CpuResources):
 
     @model_validator(mode="after")
     def _uses_its_gpus(self) -> Self:
-        if self.gpu > self.processes:
-            raise ValueError(
-                f"gpu: {self.gpu}, but its jobs use {self.processes}: raise processes, or set gpu "
-                f"to {self.processes}"
-            )
-        if self.gpu and self.processes not in (1, self.gpu):
-            raise ValueError(f"gpu: {self.gpu}, but processes = {self.processes}; make them equal")
+        _check_gpus(self.gpu, self.processes, "processes")
         return self
 
 

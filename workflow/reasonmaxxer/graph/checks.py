@@ -39,11 +39,9 @@ def check(config: Config) -> None:
 
 def unpinned(config: Config) -> list[str]:
     """A warning for each model and dataset of the hub that no commit pins."""
-    models = {"model": config.model}
-    models |= {f"arms.{name}.model": arm.model for name, arm in config.arms.items() if arm.model}
     revisions = {
         f"{place}.revision": (model.path, model.revision)
-        for place, model in models.items()
+        for place, model in config.models.items()
         if model.gguf is None and not Path(model.path).is_dir()
     }
     revisions |= {
@@ -113,10 +111,8 @@ def _braces(config: Config) -> Iterator[str]:
     paths: dict[str, str | None] = {}
     paths |= {f"{place}.template": prompt.template for place, prompt in _prompts(config)}
     paths |= {f"{place}.path": source.path for place, source in _all_sources(config)}
-    models = {"model": config.model}
-    models |= {f"arms.{name}.model": arm.model for name, arm in config.arms.items() if arm.model}
-    paths |= {f"{place}.path": model.path for place, model in models.items()}
-    paths |= {f"{place}.gguf": model.gguf for place, model in models.items()}
+    paths |= {f"{place}.path": model.path for place, model in config.models.items()}
+    paths |= {f"{place}.gguf": model.gguf for place, model in config.models.items()}
     for place, path in paths.items():
         if path is not None and ("{" in path or "}" in path):
             yield f"{place}: {path}: a path with braces, which Snakemake cannot read; rename it"

@@ -80,13 +80,10 @@ def _types(config: Config) -> Iterator[str]:
     oldest = min(gpus.capabilities(), default=BFLOAT16_FROM) if config.resources.gpus else None
     if oldest is None or oldest >= BFLOAT16_FROM:
         return
-    # A checkpoint arm runs in the run's type, unless its own is given.
-    given = {"model": config.model}
-    for name, arm in config.arms.items():
-        if arm.model is not None and "dtype" in arm.model.model_fields_set:
-            given[f"arms.{name}.model"] = arm.model
-    for place, model in given.items():
-        if model.dtype == "bfloat16":
+    for place, model in config.models.items():
+        # A checkpoint arm runs in the run's type, unless its own is given.
+        own = place == "model" or "dtype" in model.model_fields_set
+        if own and model.dtype == "bfloat16":
             yield (
                 f"{place}.dtype: bfloat16 needs a GPU of compute capability {BFLOAT16_FROM} "
                 f"(Ampere) or newer, one here has {oldest}; set it to float32"

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from .. import tables
 from ..generation.teacher import Pair, add_pair_arguments, entropies, pair_of, ranks
-from ..modeling.base_model import Base, check_ids
+from ..modeling.base_model import check_ids
 from ..tables.provenance import provenance
 
 HELP = "compare a teacher's choices with the base's at every position of a text"
@@ -75,7 +75,9 @@ def footprint(
     for batch in pair.base.batches([len(sequence) for sequence in sequences], batch_tokens):
         ids = pair.base.pad([sequences[i] for i in batch])
         index, places = _completion_positions([texts[i] for i in batch], ids.shape[1])
-        states = [_states(model, ids, index) for model in (pair.base, pair.teacher)]
+        states = [
+            m.hidden(ids).flatten(0, 1)[index.to(m.device)] for m in (pair.base, pair.teacher)
+        ]
         columns = _compared(pair, *states)
         for (row, position), *found in zip(places, *columns, strict=True):
             text = texts[batch[row]]
@@ -96,10 +98,6 @@ def _completion_positions(
         index.append(first + np.arange(len(text["token_ids"])))
         places += [(row, position) for position in range(len(text["token_ids"]))]
     return torch.from_numpy(np.concatenate(index)), places
-
-
-def _states(model: Base, ids: Tensor, index: Tensor) -> Tensor:
-    return model.hidden(ids).flatten(0, 1)[index.to(model.device)]
 
 
 def _compared(pair: Pair, base_states: Tensor, teacher_states: Tensor) -> list[list[Any]]:

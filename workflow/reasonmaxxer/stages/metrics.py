@@ -127,7 +127,9 @@ def arm_rows(manifest: Mapping[str, Any], suite: Suite, metrics: Metrics) -> lis
             known = [row for row in rows if row["value"] is not None]
             if known and len(known) == len(suite):
                 rows.append(_mean_row(known, members, metric, metrics))
-            found += [{**_without_problems(row), "seed": seed} for row in rows]
+            for row in rows:
+                row.pop("over_problems", None)
+            found += [{**row, "seed": seed} for row in rows]
     return found
 
 
@@ -168,10 +170,6 @@ def _interval(found: Estimate | None, values: Sequence[Values]) -> dict[str, flo
     if found is None:
         return dict.fromkeys(("value", "low", "high"))
     return vars(with_seeds(found, seeds_spread(values)))
-
-
-def _without_problems(row: Row) -> Row:
-    return {key: value for key, value in row.items() if key != "over_problems"}
 
 
 def estimate_of(metric: str, values: Values, samples: int, parsed: int) -> Estimate | None:

@@ -98,7 +98,8 @@ def select(
     pool = [r for r in scored if not (config.truncated == "drop" and r.truncated)]
     rewards = _rewards(pool)
     rates = {problem: sum(values) / len(values) for problem, values in rewards.items()}
-    mixed = [p for p, rate in rates.items() if _is_mixed(rate, config.window)]
+    low, high = config.window
+    mixed = [p for p, rate in rates.items() if max(low, 0.0) < rate < min(high, 1.0)]
     if len(mixed) < config.min_problems:
         raise UserError(_too_few(mixed, rates, config))
     nearest = sorted(mixed, key=lambda problem: _from_half(rewards[problem]))[: config.problems]
@@ -136,10 +137,6 @@ def _rewards(rollouts: Iterable[Scored]) -> dict[str, list[int]]:
 def _from_half(rewards: Sequence[int]) -> Fraction:
     """How far the pass rate is from a half, exactly: to floats 9/20 is nearer than 11/20."""
     return abs(Fraction(sum(rewards), len(rewards)) - Fraction(1, 2))
-
-
-def _is_mixed(rate: float, window: tuple[float, float]) -> bool:
-    return max(window[0], 0.0) < rate < min(window[1], 1.0)
 
 
 def histogram(rates: Iterable[float]) -> list[dict[str, Any]]:

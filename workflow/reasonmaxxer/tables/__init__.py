@@ -288,7 +288,7 @@ def provenance_of(path: str | os.PathLike[str], name: str) -> dict[str, Any]:
 
 def recorded(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The same of a table of any kind, the file otherwise unchecked; empty if there is none."""
-    metadata = _guarded(path, "any", lambda: pq.readpa.schema(path)).metadata or {}
+    metadata = _guarded(path, "any", lambda: pq.read_schema(path)).metadata or {}
     return json.loads(metadata.get(PROVENANCE_KEY, "{}"))
 
 

@@ -65,13 +65,8 @@ class Module:
 
 def code_hash(module: str) -> str:
     """The hash of the code behind the command that `module` (its name in the package) holds."""
-    parts = {_rendered(*definition) for definition in reached(module)}
+    parts = {_render(*definition)[0] for definition in reached(module)}
     return hashlib.sha256("\0".join(sorted(parts)).encode()).hexdigest()[:16]
-
-
-def modules_in_key(module: str) -> set[str]:
-    """The modules of the package that a command's hash has definitions of."""
-    return {definition.module for definition in reached(module)}
 
 
 def reached(module: str) -> set[Definition]:
@@ -83,7 +78,7 @@ def reached(module: str) -> set[Definition]:
         if definition is None or definition in found or not _counts(definition):
             continue
         found.add(definition)
-        waiting.extend(_references(*definition))
+        waiting.extend(_render(*definition)[1])
         # Importing the module runs these, whatever is taken from it.
         waiting.append(Definition(definition.module, ""))
     return found
@@ -235,14 +230,6 @@ def _base(module: str, statement: ast.ImportFrom) -> str | None:
 
 
 # --- a definition, as what it computes --------------------------------------------------------
-
-
-def _rendered(module: str, name: str) -> str:
-    return _render(module, name)[0]
-
-
-def _references(module: str, name: str) -> set[Definition]:
-    return _render(module, name)[1]
 
 
 @functools.cache

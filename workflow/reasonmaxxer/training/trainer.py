@@ -127,7 +127,8 @@ class Trainer:
                 if not all(map(math.isfinite, (row["loss"], row["gradient_norm"]))):
                     raise UserError(_diverged(row, folder, at))
                 if number in at and not self.processes.rank:
-                    self._save_adapter(saved_checkpoint(folder, at[number]))
+                    path = saved_checkpoint(folder, at[number])
+                    save_tensors(path, self.adapter.tensors(), {"format": "pt"})
                 if number in at or time.monotonic() - saved > SAVE_SECONDS:
                     self._save(folder, number, log)
                     saved = time.monotonic()
@@ -196,9 +197,6 @@ class Trainer:
         return contrastive_loss(self.base.head, hidden, base_hidden, rows, self.config), rows
 
     # -- saving and resuming
-
-    def _save_adapter(self, path: Path) -> None:
-        save_tensors(path, self.adapter.tensors(), {"format": "pt"})
 
     def _save(self, folder: Path, step: int, log: Sequence[StepLog]) -> None:
         """Everything the rest of the run depends on, in one file that appears at once."""
