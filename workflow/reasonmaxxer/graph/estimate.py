@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..config import Config, Source
 from ..datasets import sources
@@ -57,7 +58,7 @@ def estimate(config: Config, shape: Dimensions) -> RunEstimate:
     tokens = rollouts * _length(config.rollouts.max_tokens) + _checked_tokens(config)
     sequence = PROMPT + _length(config.rollouts.max_tokens)
     trained = len(config.trained_arms) * config.training.sequences * sequence
-    for section in (config.section_of(arm, "grpo") for arm in config.of_kind("grpo")):
+    for section in _grpo_sections(config):
         sampled = section.steps * rollouts_per_step(section)
         tokens += sampled * _length(section.max_tokens)
         trained += sampled * (PROMPT + _length(section.max_tokens))
@@ -100,13 +101,17 @@ def disk_gb(config: Config, shape: Dimensions) -> float:
 
 def hub_models(config: Config) -> set[str]:
     """Ids of the models that the run fetches from the hub."""
-    models = config.models.values()
+    models = [config.model, *(arm.model for arm in config.arms.values() if arm.model)]
     return {m.path for m in models if m.gguf is None and not Path(m.path).is_dir()}
 
 
 def download_gb(shape: Dimensions) -> float:
     """A model's weights in the type that the hub has them in, mostly."""
     return 2 * shape.parameters / 1e9
+
+
+def _grpo_sections(config: Config) -> list[Any]:
+    return [config.section_of(arm, "grpo") for arm in config.of_kind("grpo")]
 
 
 def _rollouts(config: Config) -> int:
