@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field
 
 from .section import Count, Name, Section, Seed
 
@@ -56,7 +56,7 @@ class FootprintConfig(Section):
         4,
         description="Rollouts of each training problem that are measured beside the greedy text.",
     )
-    tau: NonNegativeFloat | None = Field(
+    tau: Annotated[float, Field(ge=0)] | None = Field(
         None,
         description="Threshold of the entropy gate, in nats. Default: selection.tau.",
     )

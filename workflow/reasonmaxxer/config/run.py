@@ -275,12 +275,6 @@ class Config(Section):
             }
         return found
 
-    @property
-    def models(self) -> dict[str, ModelConfig]:
-        """The base and every public checkpoint, by their place in the config."""
-        arms = {f"arms.{name}.model": arm.model for name, arm in self.arms.items()}
-        return {"model": self.model} | {place: model for place, model in arms.items() if model}
-
     def line_of(self, arm: str) -> str:
         """The arm whose `seeds` made this one; itself where none did."""
         return self._made[arm].line
@@ -294,6 +288,12 @@ class Config(Section):
         section, key = place.split(".")
         own = getattr(self.section_of(made.start, section), key)
         return {"arm": made.start, "key": place, "value": value, "own": own}
+
+    @property
+    def models(self) -> dict[str, ModelConfig]:
+        """The base and every public checkpoint, by their place in the config."""
+        arms = {f"arms.{name}.model": arm.model for name, arm in self.arms.items()}
+        return {"model": self.model} | {place: model for place, model in arms.items() if model}
 
     @property
     def base_arm(self) -> str:

@@ -108,9 +108,17 @@ def decode_all(
     tokenizer: Any = None,
     batch_tokens: int = 16384,
 ) -> Iterator[tuple[str, list[Decoded]]]:
-    """Each intervention's name, and the base's greedy texts under it, one a prompt (Fig. 2).
+    """Greedy texts of the base under each intervention (Fig. 2).
 
-    `tokenizer` looks for stop strings. In a batch a text counts with its full length.
+    Args:
+        pair: base and teacher.
+        prompts: one a problem.
+        settings: threshold, draws and ends.
+        tokenizer: to look for stop strings; not needed without them.
+        batch_tokens: most tokens of a batch, a text counting with its full length.
+
+    Returns:
+        Each intervention's name and the texts it leads to, in the order of the prompts.
     """
     lengths = [len(prompt.token_ids) + settings.max_tokens for prompt in prompts]
     batches = plan_batches(lengths, batch_tokens)

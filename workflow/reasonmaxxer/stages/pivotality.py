@@ -1,7 +1,8 @@
-"""Stage `pivotality`: what comes of each of the likeliest tokens at single positions.
+"""Command `continuations`: what comes of each of the likeliest tokens at single positions.
 
-Positions are drawn from the base's own rollouts on problems that it solves sometimes. At each, one
-of the base's likeliest tokens is put behind the text so far, and the base completes the rest.
+Positions are drawn from the base's own rollouts on problems that it solves sometimes, half of
+them above the threshold and half below. At each, the text so far is kept, one of the base's
+likeliest tokens is put behind it, and the base completes the rest several times.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Branch:
 
 
 def mixed_problems(verdicts: Sequence[Path]) -> set[str]:
+    """Problems with right and wrong rollouts."""
     right: dict[str, set[bool]] = {}
     for path in verdicts:
         for row in tables.rows(path, "verdicts", ["problem_id", "verdict"]):
@@ -63,11 +65,20 @@ def mixed_problems(verdicts: Sequence[Path]) -> set[str]:
 def sample_positions(
     entropies: Sequence[Path], problems: set[str], tau: float, count: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Draw `count` positions of the base's rollouts on `problems`, half with an entropy above tau.
+    """Draw positions of the base's rollouts, half with an entropy above tau and half not.
 
-    A stratum with fewer than its half gives all it has. The rows have `ENTROPY_COLUMNS`, `gated`
-    (above tau, in nats), and `weight`, the positions that it stands for. Raises `UserError` if one
-    of the strata has no position.
+    Args:
+        entropies: tables of entropies, shard by shard.
+        problems: those whose positions may be drawn.
+        tau: threshold in nats.
+        count: how many positions; a stratum with fewer than its half gives all it has.
+        seed: of the draws.
+
+    Returns:
+        Rows with `ENTROPY_COLUMNS`, `gated` (above tau), and `weight`, the positions it stands for.
+
+    Raises:
+        UserError: if one of the strata has no position.
     """
     wanted = pa.array(sorted(problems), pa.string())
     parts = []
@@ -95,7 +106,16 @@ def branches(
     rollouts: Mapping[Key, Mapping[str, Any]],
     alternatives: int,
 ) -> list[Branch]:
-    """Each position with each of its likeliest tokens, the likeliest first."""
+    """Each position with each of its likeliest tokens.
+
+    Args:
+        positions: as `sample_positions` gives them, entropies and log-probs in nats.
+        rollouts: rows of the rollouts that they lie in, by problem and sample.
+        alternatives: how many of the likeliest tokens.
+
+    Returns:
+        Position by position, the likeliest token first.
+    """
     keys = ("problem_id", "sample", "position", "entropy", "gated", "weight")
     found = []
     for row in positions:
@@ -118,10 +138,23 @@ def continued(
     tokenizer: Any,
     max_length: int,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Sample on from every branch; rows of the table `continuations` in handfuls.
+    """Sample on from every branch.
 
     A text that its alternative ends, or brings to the limit, is complete as it stands and is
-    counted once. `ends` are ids that end a text, as do the prompt's stop strings.
+    counted once.
+
+    Args:
+        engine: runs the base.
+        found: the branches.
+        job: how many continuations, and how they are sampled; `max_tokens` is that of a whole
+            completion.
+        prompt: its stop strings end a text.
+        ends: ids that end a text.
+        tokenizer: decodes the texts.
+        max_length: most tokens of prompt and completion.
+
+    Returns:
+        Rows of the table `continuations` in handfuls.
     """
     stops = list(prompt.stop)
     rooms = [min(job.max_tokens, max_length - len(b.prompt_ids)) - len(b.text_ids) for b in found]

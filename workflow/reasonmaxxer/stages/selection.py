@@ -1,7 +1,9 @@
 """Stage `selection`: which rollouts train, how strongly, and at which positions.
 
-Keep problems that the base solves sometimes, give each of their rollouts an advantage (Eq. 5), and
-mark its decision positions: those whose entropy under the base (Eq. 2) exceeds a threshold.
+From verdicts to training sequences: keep problems that the base solves sometimes, give each of
+their rollouts an advantage (Eq. 5), and mark its decision positions, the ones whose entropy under
+the base (Eq. 2) exceeds a threshold. The other gates are controls: all but `all` take as
+many positions of a rollout as the entropy gate would.
 """
 
 from __future__ import annotations
@@ -72,7 +74,19 @@ def run(
     out: Path,
     summary: Path,
 ) -> None:
-    """Select from `rollouts` into the table `out`, with its figures in `summary`."""
+    """Select from `rollouts` into the table `out`, with its figures in `summary`.
+
+    Args:
+        rollouts: tables of rollouts, shard by shard.
+        verdicts: their verdicts.
+        entropies: their entropies under the base.
+        config: the section `selection`.
+        out: table `selection` to write.
+        summary: JSON of counts to write.
+
+    Raises:
+        UserError: as `read_scored` and `select` do.
+    """
     scored, audit = read_scored(rollouts, verdicts, entropies, config)
     rows, figures = select(scored, config)
     record = provenance(
@@ -89,17 +103,24 @@ def run(
 def select(
     scored: Sequence[Scored], config: SelectionConfig
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Choose problems, rollouts and decisions: rows of the table `selection`, and its figures.
+    """Choose problems, rollouts and decisions.
 
-    Raises `UserError` when too few problems are mixed, with the histogram of pass rates, and when
-    no rollout has both an advantage and a decision position.
+    Args:
+        scored: every rollout of the problems, in the order of the files.
+        config: the section `selection`.
+
+    Returns:
+        Rows of the table `selection`, and the summary's figures (entropies in nats).
+
+    Raises:
+        UserError: when too few problems are mixed, with the histogram of pass rates, and when no
+            rollout has both an advantage and a decision position.
     """
     truncated = sum(rollout.truncated for rollout in scored)
     pool = [r for r in scored if not (config.truncated == "drop" and r.truncated)]
     rewards = _rewards(pool)
     rates = {problem: sum(values) / len(values) for problem, values in rewards.items()}
-    low, high = config.window
-    mixed = [p for p, rate in rates.items() if max(low, 0.0) < rate < min(high, 1.0)]
+    mixed = [p for p, rate in rates.items() if _is_mixed(rate, config.window)]
     if len(mixed) < config.min_problems:
         raise UserError(_too_few(mixed, rates, config))
     nearest = sorted(mixed, key=lambda problem: _from_half(rewards[problem]))[: config.problems]
@@ -128,6 +149,7 @@ def select(
 
 
 def _rewards(rollouts: Iterable[Scored]) -> dict[str, list[int]]:
+    """Rewards by problem, problems in their order of appearance."""
     rewards: dict[str, list[int]] = {}
     for rollout in rollouts:
         rewards.setdefault(rollout.problem, []).append(rollout.reward)
@@ -137,6 +159,10 @@ def _rewards(rollouts: Iterable[Scored]) -> dict[str, list[int]]:
 def _from_half(rewards: Sequence[int]) -> Fraction:
     """How far the pass rate is from a half, exactly: to floats 9/20 is nearer than 11/20."""
     return abs(Fraction(sum(rewards), len(rewards)) - Fraction(1, 2))
+
+
+def _is_mixed(rate: float, window: tuple[float, float]) -> bool:
+    return max(window[0], 0.0) < rate < min(window[1], 1.0)
 
 
 def histogram(rates: Iterable[float]) -> list[dict[str, Any]]:
@@ -179,7 +205,10 @@ def _nothing_to_learn(chosen: Sequence[Scored], threshold: float, config: Select
 
 
 def _trimmed(groups: dict[str, list[Scored]], share: float) -> dict[str, list[Scored]]:
-    """Without the longest `share` of all groups' rollouts together; off in the paper."""
+    """Without the longest `share` of all groups' rollouts together; off in the paper.
+
+    Rollouts as long as the longest one kept stay.
+    """
     lengths = sorted(len(r.ids) for group in groups.values() for r in group)
     excess = math.floor(share * len(lengths))
     if not excess:
@@ -206,9 +235,14 @@ def _with_advantages(
 
 
 def gate_threshold(rollouts: Sequence[Scored], config: SelectionConfig) -> float:
-    """The threshold tau that a decision's entropy exceeds, in nats; 0 where there are no positions.
+    """The threshold tau that a decision's entropy exceeds.
 
-    With `config.top_fraction` it is that of the pooled entropies of these rollouts.
+    Args:
+        rollouts: those that train; with `config.top_fraction` their entropies are pooled.
+        config: `tau` in nats, or the `top_fraction` of the positions above it.
+
+    Returns:
+        tau in nats; 0 where it is to be found from no positions.
     """
     if config.tau is not None:
         return config.tau
@@ -293,10 +327,20 @@ def read_scored(
     entropies: Sequence[Path],
     config: SelectionConfig,
 ) -> tuple[list[Scored], dict[str, Any]]:
-    """Join rollouts with their verdicts and entropies, in the order of the files.
+    """Join rollouts with their verdicts and entropies.
 
-    Also gives the audit of engine against scorer. Raises `UserError` if a rollout has no verdict,
-    not one entropy and log-prob a token, or a value of the scorer's that is not finite.
+    Args:
+        rollouts: tables of rollouts, shard by shard.
+        verdicts: their verdicts.
+        entropies: their entropies under the base.
+        config: whether truncated rollouts count as wrong.
+
+    Returns:
+        The rollouts in the order of the files, and the audit of engine against scorer.
+
+    Raises:
+        UserError: if a rollout has no verdict, not one entropy and log-prob a token, or a value of
+            the scorer's that is not finite.
     """
     outcomes = _outcomes(verdicts)
     scores = _scores(entropies)
@@ -375,9 +419,13 @@ def _scores(entropies: Sequence[Path]) -> dict[Key, tuple[np.ndarray, np.ndarray
                 piece = values[0][start:end].copy(), values[1][start:end].copy()
                 parts.setdefault(key, []).append(piece)
     return {
-        key: (np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces]))
+        key: (_joined(p[0] for p in pieces), _joined(p[1] for p in pieces))
         for key, pieces in parts.items()
     }
+
+
+def _joined(pieces: Iterable[np.ndarray]) -> np.ndarray:
+    return np.concatenate(list(pieces))
 
 
 def engine_gap(gaps: np.ndarray) -> dict[str, Any]:

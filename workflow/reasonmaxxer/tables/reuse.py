@@ -46,8 +46,13 @@ class Reuse:
     def __init__(
         self, command: str, module: str, arguments: Sequence[str], outputs: Iterable[str]
     ) -> None:
-        """Reads and hashes all inputs of the command; `outputs` are the flags that name what it
-        writes.
+        """Reads and hashes all inputs.
+
+        Args:
+            command: of the stage.
+            module: the module of the command, within the package.
+            arguments: of the command, flags and values.
+            outputs: the flags that name files or folders to write.
         """
         given = _by_flag(arguments)
         self.outputs = [Path(value) for flag in outputs for value in given.pop(flag, [])]
@@ -74,8 +79,7 @@ class Reuse:
                 continue
             for name, (kept, _) in record["files"].items():
                 output, _, inner = name.partition("/")
-                with replacing(Path(self.outputs[int(output)], inner)) as partial:
-                    os.link(entry / kept, partial)
+                _link(entry / kept, Path(self.outputs[int(output)], inner))
             print("taken from an earlier job: same code, settings and inputs", file=sys.stderr)
             print(record["log"], file=sys.stderr)
             return True
@@ -203,6 +207,11 @@ def content_hash(path: Path) -> str:
             digest.update(block)
             left -= len(block)
         return digest.hexdigest()
+
+
+def _link(kept: Path, path: Path) -> None:
+    with replacing(path) as partial:
+        os.link(kept, partial)
 
 
 def _record(entry: Path) -> dict[str, Any] | None:
