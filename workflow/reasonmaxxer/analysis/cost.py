@@ -8,7 +8,7 @@ does not count. Seconds are those of processors, or of GPUs where the run used a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -28,13 +28,8 @@ from .timings import Job, unit_of
 
 # Settings that a user of a method tries to choose them; arms that change others are ablations.
 SWEPT = {
-    *(
-        "selection.tau",
-        "selection.top_fraction",
-        "training.learning_rate",
-        "training.anchor_weight",
-    ),
-    *("training.probability_floor", "training.sequences"),
+    *("selection.tau", "selection.top_fraction", "training.learning_rate"),
+    *("training.anchor_weight", "training.probability_floor", "training.sequences"),
     *("grpo.learning_rate", "distillation.learning_rate"),
 }
 
@@ -153,11 +148,7 @@ class Spent:
     flops: float
 
     def __add__(self, other: Spent) -> Spent:
-        return Spent(
-            self.generated + other.generated,
-            self.trained + other.trained,
-            self.flops + other.flops,
-        )
+        return Spent(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)

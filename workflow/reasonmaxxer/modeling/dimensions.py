@@ -87,19 +87,14 @@ def _fetch(path: str, revision: str | None) -> Path:
     A hub that is out of reach is given up after seconds: the download itself would try again for
     minutes.
     """
-    from huggingface_hub import (
-        get_hf_file_metadata,
-        hf_hub_download,
-        hf_hub_url,
-        try_to_load_from_cache,
-    )
+    import huggingface_hub as hub
 
-    cached = try_to_load_from_cache(path, "config.json", revision=revision)
+    cached = hub.try_to_load_from_cache(path, "config.json", revision=revision)
     if isinstance(cached, str):
         return Path(cached)
     try:
-        url = hf_hub_url(path, "config.json", revision=revision)
-        get_hf_file_metadata(url, timeout=HUB_SECONDS)
-        return Path(hf_hub_download(path, "config.json", revision=revision))
+        url = hub.hf_hub_url(path, "config.json", revision=revision)
+        hub.get_hf_file_metadata(url, timeout=HUB_SECONDS)
+        return Path(hub.hf_hub_download(path, "config.json", revision=revision))
     except Exception as error:  # the line's, the hub's or the library's own
         raise OSError(f"{path}: no config.json found") from error

@@ -44,6 +44,11 @@ HELP = "train an arm by reinforcement learning (GRPO) with the verifier's reward
 
 SAVE_SECONDS = 120.0
 WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
+# Keys of the section that TRL calls the same.
+SAME_NAMES = {
+    *("num_generations", "temperature", "top_p", "learning_rate", "warmup_steps", "weight_decay"),
+    *("max_grad_norm", "beta", "epsilon", "loss_type", "seed"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -208,23 +213,13 @@ def trl_settings(config: GrpoConfig, per_device_train_batch_size: int, **machine
     from trl import GRPOConfig
 
     return GRPOConfig(
+        **config.model_dump(include=SAME_NAMES),
         per_device_train_batch_size=per_device_train_batch_size,
         gradient_accumulation_steps=rollouts_per_step(config) // per_device_train_batch_size,
-        num_generations=config.num_generations,
         max_completion_length=config.max_tokens,
-        temperature=config.temperature,
-        top_p=config.top_p,
         max_steps=config.steps,
-        learning_rate=config.learning_rate,
         lr_scheduler_type="constant_with_warmup",
-        warmup_steps=config.warmup_steps,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        beta=config.beta,
-        epsilon=config.epsilon,
-        loss_type=config.loss_type,
         shuffle_dataset=False,  # `prompt_order` did
-        seed=config.seed,
         logging_steps=1,
         save_strategy="no",  # `_keeper` says when
         save_total_limit=1,
