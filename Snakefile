@@ -29,7 +29,7 @@ onstart:
         logger.warning(line)
     reuse.say_forced(RUN, snakemake_patches.forced_outputs(workflow))
     snakemake_patches.look_when_a_job_ends(workflow)
-    logger.addFilter(is_no_repetition)
+    logger.addFilter(snakemake_patches.is_no_repetition)
 
 
 rule all:

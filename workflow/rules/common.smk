@@ -31,7 +31,6 @@ from reasonmaxxer.graph import (
 )
 from reasonmaxxer.graph import protocol as sampling
 from reasonmaxxer.graph.manifest import manifest, manifest_files
-from reasonmaxxer.graph.messages import is_no_repetition
 from reasonmaxxer.method.kinds import CHOSEN
 from reasonmaxxer.modeling.dimensions import Dimensions
 from reasonmaxxer.registry import STAGES

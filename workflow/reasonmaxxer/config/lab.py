@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from .section import Section
 
 
-class LabSource(BaseModel):
+class LabSource(Section):
     """Problems of the lab's generator; the split's own recipe holds where nothing is set."""
-
-    model_config = ConfigDict(extra="forbid")
 
     world: Literal[1, 2] = Field(
         default=1,
@@ -30,10 +30,8 @@ class LabSource(BaseModel):
     )
 
 
-class PretrainConfig(BaseModel):
+class PretrainConfig(Section):
     """Pretraining of a lab base model: everything but the seed."""
-
-    model_config = ConfigDict(extra="forbid")
 
     world: Literal[1, 2] = Field(1, description="World whose worked problems are the corpus.")
     tokens: int = Field(20_000_000, ge=10_000, description="Tokens to train on, prompts included.")

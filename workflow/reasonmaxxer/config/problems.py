@@ -101,9 +101,7 @@ class Source(Section):
         description="Keeps only problems of these levels, about the same number of each.",
     )
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, protected_namespaces=(), populate_by_name=True
-    )
+    model_config = ConfigDict(populate_by_name=True)
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

@@ -7,6 +7,7 @@ since each of them only makes Snakemake do more or less work than is needed.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -93,3 +94,8 @@ def force(workflow: Any, stage: str, rules: Iterable[str]) -> None:
     forced = workflow.dag.forcerules
     if workflow.get_rule(stage) in forced:
         forced.update(workflow.get_rule(rule) for rule in rules if workflow.is_rule(rule))
+
+
+def is_no_repetition(record: logging.LogRecord) -> bool:
+    """A logging filter. Snakemake prints a failed command twice: as the error and with the rule."""
+    return "CalledProcessError in file" not in record.getMessage()
