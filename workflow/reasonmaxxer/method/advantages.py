@@ -24,14 +24,7 @@ class Advantages:
 
 
 def group_advantages(rewards: Sequence[int]) -> NDArray[np.float64]:
-    """A_i = (r_i - mean) / (std + eps) within a problem (Eq. 5), eps = 1e-6.
-
-    Args:
-        rewards: r [K], 0 or 1, of a problem's K rollouts; one at least.
-
-    Returns:
-        A [K] float64; std is that of the population.
-    """
+    """A [K] float64 = (r - mean) / (std + 1e-6) of a problem's rewards r [K], 0 or 1 (Eq. 5)."""
     values = np.asarray(rewards, dtype=np.float64)
     return (values - values.mean()) / (values.std() + EPS)
 

@@ -73,14 +73,7 @@ class Base:
         return plan_batches(lengths, min(batch_tokens, most), min_tokens)
 
     def pad(self, sequences: Sequence[Sequence[int] | np.ndarray]) -> Tensor:
-        """Right-padded ids.
-
-        Args:
-            sequences: B sequences of token ids, one at least.
-
-        Returns:
-            [B, T] int64 on the model's device, T the longest length rounded up to a multiple of 4.
-        """
+        """Right-padded ids [B, T] int64 on the model's device, T rounded up to a multiple of 4."""
         width = -(-max(map(len, sequences)) // WIDTH_STEP) * WIDTH_STEP
         ids = np.full((len(sequences), width), PADDING_ID, dtype=np.int64)
         for row, sequence in zip(ids, sequences, strict=True):
@@ -118,16 +111,7 @@ def _fingerprint(path: str) -> list[tuple[str, int, int]]:
 
 
 def check_ids(ids: np.ndarray, vocabulary: int, where: str) -> None:
-    """Refuse token ids that the model does not have.
-
-    Args:
-        ids: [T], any integer dtype.
-        vocabulary: how many ids the model has.
-        where: file and column, for the message.
-
-    Raises:
-        UserError: if an id is negative or at least `vocabulary`.
-    """
+    """Raise `UserError` if an id in [T] (any integers) is negative or beyond the vocabulary."""
     if len(ids) and not (ids.min() >= 0 and ids.max() < vocabulary):
         wrong = ids.min() if ids.min() < 0 else ids.max()
         raise UserError(

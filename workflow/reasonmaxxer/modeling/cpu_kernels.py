@@ -89,16 +89,7 @@ def keep_freed_memory() -> None:
 
 
 def product(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x M^T + bias, without a gradient.
-
-    Args:
-        x: [..., I], any device and floating-point dtype.
-        matrix: M [O, I], dtype of `x`.
-        bias: [O], dtype of `x`.
-
-    Returns:
-        [..., O], dtype of `x`.
-    """
+    """x M^T + bias [..., O] without a gradient, for x [..., I], M [O, I], bias [O] of one dtype."""
     if x.numel() * len(matrix) >= WORTHWHILE and _is_ours(x):
         return torch.ops.mkldnn._linear_pointwise(x, matrix, bias, "none", [], "")
     return F.linear(x, matrix, bias)
@@ -127,16 +118,7 @@ class _Frozen(torch.autograd.Function):
 
 
 def frozen_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x W^T + bias with constant weights: only `x` has a gradient.
-
-    Args:
-        x: [..., I], any device and floating-point dtype.
-        weight: W [O, I], dtype of `x`, without a gradient.
-        bias: [O], dtype of `x`, without a gradient.
-
-    Returns:
-        [..., O], dtype of `x`.
-    """
+    """x W^T + bias [..., O]; x [..., I] alone has a gradient, not W [O, I], bias [O]; one dtype."""
     return _Frozen.apply(x, weight, bias) if enabled() else F.linear(x, weight, bias)
 
 

@@ -49,14 +49,8 @@ class BaseStates(Protocol):
     """Where the base's hidden states of a batch come from."""
 
     def hidden(self, indices: Sequence[int], input_ids: Tensor) -> Tensor:
-        """The base's last hidden states of a batch.
-
-        Args:
-            indices: B rollouts, by their place in the training set.
-            input_ids: [B, T] int64, their right-padded ids.
-
-        Returns:
-            [B, T, H] in the model's dtype, on the device of `input_ids`; padding holds anything.
+        """States [B, T, H] in the base's dtype of B rollouts' padded ids [B, T] int64; padding's:
+        any.
         """
 
 

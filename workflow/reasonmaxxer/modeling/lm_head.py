@@ -71,26 +71,12 @@ class Head:
             yield slice(start, min(start + size, rows))
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Logits of the rows of a tile.
-
-        Args:
-            hidden: [R, H].
-
-        Returns:
-            [R, V] float32.
-        """
+        """Logits [R, V] float32 of the hidden states [R, H] of a tile."""
         logits = self._product(hidden, self._matrix.t())
         return logits if self.bias is None else logits.add_(self.bias)
 
     def pull_back(self, gradient: Tensor) -> Tensor:
-        """A gradient with respect to logits as one with respect to the hidden states.
-
-        Args:
-            gradient: [R, V] float32.
-
-        Returns:
-            [R, H] float32.
-        """
+        """A gradient [R, V] float32 of logits as one [R, H] float32 of hidden states."""
         return self._product(gradient, self._matrix)
 
     def _product(self, left: Tensor, right: Tensor) -> Tensor:

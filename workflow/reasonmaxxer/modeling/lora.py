@@ -43,14 +43,7 @@ class LoraLinear(torch.nn.Module):
         self.scale, self.dropout, self.enabled = config.alpha / config.rank, config.dropout, True
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layer's output; without the adapter's share if not `enabled`.
-
-        Args:
-            x: [..., I] in the dtype of the base's weights.
-
-        Returns:
-            [..., O] in that dtype.
-        """
+        """x [..., I] to [..., O] in the base's dtype; without the adapter if not `enabled`."""
         if not self.enabled:
             return frozen_linear(x, self.weight, self.bias)
         if cpu_kernels.enabled() and not (self.training and self.dropout):

@@ -152,23 +152,11 @@ def teacher_distributions(
     top_k: int,
     batch_tokens: int,
 ) -> list[Top]:
-    """The teacher's distribution q_t at each position, over its k likeliest tokens (Eq. 4).
+    """Of each rollout, the teacher's q_t over its k likeliest tokens at every position (Eq. 4).
 
-    What the other tokens had is spread over these in proportion.
-
-    Args:
-        teacher: the teacher's model, without its adapter.
-        adapter: folder of its adapter, if it has one.
-        sequences: its rollouts.
-        top_k: k.
-        batch_tokens: most tokens of a batch, padding included.
-
-    Returns:
-        For each rollout of T completion tokens: ids [T, k] int64, likeliest first, and log q [T, k]
-        float32 in nats, on the model's device.
-
-    Raises:
-        UserError: if model or adapter cannot be read.
+    What the other tokens had is spread over these in proportion. Ids [T, k] int64, likeliest first,
+    and log q [T, k] float32 in nats, on the model's device. Raises `UserError` if model or adapter
+    cannot be read.
     """
     base = load_base(teacher.path, teacher)
     if adapter is not None:
@@ -195,14 +183,7 @@ class Distiller(Trainer):
     targets: Sequence[Top]
 
     def loss(self, indices: Sequence[int]) -> tuple[Losses, Rows]:
-        """Eq. 4 summed over these rollouts, each the mean over its positions.
-
-        Args:
-            indices: B rollouts.
-
-        Returns:
-            The losses in nats, of which the anchor's is 0, and the rows that they are sums over.
-        """
+        """Eq. 4 in nats, summed over these rollouts, each the mean over its positions."""
         rollouts = [self.rollouts[i] for i in indices]
         input_ids = self.base.pad([rollout.ids for rollout in rollouts])
         rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)

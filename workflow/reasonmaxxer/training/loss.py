@@ -131,16 +131,7 @@ def _floored(logprobs: Tensor, advantages: Tensor, floor: float | None) -> Tenso
 
 
 def prediction_rows(rollouts: Sequence[Rollout], width: int, device: torch.device) -> Rows:
-    """The rows of a batch of rollouts.
-
-    Args:
-        rollouts: B rollouts, in the order of the batch.
-        width: T, to which their ids are right-padded.
-        device: where the rows are wanted.
-
-    Returns:
-        Indices int64, weights and advantages float32.
-    """
+    """The rows of a batch of rollouts whose ids are right-padded to `width` (T)."""
     parts: list[tuple[np.ndarray, ...]] = []
     for index, rollout in enumerate(rollouts):
         predicting = rollout.prompt_length - 1 + rollout.positions

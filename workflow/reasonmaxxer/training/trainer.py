@@ -181,14 +181,7 @@ class Trainer:
         return totals
 
     def loss(self, indices: Sequence[int]) -> tuple[Losses, Rows]:
-        """The objective summed over these rollouts, run as one batch (Eq. 6 and 7).
-
-        Args:
-            indices: B rollouts.
-
-        Returns:
-            The losses in nats, and the rows that they are sums over; `total` has a gradient.
-        """
+        """The objective in nats (Eq. 6 and 7), summed over these rollouts, which are one batch."""
         rollouts = [self.rollouts[i] for i in indices]
         input_ids = self.base.pad([rollout.ids for rollout in rollouts])
         rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)
