@@ -49,9 +49,7 @@ class BaseStates(Protocol):
     """Where the base's hidden states of a batch come from."""
 
     def hidden(self, indices: Sequence[int], input_ids: Tensor) -> Tensor:
-        """States [B, T, H] in the base's dtype of B rollouts' padded ids [B, T] int64; padding's:
-        any.
-        """
+        """Last states [B, T, H], in the base's dtype, of rollouts' padded ids [B, T] int64."""
 
 
 class LiveStates:
