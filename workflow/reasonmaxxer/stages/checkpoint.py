@@ -155,7 +155,8 @@ def _validated(
 def _unpacked(out: Path, number: int) -> Iterator[Path]:
     """A folder for a checkpoint beside the result, where a whole model fits: /tmp may be memory.
 
-    Each has its own name, since an engine that knows a path does not read it again.
+    One that a killed run has left is removed. Each has its own name, since an engine that knows
+    a path does not read it again.
     """
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     folder = out / "checkpoints" / str(number)
