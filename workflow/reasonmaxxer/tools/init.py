@@ -160,9 +160,7 @@ def commit_of(model: str) -> str | None:
 def source_of(given: str, split: str) -> tuple[dict[str, Any], int | None]:
     """A source for a name, or for a file or a dataset of the hub: its columns and marks guessed.
 
-    With the number of its problems, where it is known.
-
-    `split` is what is read of a dataset that has it and is given without.
+    With the number of its problems, if known. `split` is read of a dataset that is given without.
     """
     if given in (known := read_register()):
         count = known[given].rows
