@@ -18,7 +18,6 @@ from pathlib import Path
 from . import registry
 from .analysis import spent
 from .errors import UserError
-from .graph.gpus import POOL
 from .tables import reuse
 
 # Command -> module; a module offers HELP, add_arguments(parser) and main(args). Only the module
@@ -99,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
 def run(command: str, arguments: list[str]) -> None:
     """Run a command of `COMMANDS`; the errors of users and of their disks are said in words."""
     # Before the module is imported, which may take seconds.
-    stage = registry.STAGES.get(command) if POOL in os.environ else None
+    stage = registry.STAGES.get(command)
     job = reuse.of_job(stage, arguments) if stage is not None else None
     if job is not None and job.take():
         return
@@ -113,7 +112,7 @@ def run(command: str, arguments: list[str]) -> None:
     try:
         module.main(own.parse_args(arguments))
         sys.stdout.flush()  # here a full disk or a closed pipe still ends in words
-        if POOL in os.environ:  # a job of the workflow
+        if reuse.POOL in os.environ:  # a job of the workflow
             print(said := spent.line(), file=sys.stderr)
             if job is not None:
                 job.keep(said)

@@ -28,7 +28,8 @@ class Stage:
     table: str | None = None
     # Whether its jobs load a model or judge completions: what asks something of the machine.
     heavy: bool = True
-    # The flags of its command that name the files and folders to write.
+    # The flags of its command that name the files and folders to write, to be reused together; none
+    # where the command makes several files, each of which it reuses by itself.
     outputs: tuple[str, ...] = ("--out",)
     # The stage whose command its jobs run, where it has none of its own.
     command: str | None = None
@@ -72,6 +73,7 @@ ALL = (
         makes="`rollouts/*/*.parquet`: K completions of each problem by the frozen base",
         uses="vLLM",
         table="rollouts/*/*.parquet",
+        outputs=(),
     ),
     Stage(
         name="verdicts",
@@ -79,6 +81,7 @@ ALL = (
         label="Verdicts",
         makes="`verdicts/*/*.parquet`: correct, incorrect, unparseable or timeout",
         uses="math-verify",
+        outputs=(),
     ),
     Stage(
         name="entropies",
@@ -133,11 +136,15 @@ ALL = (
     ),
     Stage(
         name="evaluation",
-        rules=("sample_evaluation", "judge_evaluation"),
+        rules=(
+            *("sample_evaluation", "sample_adapters", "sample_benchmark"),
+            *("judge_evaluation", "judge_benchmark"),
+        ),
         label="Evaluation",
         makes="`evaluation/<arm>/<benchmark>/*.parquet`: samples of every arm, judged",
         uses="vLLM",
         table="evaluation/*/*/*.completions.parquet",
+        outputs=(),
     ),
     Stage(
         name="side_by_side",

@@ -22,7 +22,7 @@ use rule sample_rollouts as sample_capability with:
         model=lambda wildcards: files.model_of(CONFIG, wildcards.arm).as_json(),
         prompt=lambda wildcards: footprint_prompt(),
         job=lambda wildcards: footprint.capability_job(CONFIG),
-        adapter=lambda wildcards: adapter_of(wildcards.arm),
+        adapters=lambda wildcards: adapter_of(wildcards.arm),
         code=kept_code(
             "evaluation",
             f"{FOOTPRINT}/capability/{{arm}}.completions.parquet",

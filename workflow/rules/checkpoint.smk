@@ -9,7 +9,6 @@ rule choose_checkpoint:
         model_files(),
         files.prompt_files(CONFIG, "validation"),
         problems=f"{RUN}/problems/validation.parquet",
-        base=evaluation_files(CONFIG.base_arm, "validation"),
         checkpoints=lambda wildcards: checkpoint_files(wildcards.arm),
     output:
         adapter=f"{RUN}/adapters/{{arm}}/adapter_model.safetensors",
@@ -43,7 +42,7 @@ rule choose_checkpoint:
     shell:
         "python -m reasonmaxxer gpus {resources.gpu}"
         " python -m reasonmaxxer checkpoint --arm {wildcards.arm} --problems {input.problems}"
-        " --base {input.base} --checkpoints {input.checkpoints}"
+        " --checkpoints {input.checkpoints}"
         " --model-config {params.model:q} --prompt {params.prompt:q} --job {params.job:q}"
         " {params.made} --training {params.training:q} --config {params.config:q}"
         " --verdicts {params.verdicts:q}"

@@ -201,15 +201,6 @@ def model_files(path=CONFIG.model.path):
     return files.model_files(path, CONFIG.model)
 
 
-def evaluation_files(arm, benchmark):
-    """An arm's tables for a benchmark or the validation problems, one a block of samples."""
-    folder = f"{RUN}/evaluation/{arm}/{benchmark}"
-    return [
-        f"{folder}/{shard}.parquet"
-        for shard in shards.evaluation_shards(CONFIG, benchmark)
-    ]
-
-
 def shard_files(stage, arm=None):
     """A stage's files for every shard of the rollouts that an arm trains on."""
     origin = shards.rollouts_origin(CONFIG, arm)
@@ -241,10 +232,15 @@ def named(arms):
 
 
 def adapter_of(arm):
-    """The folder of the arm's adapter as an option; whole models and bases run as they are."""
-    if CONFIG.is_whole(arm) or not files.arm_weights(CONFIG, arm):
-        return ""
-    return f"--adapter {files.arm_folder(CONFIG, arm)}"
+    """The folder of the arm's adapter; none for whole models and bases, which run as they are."""
+    made = files.arm_weights(CONFIG, arm) and not CONFIG.is_whole(arm)
+    return files.arm_folder(CONFIG, arm) if made else "none"
+
+
+def adapter_flag(arm):
+    """The same as an option, where there is one."""
+    folder = adapter_of(arm)
+    return "" if folder == "none" else f"--adapter {folder}"
 
 
 def checkpoint_files(arm):
@@ -308,7 +304,7 @@ def teacher_flags():
     """The teacher's model and adapter as a command's flags."""
     arm = analysis().teacher
     model = shlex.quote(files.model_of(CONFIG, arm).as_json())
-    return f"--teacher-config {model} {adapter_of(arm)}"
+    return f"--teacher-config {model} {adapter_flag(arm)}"
 
 
 def launcher(wildcards, resources):

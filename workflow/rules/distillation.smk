@@ -27,7 +27,7 @@ use rule sample_rollouts as sample_teacher with:
         job=lambda wildcards: jobs.teacher_job(
             CONFIG, int(wildcards.problems), int(wildcards.samples)
         ),
-        adapter=lambda wildcards: adapter_of(wildcards.arm),
+        adapters=lambda wildcards: adapter_of(wildcards.arm),
         code=kept_code(
             "rollouts",
             f"{RUN}/distillation/{{arm}}/p{{problems}}.s{{samples}}.parquet",
@@ -65,7 +65,9 @@ rule distil_teacher:
             CONFIG, CONFIG.arms[wildcards.arm].teacher
         ).as_json(),
         what=lambda wildcards: how(CONFIG, wildcards.arm),
-        teacher_adapter=lambda wildcards: adapter_of(CONFIG.arms[wildcards.arm].teacher),
+        teacher_adapter=lambda wildcards: adapter_flag(
+            CONFIG.arms[wildcards.arm].teacher
+        ),
         model=section("model"),
         config=lambda wildcards: CONFIG.section_of(
             wildcards.arm, "distillation"

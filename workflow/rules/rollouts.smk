@@ -30,10 +30,11 @@ rule sample_rollouts:
         job=lambda wildcards: jobs.rollouts_job(
             CONFIG, wildcards.origin, wildcards.shard
         ),
-        adapter="",
+        adapters="none",
         code=kept_code("rollouts", f"{RUN}/rollouts/{{origin}}/{{shard}}.parquet"),
     shell:
         "python -m reasonmaxxer gpus {resources.gpu}"
-        " python -m reasonmaxxer {params.command} --problems {input.problems} {params.adapter}"
-        " --model-config {params.model:q} --prompt {params.prompt:q} --job {params.job:q}"
+        " python -m reasonmaxxer {params.command} --model-config {params.model:q}"
+        " --problems {input.problems:q} --prompt {params.prompt:q} --job {params.job:q}"
+        " --adapter {params.adapters:q}"
         f" {ENGINE} --out {{output}} > {{log}} 2>&1"

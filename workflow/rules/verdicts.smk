@@ -25,6 +25,6 @@ rule judge_rollouts:
         verdicts=section("verdicts"),
         code=kept_code("verdicts", f"{RUN}/verdicts/{{origin}}/{{shard}}.parquet"),
     shell:
-        "python -m reasonmaxxer verdicts --table {params.table} --completions {input.completions}"
-        " --problems {input.problems} --config {params.verdicts:q} --workers {threads}"
+        "python -m reasonmaxxer verdicts --table {params.table} --completions {input.completions:q}"
+        " --problems {input.problems:q} --config {params.verdicts:q} --workers {threads}"
         " --out {output} > {log} 2>&1"

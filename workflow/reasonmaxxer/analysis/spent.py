@@ -26,8 +26,8 @@ class Spent:
     gpu: float
 
 
-def line() -> str:
-    """The line, for this process and those that it has started and seen end.
+def so_far() -> Spent:
+    """By this process and those that it has started and seen end.
 
     torchrun's processes share the GPUs of their job, and each writes a line of its own.
     """
@@ -35,7 +35,24 @@ def line() -> str:
     processor = sum(one.ru_utime + one.ru_stime for one in used)
     gpus = int(os.environ.get(GPUS, 0)) / int(os.environ.get("WORLD_SIZE", 1))
     gpu = gpus * (time.monotonic() - STARTED)
-    return f"spent: {processor:.2f} s of processor time, {gpu:.2f} s of GPU time"
+    return Spent(processor, gpu)
+
+
+def line(of: Spent | None = None) -> str:
+    """The line, for what was spent so far or for a share of it."""
+    of = of or so_far()
+    return f"spent: {of.processor:.2f} s of processor time, {of.gpu:.2f} s of GPU time"
+
+
+class Laps:
+    """The lines of what a process makes one after the other: each since the one before."""
+
+    def __init__(self) -> None:
+        self._last = Spent(0.0, 0.0)
+
+    def line(self) -> str:
+        before, self._last = self._last, so_far()
+        return line(Spent(self._last.processor - before.processor, self._last.gpu - before.gpu))
 
 
 def read(log: Path) -> Spent | None:

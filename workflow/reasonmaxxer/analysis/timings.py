@@ -17,8 +17,6 @@ from . import spent
 
 Unit = Literal["processor", "GPU"]
 
-BASE_ON_VALIDATION = f"{STAGES['checkpoint'].label}, base"
-
 
 @dataclass(frozen=True)
 class Job:
@@ -35,10 +33,7 @@ class Job:
     def stage(self) -> str:
         """The label of the job's stage; a rule that belongs to no stage keeps its name."""
         stage = STAGE_OF_RULE.get(self.rule)
-        if stage is None:
-            return self.rule.replace("_", " ").capitalize()
-        of_base = stage.name == "evaluation" and ".validation." in self.name
-        return BASE_ON_VALIDATION if of_base else stage.label
+        return self.rule.replace("_", " ").capitalize() if stage is None else stage.label
 
     def cost(self, unit: Unit) -> float | None:
         """Seconds of it; None where nothing measured them."""
@@ -105,7 +100,6 @@ def stage_rows(
     for job in jobs:
         groups.setdefault(job.stage, []).append(job)
     order = list(dict.fromkeys(stage.label for stage in STAGES.values()))
-    order.insert(order.index("Evaluation"), BASE_ON_VALIDATION)
     stages = sorted(groups, key=lambda s: order.index(s) if s in order else len(order))
     return [
         {

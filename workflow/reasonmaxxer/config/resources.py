@@ -64,6 +64,12 @@ class GenerationResources(CpuResources):
     pipeline_parallel: Count = Field(
         1, description="Number of groups of GPUs that hold consecutive layers."
     )
+    share_engine: bool = Field(
+        False,
+        description="Evaluate the base and all adapters of it in one job, with one start of the "
+        "engine, instead of a job for each. True takes less time on one GPU; false lets arms run "
+        "side by side where there are several GPUs or a cluster.",
+    )
 
     @model_validator(mode="after")
     def _uses_its_gpus(self) -> Self:
@@ -131,6 +137,6 @@ class ResourcesConfig(Section):
 
         A fraction is a text, since Snakemake rounds the numbers of resources to whole ones.
         """
-        asked = getattr(self, jobs).model_dump(exclude={"threads"})
+        asked = getattr(self, jobs).model_dump(exclude={"threads", "share_engine"})
         fractions = {key: str(value) for key, value in asked.items() if isinstance(value, float)}
         return {"gpu": 0, **asked, **fractions}

@@ -318,6 +318,11 @@ class Config(Section):
         wanted = self.arms[arm].evaluate
         return [name for name in self.benchmarks if wanted is None or name in wanted]
 
+    def shares_engine(self, arm: str) -> bool:
+        """Whether an arm is the base or an adapter of it, and all of these have one engine."""
+        own = self.arms[arm].model is None and not self.is_whole(arm)
+        return own and self.resources.generation.share_engine
+
 
 def _without_nulls(named: Any) -> Any:
     if not isinstance(named, Mapping):

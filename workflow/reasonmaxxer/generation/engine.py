@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 # Seeds of neighbouring problems are this far apart, since sample i of a problem uses seed + i.
 SEED_SPACING = 1 << 20
+# Adapters that a GPU serves at once; prompts of others wait until one of these is done.
+MOST_ADAPTERS = 8
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Sampling:
     count: int
     first: int = 0
     stop: tuple[str, ...] = ()
+    logprobs: bool = False  # of the sampled tokens: a tenth of an engine's time, so only if read
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,19 @@ class Prompt:
     max_tokens: int | None = None
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Prompts that are continued in the same way by the same weights.
+
+    `adapter` is the folder of a LoRA, or of a whole model of the base's shape that takes the base's
+    place; None samples from the base itself.
+    """
+
+    prompts: Sequence[Prompt]
+    sampling: Sampling
+    adapter: Path | None = None
+
+
 class Completion(TypedDict):
     """A sampled completion, as a row of the table `rollouts`."""
 
@@ -72,38 +90,38 @@ class Completion(TypedDict):
     seed: int
     prompt_token_ids: list[int]
     token_ids: list[int]  # up to the stop string, the end-of-sequence id included
-    logprobs: list[float]  # nats, before temperature and top-p
+    logprobs: list[float]  # nats, before temperature and top-p; empty unless asked for
     finish_reason: str  # "stop" or "length"
     text: str
 
 
 class Engine(Protocol):
-    """What samples completions: one set of weights at a time."""
+    """What samples completions."""
 
-    def use(self, adapter: Path | None) -> None:
-        """Run the base with the adapter in this folder from now on, or without one.
-
-        A folder that holds a whole model of the base's shape takes the base's place.
-        """
-
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
-        """The samples of each prompt, problem by problem."""
+    def generate(self, batches: Sequence[Batch]) -> Iterator[tuple[int, list[Completion]]]:
+        """The place of each batch and its completions, problem by problem, as it is finished."""
 
 
 def open_engine(
-    kind: str, model: ModelConfig, hardware: Hardware, adapter: Path | None = None
+    kind: str, model: ModelConfig, hardware: Hardware, adapters: Sequence[Path | None] = ()
 ) -> Engine:
-    """Start an engine with an adapter or without; `use` may change to another of its rank."""
+    """Start an engine for the model and these adapters of it.
+
+    Raises `UserError` where the model or an adapter is damaged.
+    """
     check_made_model(model.path)
-    rank = None if adapter is None else check_adapter(adapter)
-    engine: Engine
+    ranks = {adapter: check_adapter(adapter) for adapter in adapters if adapter is not None}
     if kind == "vllm":
-        engine = VllmEngine(model, hardware, rank)
-    else:
-        engine = TransformersEngine(model, hardware)
-    if adapter is not None:
-        engine.use(adapter)
-    return engine
+        return VllmEngine(model, hardware, [rank for rank in ranks.values() if rank is not None])
+    return TransformersEngine(model, hardware)
+
+
+def base_completions(
+    engine: Engine, prompts: Sequence[Prompt], sampling: Sampling
+) -> list[Completion]:
+    """The base's completions of some prompts."""
+    (completions,) = (rows for _, rows in engine.generate([Batch(prompts, sampling)]))
+    return completions
 
 
 def problem_seed(seed: int, problem_id: str) -> int:
@@ -113,22 +131,24 @@ def problem_seed(seed: int, problem_id: str) -> int:
 
 
 class VllmEngine:
-    """vLLM: all prompts in one call, on a GPU or a CPU."""
+    """vLLM, on a GPU or a CPU."""
 
     def __init__(
-        self, model: ModelConfig, hardware: Hardware, max_lora_rank: int | None = None
+        self, model: ModelConfig, hardware: Hardware, lora_ranks: Sequence[int] = ()
     ) -> None:
         self._on_gpu = on_gpu()
         self._model = model
         self._tokenizer = load_tokenizer(model)
         self._eos = eos_token_ids(model, self._tokenizer)
-        self._lora: Any = None
-        self._adapters = 0
+        self._loras: dict[Path, Any] = {}
+        self._weights: Path | None = None  # what the base's weights were replaced by
         options: dict[str, Any] = {
             "model": model.path,
             "revision": model.revision,
             "tokenizer_revision": model.revision,
             "dtype": model.dtype,
+            # Logits as the scorer computes them, not rounded to bfloat16 before the softmax.
+            "hf_overrides": {"head_dtype": "float32"},
             "max_model_len": model.max_length,
             "load_format": "safetensors",  # never a pickle
             "seed": 0,
@@ -138,74 +158,69 @@ class VllmEngine:
             "generation_config": "vllm",
         }
         if self._on_gpu:
-            options |= self._gpu_options(hardware, max_lora_rank)
+            options |= _gpu_options(hardware, lora_ranks)
         else:
             options |= _cpu_options(hardware, model)
+        # vLLM tells its makers what it runs on, unless it is asked not to.
+        os.environ["VLLM_NO_USAGE_STATS"] = "1"
         from vllm import LLM
 
         self._llm = LLM(**options)
 
-    @staticmethod
-    def _gpu_options(hardware: Hardware, max_lora_rank: int | None) -> dict[str, Any]:
-        options: dict[str, Any] = {
-            "gpu_memory_utilization": hardware.gpu_memory_utilization,
-            "tensor_parallel_size": hardware.tensor_parallel,
-            "pipeline_parallel_size": hardware.pipeline_parallel,
-        }
-        if max_lora_rank is not None:
-            options |= {
-                "enable_lora": True,
-                "max_loras": 1,
-                "max_lora_rank": served_rank(max_lora_rank),
-            }
-        return options
+    def generate(self, batches: Sequence[Batch]) -> Iterator[tuple[int, list[Completion]]]:
+        """As `Engine.generate`. Batches of the same weights run together.
 
-    def use(self, adapter: Path | None) -> None:
-        """As `Engine.use`; on a CPU the adapter is merged into the weights."""
+        So do a GPU's LoRAs, which decode one tail of long completions instead of one for each.
+        """
+        for weights, group in groupby(enumerate(batches), lambda item: self._merged(item[1])):
+            self._load(weights)
+            yield from self._run(list(group))
+
+    def _merged(self, batch: Batch) -> Path | None:
+        """The adapter, if it is put into the weights instead of served beside them."""
+        adapter = batch.adapter
+        # vLLM's CPU build runs LoRA at a fifth of the speed and leaks it into base rows.
+        merged = adapter is not None and (is_whole(adapter) or not self._on_gpu)
+        return adapter if merged else None
+
+    def _load(self, adapter: Path | None) -> None:
+        if adapter == self._weights:
+            return
         if adapter is not None and is_whole(adapter):
-            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(adapter)})
-            self._llm.reset_prefix_cache()
-        elif self._on_gpu:
-            self._lora = None if adapter is None else self._lora_request(adapter)
+            source: dict[str, Any] = {"weights_path": str(adapter)}
         else:
-            # vLLM's CPU build runs LoRA at a fifth of the speed and leaks it into base rows.
-            weights = merged_weights(self._model, adapter)
-            self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
-            self._llm.reset_prefix_cache()
+            source = {"weights_iterator": merged_weights(self._model, adapter)}
+        self._llm.collective_rpc("reload_weights", kwargs=source)
+        self._llm.reset_prefix_cache()
+        self._weights = adapter
 
-    def _lora_request(self, adapter: Path) -> Any:
-        from vllm.lora.request import LoRARequest
+    def _run(self, batches: list[tuple[int, Batch]]) -> Iterator[tuple[int, list[Completion]]]:
+        from tqdm import tqdm
 
-        # A used id or path can serve the adapter that was there before: both are unique here.
-        self._adapters += 1
-        unique = hashlib.sha256((adapter / ADAPTER_WEIGHTS).read_bytes()).hexdigest()
-        return LoRARequest(f"{self._adapters}-{unique[:12]}", self._adapters, str(adapter))
+        engine, outputs = self._llm.llm_engine, {}
+        asked = {place: self._enqueue(batch) for place, batch in batches}
+        place_of = {name: place for place, names in asked.items() for name in names}
+        left = Counter(place_of.values())
+        yield from ((place, []) for place, names in asked.items() if not names)
+        with tqdm(total=len(place_of), desc="sampling", unit="problem") as bar:
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    if not output.finished:
+                        continue
+                    outputs[output.request_id] = output
+                    bar.update()
+                    place = place_of[output.request_id]
+                    left[place] -= 1
+                    if not left[place]:
+                        made = [outputs.pop(name) for name in asked[place]]
+                        yield place, list(self._rows(dict(batches)[place], made))
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
-        """As `Engine.generate`."""
-        outputs = self.bare_generate(prompts, sampling)
-        for prompt, output in zip(prompts, outputs, strict=True):
-            for completion in sorted(output.outputs, key=lambda c: c.index):
-                token_ids = list(completion.token_ids)
-                logprobs = [
-                    step[token].logprob
-                    for step, token in zip(completion.logprobs, token_ids, strict=True)
-                ]
-                yield _row(
-                    prompt,
-                    sampling,
-                    sampling.first + completion.index,
-                    token_ids,
-                    logprobs,
-                    completion.finish_reason,
-                    self._tokenizer,
-                )
-
-    def bare_generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Any]:
-        """One `LLM.generate` call for all prompts; vLLM's own request outputs."""
+    def _enqueue(self, batch: Batch) -> list[str]:
+        """Give all prompts to the engine; the names of its requests."""
         from vllm import SamplingParams
         from vllm.inputs import TokensPrompt
 
+        sampling = batch.sampling
         ends, strings = stop_ids(PromptConfig(stop=list(sampling.stop)), self._tokenizer)
         params = [
             SamplingParams(
@@ -217,13 +232,43 @@ class VllmEngine:
                 stop=strings or None,
                 stop_token_ids=sorted({*self._eos, *ends}),
                 include_stop_str_in_output=True,
-                logprobs=0,
+                logprobs=0 if sampling.logprobs else None,
+                flat_logprobs=sampling.logprobs,
                 detokenize=bool(strings),
             )
-            for prompt in prompts
+            for prompt in batch.prompts
         ]
-        inputs = [TokensPrompt(prompt_token_ids=prompt.token_ids) for prompt in prompts]
-        return list(self._llm.generate(inputs, params, lora_request=self._lora))
+        inputs = [TokensPrompt(prompt_token_ids=prompt.token_ids) for prompt in batch.prompts]
+        lora = None if self._merged(batch) else self._lora(batch.adapter)
+        names = self._llm.enqueue(inputs, params, lora_request=lora, use_tqdm=False)
+        # vLLM adds random letters inside the engine; its outputs have the number alone.
+        return [name.split("-")[0] for name in names]
+
+    def _lora(self, adapter: Path | None) -> Any:
+        """The adapter as vLLM wants it, under a number of its own."""
+        from vllm.lora.request import LoRARequest
+
+        if adapter is None:
+            return None
+        if adapter not in self._loras:
+            # A used id or path can serve the adapter that was there before: both are unique here.
+            number = len(self._loras) + 1
+            unique = hashlib.sha256((adapter / ADAPTER_WEIGHTS).read_bytes()).hexdigest()
+            self._loras[adapter] = LoRARequest(f"{number}-{unique[:12]}", number, str(adapter))
+        return self._loras[adapter]
+
+    def _rows(self, batch: Batch, outputs: Sequence[Any]) -> Iterator[Completion]:
+        for prompt, output in zip(batch.prompts, outputs, strict=True):
+            for completion in sorted(output.outputs, key=lambda c: c.index):
+                yield _row(
+                    prompt,
+                    batch.sampling,
+                    batch.sampling.first + completion.index,
+                    list(completion.token_ids),
+                    list(completion.logprobs.logprobs) if batch.sampling.logprobs else [],
+                    completion.finish_reason,
+                    self._tokenizer,
+                )
 
 
 class TransformersEngine:
@@ -238,6 +283,7 @@ class TransformersEngine:
         self._tokenizer = load_tokenizer(model)
         self._eos = eos_token_ids(model, self._tokenizer)
         self._device = "cuda" if on_gpu() else "cpu"
+        self._weights: Path | None = None
         self._model = AutoModelForCausalLM.from_pretrained(
             model.path,
             revision=model.revision,
@@ -245,18 +291,21 @@ class TransformersEngine:
             use_safetensors=True,
         ).to(self._device)
 
-    def use(self, adapter: Path | None) -> None:
-        """As `Engine.use`; the adapter is merged into the weights."""
-        weights = dict(merged_weights(self._model_config, adapter))
-        self._model.load_state_dict(weights, strict=False)
+    def generate(self, batches: Sequence[Batch]) -> Iterator[tuple[int, list[Completion]]]:
+        """As `Engine.generate`; adapters are merged into the weights."""
+        for place, batch in enumerate(batches):
+            if batch.adapter != self._weights:
+                weights = dict(merged_weights(self._model_config, batch.adapter))
+                self._model.load_state_dict(weights, strict=False)
+                self._weights = batch.adapter
+            yield place, list(self._rows(batch.prompts, batch.sampling))
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
-        """As `Engine.generate`."""
+    def _rows(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
         import torch
         from tqdm import tqdm
 
         ends, strings = self._ends(sampling)
-        for prompt in tqdm(prompts, desc="generating", unit="problem"):
+        for prompt in tqdm(prompts, desc="sampling", unit="problem"):
             torch.manual_seed(problem_seed(sampling.seed, prompt.problem_id) + sampling.first)
             limit = prompt.max_tokens or sampling.max_tokens
             ids = torch.tensor([prompt.token_ids] * sampling.count, device=self._device)
@@ -362,6 +411,21 @@ def _row(
         "finish_reason": finish_reason,
         "text": text,
     }
+
+
+def _gpu_options(hardware: Hardware, lora_ranks: Sequence[int]) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "gpu_memory_utilization": hardware.gpu_memory_utilization,
+        "tensor_parallel_size": hardware.tensor_parallel,
+        "pipeline_parallel_size": hardware.pipeline_parallel,
+    }
+    if lora_ranks:
+        options |= {
+            "enable_lora": True,
+            "max_loras": min(len(lora_ranks), MOST_ADAPTERS),
+            "max_lora_rank": served_rank(max(lora_ranks)),
+        }
+    return options
 
 
 def _cpu_options(hardware: Hardware, model: ModelConfig) -> dict[str, Any]:

@@ -21,11 +21,10 @@ from pathlib import Path
 
 from ..analysis import spent
 from ..errors import UserError
+from ..tables.reuse import POOL
 
 HELP = "run a command on GPUs of this machine that no other job has (CUDA_VISIBLE_DEVICES)"
 
-# The folder of the locks; set by the workflow where jobs run on the machine that plans them.
-POOL = "REASONMAXXER_GPU_POOL"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 SECONDS_BETWEEN_LOOKS = 0.2
 

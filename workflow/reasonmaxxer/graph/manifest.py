@@ -9,7 +9,7 @@ from ..method.kinds import KINDS
 from . import footprint
 from .files import evaluation_tables, model_of, side_by_side_file, teacher_rollouts, training_log
 from .protocol import VALIDATION, prompt_of, protocol
-from .shards import SHARED, evaluation_shards, rollout_shards, rollouts_origin, selection_origin
+from .shards import SHARED, rollout_shards, rollouts_origin, selection_origin
 
 # What the metrics stage reads of an arm that is made here, beside its evaluation.
 MADE_FILES = (
@@ -120,8 +120,7 @@ def _pool(config: Config, arm: str) -> list[tuple[str, str]]:
 def making_jobs(config: Config, arm: str) -> dict[str, list[str]]:
     """The jobs without which an arm does not exist, shared or its own: rule -> their names.
 
-    A job's name is that of its timings. The evaluation on benchmarks is none of them; the base's
-    on the validation problems is, since checkpoints are compared with it.
+    A job's name is that of its timings. The evaluation on benchmarks is none of them.
     """
     kind, teacher = KINDS[config.arms[arm].kind], config.arms[arm].teacher
     if kind.rule is None:
@@ -137,9 +136,7 @@ def making_jobs(config: Config, arm: str) -> dict[str, list[str]]:
     made[kind.rule] = [arm]
     if kind.checkpoints:
         choose = "choose_whole_checkpoint" if config.is_whole(arm) else "choose_checkpoint"
-        shards = evaluation_shards(config, VALIDATION)
-        base = [f"{config.base_arm}.{VALIDATION}.{shard}" for shard in shards]
-        made |= {choose: [arm], "sample_evaluation": base, "judge_evaluation": base}
+        made[choose] = [arm]
     return made
 
 

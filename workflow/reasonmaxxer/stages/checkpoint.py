@@ -7,6 +7,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from .. import tables
 from ..analysis.statistics import share_interval
 from ..config import CheckpointConfig, ModelConfig, PromptConfig, TrainingConfig, VerdictsConfig
 from ..errors import UserError
-from ..generation.engine import open_engine
+from ..generation.engine import Batch, open_engine
 from ..generation.prompts import load_tokenizer, prompt_end
 from ..modeling.base_model import model_settings, pack_adapter
 from ..tables.artefacts import MODEL_WEIGHTS, check_weights
@@ -25,7 +26,7 @@ from ..tables.provenance import provenance
 from ..training.lr_schedule import checkpoint_steps
 from ..training.model_card import card
 from ..verifier.extraction.transcript import opens_thinking
-from .rollouts import GenerationJob, add_generation_arguments, completions, hardware, load_prompts
+from .rollouts import GenerationJob, add_generation_arguments, hardware, load_prompts
 from .verdicts import judged, reference_answers
 
 HELP = "choose an arm's checkpoint on the validation problems and pack it for PEFT and vLLM"
@@ -83,13 +84,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="checkpoint files, in order of training",
     )
-    parser.add_argument(
-        "--base",
-        required=True,
-        nargs="+",
-        type=Path,
-        help="table of the base on the validation problems",
-    )
     parser.add_argument("--training", required=True, help="config section `training`, as JSON")
     parser.add_argument("--config", required=True, help="config section `checkpoint`, as JSON")
     parser.add_argument("--verdicts", required=True, help="config section `verdicts`, as JSON")
@@ -131,40 +125,49 @@ def main(args: argparse.Namespace) -> None:
 def _validated(
     args: argparse.Namespace, model: ModelConfig, training: TrainingConfig, job: GenerationJob
 ) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Judged validation rows of the base (already there) and of each checkpoint."""
-    yield 0, [row for path in args.base for row in tables.rows(path, "evaluation")]
+    """Judged validation rows of the base, number 0, and of each checkpoint, by one engine.
+
+    All adapters are sampled at once where the engine can; whole models are unpacked in turn.
+    """
     prompt = PromptConfig.from_json(args.prompt)
     verdicts = VerdictsConfig.from_json(args.verdicts)
-    prompts = load_prompts(args.problems, model, prompt, job)
     answers = reference_answers(args.problems)
     thinking = opens_thinking(prompt_end(prompt, model))
+    batch = Batch(load_prompts(args.problems, model, prompt, job), job.sampling(prompt))
+    numbers = range(len(args.checkpoints) + 1)
     engine = None
-    for number, checkpoint in enumerate(args.checkpoints, start=1):
-        with _unpacked(args.out, number) as folder:
-            _pack(folder, checkpoint, model, training, args.full_model)
-            if engine is None:
-                engine = open_engine(job.engine, model, hardware(args), folder)
-            else:
-                engine.use(folder)
-            handfuls = completions(engine, prompts, job.sampling(prompt))
-            rows = [row for handful in handfuls for row in handful]
-        yield number, list(judged(rows, answers, verdicts, args.threads, thinking))
+    for together in [[n] for n in numbers] if args.full_model else [numbers]:
+        with contextlib.ExitStack() as stack:
+            adapters = [
+                stack.enter_context(_unpacked(args, number, model, training)) if number else None
+                for number in together
+            ]
+            engine = engine or open_engine(job.engine, model, hardware(args), adapters)
+            batches = [replace(batch, adapter=adapter) for adapter in adapters]
+            sampled = dict(engine.generate(batches))
+        for place, number in enumerate(together):
+            rows = judged(sampled[place], answers, verdicts, args.threads, thinking)
+            yield number, list(rows)
 
 
 @contextlib.contextmanager
-def _unpacked(out: Path, number: int) -> Iterator[Path]:
-    """A folder for a checkpoint beside the result, where a whole model fits: /tmp may be memory.
+def _unpacked(
+    args: argparse.Namespace, number: int, model: ModelConfig, training: TrainingConfig
+) -> Iterator[Path]:
+    """A checkpoint's folder, beside the result, where a whole model fits: /tmp may be memory.
 
     One that a killed run has left is removed. Each has its own name, since an engine that knows
     a path does not read it again.
     """
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    folder = out / "checkpoints" / str(number)
-    folder.mkdir(parents=True)
+    folder = args.out / "checkpoints" / str(number)
+    shutil.rmtree(folder, ignore_errors=True)
+    _pack(folder, args.checkpoints[number - 1], model, training, args.full_model)
     try:
         yield folder
     finally:
-        shutil.rmtree(out / "checkpoints")
+        shutil.rmtree(folder)
+        with contextlib.suppress(OSError):  # the others' may still be there
+            folder.parent.rmdir()
 
 
 def _by_problem(rows: Sequence[dict[str, Any]]) -> list[list[str]]:

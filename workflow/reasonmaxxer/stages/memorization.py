@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import tables
 from ..config import MemorizationConfig, ModelConfig
-from ..generation.engine import Engine, Prompt, Sampling, open_engine
+from ..generation.engine import Engine, Prompt, Sampling, base_completions, open_engine
 from ..generation.prompts import encode_texts, load_tokenizer
 from ..tables.provenance import provenance
 from .rollouts import add_hardware_arguments, hardware
@@ -46,7 +46,7 @@ def completed(
         row["problem_id"]: _blanks(row["text"]).startswith(
             _blanks(tokenizer.decode(tails[row["problem_id"]], skip_special_tokens=True))
         )
-        for row in engine.generate(heads, greedy)
+        for row in base_completions(engine, heads, greedy)
     }
 
 

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from .. import tables
 from ..config import ModelConfig, PivotalityConfig, PromptConfig
 from ..errors import UserError
-from ..generation.engine import Engine, Prompt, open_engine
+from ..generation.engine import Engine, Prompt, base_completions, open_engine
 from ..generation.prompts import (
     decode,
     eos_token_ids,
@@ -30,7 +30,7 @@ from ..generation.prompts import (
     trim_stop,
 )
 from ..tables.provenance import provenance
-from .rollouts import GenerationJob, add_hardware_arguments, completions, hardware
+from .rollouts import GenerationJob, add_hardware_arguments, hardware
 
 HELP = "continue the base's rollouts from the likeliest tokens of a sample of positions"
 
@@ -137,7 +137,7 @@ def continued(
     ends: set[int],
     tokenizer: Any,
     max_length: int,
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[dict[str, Any]]:
     """Sample on from every branch.
 
     A text that its alternative ends, or brings to the limit, is complete as it stands and is
@@ -154,34 +154,29 @@ def continued(
         max_length: most tokens of prompt and completion.
 
     Returns:
-        Rows of the table `continuations` in handfuls.
+        Rows of the table `continuations`.
     """
     stops = list(prompt.stop)
     rooms = [min(job.max_tokens, max_length - len(b.prompt_ids)) - len(b.text_ids) for b in found]
     over = [b for b, room in zip(found, rooms, strict=True) if b.text_ids[-1] in ends or room <= 0]
-    yield [
-        {
+    for branch in over:
+        yield {
             **branch.row,
             **{"continuation": 0, "text": trim_stop(branch.text_ids, tokenizer, stops)[1]},
             "finish_reason": "stop" if branch.text_ids[-1] in ends else "length",
         }
-        for branch in over
-    ]
     complete = {id(branch) for branch in over}
     open_ = {str(n): b for n, b in enumerate(found) if id(b) not in complete}
     prompts = [
         Prompt(name, b.prompt_ids + b.text_ids, rooms[int(name)]) for name, b in open_.items()
     ]
     sampling = job.model_copy(update={"samples": job.continuations}).sampling(prompt)
-    for handful in completions(engine, prompts, sampling):
-        yield [
-            {
-                **open_[row["problem_id"]].row,
-                **{"continuation": row["sample"], "finish_reason": row["finish_reason"]},
-                "text": _whole(open_[row["problem_id"]], row, stops, tokenizer),
-            }
-            for row in handful
-        ]
+    for row in base_completions(engine, prompts, sampling):
+        yield {
+            **open_[row["problem_id"]].row,
+            **{"continuation": row["sample"], "finish_reason": row["finish_reason"]},
+            "text": _whole(open_[row["problem_id"]], row, stops, tokenizer),
+        }
 
 
 def _whole(branch: Branch, row: Mapping[str, Any], stops: list[str], tokenizer: Any) -> str:
@@ -221,9 +216,8 @@ def main(args: argparse.Namespace) -> None:
     ends = {*eos_token_ids(model, tokenizer), *stop_ids(prompt, tokenizer)[0]}
     made_by["prompt_end"] = prompt_end(prompt, model)
     engine = open_engine(job.engine, model, hardware(args))
-    with tables.open_writer(args.out, "continuations", made_by) as writer:
-        for rows in continued(engine, found, job, prompt, ends, tokenizer, model.max_length):
-            writer.write(rows)
+    rows = continued(engine, found, job, prompt, ends, tokenizer, model.max_length)
+    tables.write(args.out, "continuations", rows, made_by)
 
 
 def _rollouts_of(paths: Sequence[Path], keys: set[Key]) -> dict[Key, dict[str, Any]]:

@@ -1,27 +1,31 @@
-"""Stage `rollouts`: completions sampled from a model, one shard a job.
+"""Stage `rollouts`: completions sampled from a model.
 
-The training rollouts come from the frozen base; an evaluation samples its arm with the same
-command, so that both see the same prompts and the same engine.
+The training rollouts come from the frozen base, one shard a job; an evaluation samples its arm in
+the same way, so that both see the same prompts and the same engine. To start an engine takes long,
+so a job samples all that is asked of its model in one start, a file for each part. Parts that an
+earlier job has sampled are taken from there.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import islice, product
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from .. import tables
+from ..analysis import spent
 from ..config import ModelConfig, PromptConfig, SamplingConfig
-from ..generation.engine import Completion, Engine, Hardware, Prompt, Sampling, open_engine
-from ..generation.prompts import encode, load_tokenizer
+from ..generation.engine import Batch, Hardware, Prompt, Sampling, open_engine
+from ..generation.prompts import encode, load_tokenizer, prompt_end
+from ..tables import reuse
 from ..tables.artefacts import ADAPTER_WEIGHTS
 from ..tables.provenance import provenance
 
-HELP = "sample completions of a block of problems from a model, with or without an adapter"
+HELP = "sample completions of blocks of problems from a model, with or without adapters"
 
-ROWS_A_WRITE = 256
+NO_ADAPTER = "none"
 
 
 class GenerationJob(SamplingConfig):
@@ -62,13 +66,48 @@ def load_prompts(
     ]
 
 
-def completions(
-    engine: Engine, prompts: list[Prompt], sampling: Sampling
-) -> Iterator[list[Completion]]:
-    """Completion rows in handfuls, to be written as they come."""
-    rows = engine.generate(prompts, sampling)
-    while handful := list(islice(rows, ROWS_A_WRITE)):
-        yield handful
+@dataclass(frozen=True)
+class Part:
+    """What one file of completions is sampled from; without `adapter` the model itself."""
+
+    problems: Path
+    prompt: PromptConfig
+    job: GenerationJob
+    adapter: Path | None
+    out: Path
+
+    def made_from(self) -> list[str]:
+        """All but the model, as texts and paths."""
+        said = [self.prompt.as_json(), self.job.as_json(), str(self.problems)]
+        return [*said, str(self.adapter or "")]
+
+    def batch(self, model: ModelConfig, logprobs: bool) -> Batch:
+        prompts = load_prompts(self.problems, model, self.prompt, self.job)
+        sampling = replace(self.job.sampling(self.prompt), logprobs=logprobs)
+        return Batch(prompts, sampling, self.adapter)
+
+    def made_by(self, stage: str, model: ModelConfig) -> dict[str, Any]:
+        """The file's provenance, with how its prompts end: some open a model's thinking there."""
+        inputs = [self.problems, *([self.adapter / ADAPTER_WEIGHTS] if self.adapter else [])]
+        record = provenance(stage, self.job.model_dump(mode="json"), inputs, self.job.seed)
+        return record | {"prompt_end": prompt_end(self.prompt, model)}
+
+
+def parts_of(args: argparse.Namespace) -> list[Part]:
+    """A part for every adapter and block of problems, in the order of the files to write."""
+    blocks = zip(args.problems, args.prompt, args.job, strict=True)
+    return [
+        Part(
+            problems,
+            PromptConfig.from_json(prompt),
+            GenerationJob.from_json(job),
+            None if adapter == NO_ADAPTER else Path(adapter),
+            out,
+        )
+        for (adapter, (problems, prompt, job)), out in zip(
+            product(args.adapter, list(blocks)), args.out, strict=True
+        )
+    ]
 
 
 def hardware(args: argparse.Namespace) -> Hardware:
@@ -81,12 +120,18 @@ def hardware(args: argparse.Namespace) -> Hardware:
     )
 
 
-def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of every command that runs an engine."""
-    parser.add_argument("--problems", required=True, type=Path, help="table of problems")
+def add_generation_arguments(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """The flags of every command that runs an engine; with `several`, for several files."""
+    many: dict[str, Any] = {"nargs": "+"} if several else {}
+    each = ", one for each block" if several else ""
     parser.add_argument("--model-config", required=True, help="config section `model`, as JSON")
-    parser.add_argument("--prompt", required=True, help="config section `prompt`, as JSON")
-    parser.add_argument("--job", required=True, help="what to sample, as JSON")
+    parser.add_argument(
+        "--problems", required=True, type=Path, help=f"table of problems{each}", **many
+    )
+    parser.add_argument(
+        "--prompt", required=True, help=f"config section `prompt`, as JSON{each}", **many
+    )
+    parser.add_argument("--job", required=True, help=f"what to sample, as JSON{each}", **many)
     add_hardware_arguments(parser)
 
 
@@ -117,24 +162,43 @@ def add_hardware_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_generation_arguments(parser)
-    parser.add_argument("--adapter", type=Path, help="folder of an adapter, if there is one")
-    parser.add_argument("--out", required=True, type=Path, help="table of rollouts to write")
+    add_generation_arguments(parser, several=True)
+    parser.add_argument(
+        "--adapter",
+        nargs="+",
+        default=[NO_ADAPTER],
+        help="folders of adapters, each of which continues every block; `none` stands for "
+        "the model itself",
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        nargs="+",
+        type=Path,
+        help="tables of rollouts to write: those of the first adapter, then of the next",
+    )
 
 
 def main(args: argparse.Namespace) -> None:
-    sample(args, "rollouts")
+    sample(args, "rollouts", logprobs=True)
 
 
-def sample(args: argparse.Namespace, stage: str) -> None:
-    """Write the job's completions as a table `rollouts` that `stage` has made."""
+def sample(args: argparse.Namespace, stage: str, logprobs: bool = False) -> None:
+    """Write each part's completions as a table `rollouts` that `stage` has made."""
     model = ModelConfig.from_json(args.model_config)
-    prompt = PromptConfig.from_json(args.prompt)
-    job = GenerationJob.from_json(args.job)
-    prompts = load_prompts(args.problems, model, prompt, job)
-    inputs = [args.problems, *([args.adapter / ADAPTER_WEIGHTS] if args.adapter else [])]
-    made_by = provenance(stage, job.model_dump(mode="json"), inputs, job.seed)
-    engine = open_engine(job.engine, model, hardware(args), args.adapter)
-    with tables.open_writer(args.out, "rollouts", made_by) as writer:
-        for rows in completions(engine, prompts, job.sampling(prompt)):
-            writer.write(rows)
+    parts = parts_of(args)
+    missing = reuse.missing(
+        stage, {part.out: [args.model_config, *part.made_from()] for part in parts}
+    )
+    parts = [part for part in parts if part.out in missing]
+    if not parts:
+        return
+    batches = [part.batch(model, logprobs) for part in parts]
+    adapters = [part.adapter for part in parts]
+    engine = open_engine(parts[0].job.engine, model, hardware(args), adapters)
+    laps = spent.Laps()
+    for number, rows in engine.generate(batches):
+        part = parts[number]
+        tables.write(part.out, "rollouts", rows, part.made_by(stage, model))
+        if (kept := missing[part.out]) is not None:
+            kept.keep(laps.line())

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import tables
+from ..analysis import spent
 from ..analysis.effects import counted
 from ..config import JudgingConfig, VerdictsConfig
 from ..errors import UserError
+from ..tables import reuse
 from ..tables.artefacts import remedy
 from ..tables.provenance import provenance
 from ..verifier.extraction.transcript import opens_thinking
@@ -129,21 +131,37 @@ TABLES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    several: dict[str, Any] = {"required": True, "nargs": "+"}
     parser.add_argument("--table", choices=TABLES, default="verdicts", help="which table to write")
-    parser.add_argument("--completions", required=True, type=Path, help="table of the completions")
-    parser.add_argument("--problems", required=True, type=Path, help="table of problems")
-    parser.add_argument("--config", required=True, help="config section `verdicts`, as JSON")
+    parser.add_argument("--completions", type=Path, help="tables of completions", **several)
+    parser.add_argument("--problems", type=Path, help="table of the problems of each", **several)
+    parser.add_argument("--config", help="config section `verdicts` for each, as JSON", **several)
     parser.add_argument("--workers", type=int, default=1, help="processes for slow comparisons")
-    parser.add_argument("--out", required=True, type=Path, help="table to write")
+    parser.add_argument("--out", type=Path, help="table to write of each", **several)
 
 
 def main(args: argparse.Namespace) -> None:
-    config, made = JudgingConfig.from_json(args.config), TABLES[args.table]
-    # Arms are compared by how their completions were sampled: that is recorded with the verdicts.
-    sampled = tables.provenance_of(args.completions, made.of).get("config", {})
-    settings = {**sampled, **config.model_dump(mode="json")}
-    record = provenance("verdicts", settings, [args.completions, args.problems])
-    rows = judged_table(
-        args.completions, made.of, args.problems, config, args.workers, made.columns, made.second
+    parts = list(zip(args.completions, args.problems, args.config, args.out, strict=True))
+    missing = reuse.missing(
+        "verdicts", {out: [args.table, config, *map(str, files)] for *files, config, out in parts}
     )
-    tables.write(args.out, args.table, made.rows(rows), record)
+    laps = spent.Laps()
+    for completions, problems, config, out in parts:
+        if out not in missing:
+            continue
+        judge(args.table, completions, problems, JudgingConfig.from_json(config), args.workers, out)
+        if (kept := missing[out]) is not None:
+            kept.keep(laps.line())
+
+
+def judge(
+    table: str, completions: Path, problems: Path, config: JudgingConfig, workers: int, out: Path
+) -> None:
+    """Judge a table of completions and write a table of `TABLES`."""
+    made = TABLES[table]
+    # Arms are compared by how their completions were sampled: that is recorded with the verdicts.
+    sampled = tables.provenance_of(completions, made.of).get("config", {})
+    settings = {**sampled, **config.model_dump(mode="json")}
+    record = provenance("verdicts", settings, [completions, problems])
+    rows = judged_table(completions, made.of, problems, config, workers, made.columns, made.second)
+    tables.write(out, table, made.rows(rows), record)

@@ -29,6 +29,8 @@ from .writing import replacing, write_text
 
 NOT_IN_KEY = {"*": "whether a job runs, not what it makes"}
 
+# Set for every job of the workflow; the folder of the GPUs' locks where jobs run on this machine.
+POOL = "REASONMAXXER_GPU_POOL"
 FOLDER = ".reuse"
 RECORD, FORCED = "record.json", "forced.json"
 KEPT = 2  # earlier results of the same files, beside the present one
@@ -41,27 +43,19 @@ PARQUET = b"PAR1"
 
 
 class Reuse:
-    """What a job of the workflow would make, and whether it was made before."""
+    """What a job of the workflow would make, or one file of it, and whether it was made before."""
 
-    def __init__(
-        self, command: str, module: str, arguments: Sequence[str], outputs: Iterable[str]
-    ) -> None:
+    def __init__(self, stage: str, settings: Any, outputs: Sequence[Path]) -> None:
         """Reads and hashes all inputs.
 
         Args:
-            command: of the stage.
-            module: the module of the command, within the package.
-            arguments: of the command, flags and values.
-            outputs: the flags that name files or folders to write.
+            stage: whose command makes it.
+            settings: all that it is made from, paths of files among them.
+            outputs: files or folders to write, in the folder of a run.
         """
-        given = _by_flag(arguments)
-        self.outputs = [Path(value) for flag in outputs for value in given.pop(flag, [])]
-        settings = {
-            flag: [_content(value) for value in values]
-            for flag, values in given.items()
-            if flag not in UNTRACKED
-        }
-        said = json.dumps([command, code_hash(module), settings, len(self.outputs)], sort_keys=True)
+        self.outputs = list(outputs)
+        code = code_hash(f"stages.{stage}")
+        said = json.dumps([stage, code, _content(settings), len(outputs)], sort_keys=True)
         self.key = hashlib.sha256(said.encode()).hexdigest()[:24]
         self.store = Path(*self.outputs[0].parts[:2]) / FOLDER
         places = "\0".join(map(str, self.outputs))
@@ -128,13 +122,34 @@ class Reuse:
 
 
 def of_job(stage: Stage, arguments: Sequence[str]) -> Reuse | None:
-    """What a stage's job may reuse; None for one of several processes, and outside of `results`."""
+    """What a stage's job may reuse as a whole; None where nothing, or each file by itself."""
     given = _by_flag(arguments)
-    outputs = [value for flag in stage.outputs for value in given.get(flag, [])]
+    outputs = [Path(value) for flag in stage.outputs for value in given.pop(flag, [])]
+    settings = {flag: values for flag, values in given.items() if flag not in UNTRACKED}
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
-    if several or not outputs or any(Path(path).parts[:1] != ("results",) for path in outputs):
-        return None
-    return Reuse(stage.name, f"stages.{stage.name}", arguments, stage.outputs)
+    return None if several or not _in_a_run(outputs) else Reuse(stage.name, settings, outputs)
+
+
+def missing(stage: str, files: Mapping[Path, Any]) -> dict[Path, Reuse | None]:
+    """Which of a job's files no earlier job has made; the others are put where they belong.
+
+    Args:
+        stage: whose command makes them.
+        files: each with what it is made from.
+
+    Returns:
+        File -> where to keep it once it is made; None where nothing is kept.
+    """
+    found = {
+        path: Reuse(stage, made, [path]) if _in_a_run([path]) else None
+        for path, made in files.items()
+    }
+    return {path: reuse for path, reuse in found.items() if reuse is None or not reuse.take()}
+
+
+def _in_a_run(outputs: Sequence[Path]) -> bool:
+    """Whether a job of the workflow writes these, and all of them to `results`."""
+    return POOL in os.environ and {path.parts[:1] for path in outputs} == {("results",)}
 
 
 def say_forced(run: str, outputs: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ import torch
 
 from ..config import ModelConfig, PromptConfig
 from ..config.lab import LabSource
-from ..generation.engine import Engine, Hardware, Prompt, Sampling, open_engine
+from ..generation.engine import Engine, Hardware, Prompt, Sampling, base_completions, open_engine
 from ..generation.prompts import encode, load_tokenizer
 from ..lab.generator import RECIPES, SUITES, generate, problems
 from ..lab.tokenizer import EOS
@@ -215,7 +215,9 @@ def solve(
     answers = {row["id"]: row["answer"] for row in rows}
     hits: Counter[str] = Counter()
     boxed, tokens = 0, 0
-    for completion in engine.generate(prompts, Sampling(0.6, 0.95, MOST_TOKENS, 42, samples)):
+    for completion in base_completions(
+        engine, prompts, Sampling(0.6, 0.95, MOST_TOKENS, 42, samples)
+    ):
         name = completion["problem_id"]
         if found := BOXED.search(completion["text"]):
             boxed += 1
