@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import reference
 import torch
-from rollout_rows import rollout
 from safetensors.torch import save_file
 from test_prompts import byte_tokenizer
 
@@ -104,16 +103,17 @@ def command(tmp_path):
         save_file(trained.tensors(), name, metadata={"format": "pt"})
     problem = {"problem_id": "p", "problem": "1 + 1?", "answer": "2", "source": "s", "level": None}
     tables.write(tmp_path / "problems.parquet", "problems", [problem])
-    row = rollout([1], [2]) | {"verdict": "unparseable"}
-    tables.write(tmp_path / "base.parquet", "evaluation", [row])
     (tmp_path / "template.txt").write_text("{problem}\n")
 
     def run(arm, *flags):
         out = tmp_path / "adapters" / arm
         job = {"engine": "transformers", "max_tokens": 4, "temperature": 0.0}
         told = {
-            **{"problems": tmp_path / "problems.parquet", "base": tmp_path / "base.parquet"},
-            **{"model-config": model.as_json(), "training": TRAINING.as_json()},
+            **{
+                "problems": tmp_path / "problems.parquet",
+                "model-config": model.as_json(),
+                "training": TRAINING.as_json(),
+            },
             **{"prompt": json.dumps({"template": str(tmp_path / "template.txt")})},
             **{"job": json.dumps(job), "config": "{}", "verdicts": "{}", "arm": arm},
             **{

@@ -476,8 +476,7 @@ def test_continuations_keep_the_text_before_them_and_the_limit(
         engine="transformers", continuations=3, max_tokens=18, tau=0.3, temperature=1.0
     )
     engine = open_engine("transformers", model, Hardware())
-    handfuls = continued(engine, found, job, PromptConfig(), {synthetic.EOS}, tokenizer, 64)
-    rows = [row for handful in handfuls for row in handful]
+    rows = list(continued(engine, found, job, PromptConfig(), {synthetic.EOS}, tokenizer, 64))
     assert len(rows) == 3 * (len(found) - 1) + 1
     for row in rows:
         rollout = rollouts[row["problem_id"], row["sample"]]

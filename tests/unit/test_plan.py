@@ -251,9 +251,7 @@ def test_an_arm_needs_its_own_jobs_and_those_it_shares():
     assert jobs["fewer"]["score_rollouts"] == ["main.p0-9.s0-1"]
     assert jobs["fewer"]["select_positions"] == ["fewer"]
     assert jobs["other"]["judge_rollouts"][0].startswith("other.p0-9.")
-    of_base = [f"base.validation.{s}" for s in evaluation_shards(config, "validation")]
-    base = {"sample_evaluation": of_base, "judge_evaluation": of_base}
-    assert jobs["rl"] == {"train_grpo": ["rl"], "choose_whole_checkpoint": ["rl"], **base}
+    assert jobs["rl"] == {"train_grpo": ["rl"], "choose_whole_checkpoint": ["rl"]}
     assert jobs["rl-lora"]["choose_checkpoint"] == ["rl-lora"]
     own = {"sample_teacher": ["rl.p10.s2"], "distil_teacher": ["small"]}
     assert jobs["small"] == {**jobs["rl"], **own}

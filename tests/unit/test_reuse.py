@@ -7,7 +7,8 @@ import pytest
 
 from reasonmaxxer import tables
 from reasonmaxxer.registry import STAGES
-from reasonmaxxer.tables.reuse import Reuse, content_hash, of_job, say_forced
+from reasonmaxxer.tables import reuse
+from reasonmaxxer.tables.reuse import POOL, content_hash, missing, of_job, say_forced
 
 RUN = Path("results/run")
 
@@ -15,15 +16,16 @@ RUN = Path("results/run")
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(POOL, "")
     (tmp_path / "in.txt").write_text("input")
     (tmp_path / "template.txt").write_text("{problem}")
     return tmp_path
 
 
-def job(module="stages.selection", source="in.txt", tau=1.4, threads=2, out="out.txt", **more):
+def job(source="in.txt", tau=1.4, threads=2, out="out.txt", **more):
     settings = json.dumps({"template": more.get("template", "template.txt"), "tau": tau})
     arguments = ["--rollouts", source, "--config", settings, "--threads", str(threads)]
-    return Reuse("selection", module, [*arguments, "--out", str(RUN / out)], ["--out"])
+    return of_job(STAGES["selection"], [*arguments, "--out", str(RUN / out)])
 
 
 def done(text="made", **changes):
@@ -52,14 +54,15 @@ def test_another_arms_job_that_is_the_same_takes_them_under_its_own_name():
 
 
 @pytest.mark.parametrize("change", ["settings", "input", "template", "code"])
-def test_any_difference_makes_the_job_run(change):
+def test_any_difference_makes_the_job_run(change, monkeypatch):
     done()
     if change == "input":
         Path("in.txt").write_text("another input")
     if change == "template":
         Path("template.txt").write_text("Problem: {problem}")
-    module = "stages.verdicts" if change == "code" else "stages.selection"
-    assert not job(module=module, tau=1.5 if change == "settings" else 1.4).take()
+    if change == "code":
+        monkeypatch.setattr(reuse, "code_hash", lambda module: "of other code")
+    assert not job(tau=1.5 if change == "settings" else 1.4).take()
 
 
 def test_a_renamed_template_or_input_of_the_same_content_is_the_same():
@@ -116,9 +119,27 @@ def test_few_earlier_results_are_kept():
 
 
 def test_commands_by_hand_and_processes_of_torchrun_take_nothing(monkeypatch):
-    stage = STAGES["verdicts"]
-    inside = ["--completions", "in.txt", "--out", str(RUN / "out.txt")]
+    stage = STAGES["selection"]
+    inside = ["--rollouts", "in.txt", "--out", str(RUN / "out.txt")]
     assert of_job(stage, ["--out", "/tmp/out.txt"]) is None
     assert of_job(stage, inside) is not None
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert of_job(stage, inside) is None
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.delenv(POOL)
+    assert of_job(stage, inside) is None
+    assert missing("evaluation", {RUN / "out.txt": ["in.txt"]}) == {RUN / "out.txt": None}
+
+
+def test_of_several_files_of_a_job_those_are_made_that_are_not_there():
+    """Each is known by what it is made from, whichever job asks for it."""
+    first, second, third = (RUN / f"{name}.parquet" for name in "abc")
+    for path, kept in missing("evaluation", {first: ["in.txt", 1], second: ["in.txt", 2]}).items():
+        tables.write_text(path, path.name)
+        kept.keep(f"spent on {path.name}")
+        path.unlink()
+    again = {first: ["in.txt", 1], second: ["in.txt", 3], third: ["in.txt", 2]}
+    assert list(missing("evaluation", again)) == [second]
+    assert (first.read_text(), third.read_text()) == ("a.parquet", "b.parquet")
+    Path("in.txt").write_text("another input")
+    assert list(missing("evaluation", again)) == list(again)

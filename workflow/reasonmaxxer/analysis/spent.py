@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+NOT_IN_KEY = {"Laps": "what a job says of itself, not what it makes"}
+
 GPUS = "REASONMAXXER_GPUS"  # how many the job holds; set by the command `gpus`
 LINE = re.compile(r"^spent: ([\d.]+) s of processor time, ([\d.]+) s of GPU time$", re.M)
 STARTED = time.monotonic()

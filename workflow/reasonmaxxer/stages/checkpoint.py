@@ -137,11 +137,7 @@ def _validated(
     numbers = range(len(args.checkpoints) + 1)
     engine = None
     for together in [[n] for n in numbers] if args.full_model else [numbers]:
-        with contextlib.ExitStack() as stack:
-            adapters = [
-                stack.enter_context(_unpacked(args, number, model, training)) if number else None
-                for number in together
-            ]
+        with _unpacked(args, together, model, training) as adapters:
             engine = engine or open_engine(job.engine, model, hardware(args), adapters)
             batches = [replace(batch, adapter=adapter) for adapter in adapters]
             sampled = dict(engine.generate(batches))
@@ -152,22 +148,22 @@ def _validated(
 
 @contextlib.contextmanager
 def _unpacked(
-    args: argparse.Namespace, number: int, model: ModelConfig, training: TrainingConfig
-) -> Iterator[Path]:
-    """A checkpoint's folder, beside the result, where a whole model fits: /tmp may be memory.
+    args: argparse.Namespace, numbers: Sequence[int], model: ModelConfig, training: TrainingConfig
+) -> Iterator[list[Path | None]]:
+    """Folders of checkpoints beside the result, where a whole model fits: /tmp may be memory.
 
-    One that a killed run has left is removed. Each has its own name, since an engine that knows
-    a path does not read it again.
+    None stands for the base, number 0. What a killed run has left is removed. Each has its own
+    name, since an engine that knows a path does not read it again.
     """
-    folder = args.out / "checkpoints" / str(number)
-    shutil.rmtree(folder, ignore_errors=True)
-    _pack(folder, args.checkpoints[number - 1], model, training, args.full_model)
+    room = args.out / "checkpoints"
+    shutil.rmtree(room, ignore_errors=True)
+    folders = {number: room / str(number) for number in numbers if number}
     try:
-        yield folder
+        for number, folder in folders.items():
+            _pack(folder, args.checkpoints[number - 1], model, training, args.full_model)
+        yield [folders.get(number) for number in numbers]
     finally:
-        shutil.rmtree(folder)
-        with contextlib.suppress(OSError):  # the others' may still be there
-            folder.parent.rmdir()
+        shutil.rmtree(room, ignore_errors=True)
 
 
 def _by_problem(rows: Sequence[dict[str, Any]]) -> list[list[str]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import tables
-from ..analysis import spent
+from ..analysis.spent import Laps
 from ..config import ModelConfig, PromptConfig, SamplingConfig
 from ..generation.engine import Batch, Hardware, Prompt, Sampling, open_engine
 from ..generation.prompts import encode, load_tokenizer, prompt_end
@@ -196,7 +196,7 @@ def sample(args: argparse.Namespace, stage: str, logprobs: bool = False) -> None
     batches = [part.batch(model, logprobs) for part in parts]
     adapters = [part.adapter for part in parts]
     engine = open_engine(parts[0].job.engine, model, hardware(args), adapters)
-    laps = spent.Laps()
+    laps = Laps()
     for number, rows in engine.generate(batches):
         part = parts[number]
         tables.write(part.out, "rollouts", rows, part.made_by(stage, model))

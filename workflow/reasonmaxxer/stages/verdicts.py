@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import tables
-from ..analysis import spent
 from ..analysis.effects import counted
+from ..analysis.spent import Laps
 from ..config import JudgingConfig, VerdictsConfig
 from ..errors import UserError
 from ..tables import reuse
@@ -145,7 +145,7 @@ def main(args: argparse.Namespace) -> None:
     missing = reuse.missing(
         "verdicts", {out: [args.table, config, *map(str, files)] for *files, config, out in parts}
     )
-    laps = spent.Laps()
+    laps = Laps()
     for completions, problems, config, out in parts:
         if out not in missing:
             continue
