@@ -31,7 +31,6 @@ READ_BY = {
     "adapters/reasonmaxxer/adapter_config.json": "read_side_by_side",
     "adapters/reasonmaxxer/validation.parquet": "compute_metrics",
     "adapters/reasonmaxxer/checkpoint.json": "compute_metrics",
-    "evaluation/base/validation/s0-1.parquet": "choose_checkpoint",
     "evaluation/base/short/s0-1.parquet": "compute_metrics",
     "side_by_side.parquet": "compute_metrics",
     "metrics.json": "render_report",

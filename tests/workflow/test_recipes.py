@@ -263,7 +263,7 @@ def test_a_gate_is_an_entry_of_the_table(tree):
 def test_a_kind_of_arm_is_an_entry_and_its_stage(tree):
     add_kind(tree)
     assert tree.touched() == {*NOISE, REGISTRY, KINDS_FILE}
-    jobs = {"draw_adapter": 1, "sample_evaluation": 2, "judge_evaluation": 2}
+    jobs = {"draw_adapter": 1, "sample_evaluation": 1, "judge_evaluation": 1}
     page = {"compute_metrics": 1, "render_report": 1, "publish_report": 1}
     assert tree.would_run(NOISE_ARM) == {**jobs, **page}
     tree.snakemake("--configfile", *tree.config_files(NOISE_ARM))

@@ -20,7 +20,7 @@ from reasonmaxxer.registry import STAGES as REGISTERED
 PAGE = {"render_report": 1, "publish_report": 1}
 METRICS = {"compute_metrics": 1, **PAGE}
 READING = {"read_side_by_side": 1, **METRICS}
-EVALUATION = {"sample_evaluation": 4, "judge_evaluation": 4, **READING}  # 2 trained arms x 2 suites
+EVALUATION = {"sample_evaluation": 2, "judge_evaluation": 2, **READING}  # of the 2 trained arms
 ADAPTERS = {"choose_checkpoint": 2, **EVALUATION}
 TRAINING = {"train_adapter": 2, **ADAPTERS}
 SELECTION = {"select_positions": 2, **TRAINING}
@@ -44,20 +44,19 @@ CASES = {
         {
             "train_adapter": 1,
             "choose_checkpoint": 1,
-            "sample_evaluation": 2,
-            "judge_evaluation": 2,
+            "sample_evaluation": 1,
+            "judge_evaluation": 1,
             **METRICS,
         },
     ),
     "rollout temperature": ({"rollouts": {"temperature": 0.8}}, ROLLOUTS),
     "token limit of the evaluation, and the threshold": (
         {"evaluation": {"max_tokens": 120}, "selection": {"tau": 0.5}},
-        {"check_model": 1, **SELECTION, "sample_evaluation": 6, "judge_evaluation": 6},
+        {"check_model": 1, **SELECTION, "sample_evaluation": 3, "judge_evaluation": 3},
     ),
     "prompt": (
         {"prompt": {"template": "config/prompts/qwen_boxed.txt"}},
-        # The base's own evaluation, and its checks for the choice of checkpoints, as well.
-        {"check_model": 1, **ROLLOUTS, "sample_evaluation": 7, "judge_evaluation": 7},
+        {"check_model": 1, **ROLLOUTS, "sample_evaluation": 3, "judge_evaluation": 3},
     ),
     "states kept no longer": (
         {"entropies": {"cache_hidden_states": False}},
@@ -105,8 +104,8 @@ def test_a_new_arm_runs_alone(asked):
     assert jobs == {
         "train_adapter": 1,
         "choose_checkpoint": 1,
-        "sample_evaluation": 2,
-        "judge_evaluation": 2,
+        "sample_evaluation": 1,
+        "judge_evaluation": 1,
         **METRICS,
     }
 
@@ -132,7 +131,7 @@ def test_an_arm_of_reinforcement_learning_touches_no_other(asked):
     jobs = asked.would_run({"arms": arms, "grpo": {"max_tokens": 64}})
     assert jobs == {
         **{"train_grpo": 1, "choose_whole_checkpoint": 1, "sample_teacher": 1, "distil_teacher": 1},
-        **{"sample_evaluation": 2, "judge_evaluation": 2},
+        **{"sample_benchmark": 2, "judge_benchmark": 2},
         **METRICS,
     }
     arms["grpo"]["grpo"] = {"rank": 4}
@@ -149,7 +148,7 @@ def test_the_plan_names_the_key_and_counts_what_follows(project):
     _, *arguments = shlex.split(re.findall("^snakemake .*", recipe, re.M)[-1])
     said = project.snakemake(*arguments)
     assert re.search("^training of .*: training.learning_rate 0.0003 -> 0.001$", said, re.M)
-    assert "and what follows: checkpoint 2, evaluation 8, side_by_side, metrics, report 2" in said
+    assert "and what follows: checkpoint 2, evaluation 4, side_by_side, metrics, report 2" in said
     assert "Job stats" not in said
 
 
@@ -185,7 +184,7 @@ def test_an_edit_of_a_module_reruns_the_stages_that_use_it(project, verdicts_mod
     verdicts_module.write_text(text + "\nUNUSED = True\n")
     assert project.would_run() == {}
     verdicts_module.write_text(text.replace(BODY, f"    assert path\n{BODY}"))
-    assert project.would_run() == {"judge_rollouts": 1, **SELECTION, "judge_evaluation": 7}
+    assert project.would_run() == {"judge_rollouts": 1, **SELECTION, "judge_evaluation": 3}
 
 
 def test_a_frozen_stage_survives_an_edit_of_its_code(project, verdicts_module):

@@ -62,3 +62,19 @@ def test_a_forced_stage_is_really_made_again(project):
     assert taken(project, "select_positions") == {False}
     assert taken(project, "train_adapter") == {True}
     assert project.would_run() == {}
+
+
+def test_a_changed_benchmark_is_sampled_alone_in_one_job_an_arm(project, edited):
+    """The other benchmark's samples and the first block of its own come from the earlier job."""
+    folder = project.folder / "results/test/evaluation/base"
+    before = {path: path.stat().st_ino for path in folder.rglob("*.completions.parquet")}
+    files = project.config_files({"benchmarks": {"far": {"samples": 8}}})
+    project.snakemake("--configfile", *files)
+    made = {path: path.stat().st_ino for path in folder.rglob("*.completions.parquet")}
+    assert {path: made[path] for path in before} == before
+    assert [str(path.relative_to(folder)) for path in made.keys() - before.keys()] == [
+        "far/s4-7.completions.parquet"
+    ]
+    for log in (project.folder / "results/test/logs/sample_evaluation").glob("*.log"):
+        assert log.read_text().count(TAKEN) == 2
+        assert "10/10" in log.read_text()  # problems sampled

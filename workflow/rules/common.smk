@@ -252,6 +252,46 @@ def checkpoint_files(arm):
     ]
 
 
+# --- the evaluation ---
+
+# Blocks of samples of every benchmark, each a file of an arm.
+BLOCKS = [
+    (benchmark, shard)
+    for benchmark in CONFIG.benchmarks
+    for shard in shards.evaluation_shards(CONFIG, benchmark)
+]
+# Most arms are sampled on all benchmarks in one start of the engine, or several arms in one; those
+# with a list of their own block by block.
+LISTED = [arm for arm in CONFIG.arms if CONFIG.arms[arm].evaluate is not None]
+TOGETHER = [arm for arm in CONFIG.arms if arm not in LISTED]
+SHARING = [arm for arm in TOGETHER if CONFIG.shares_engine(arm)]
+
+
+def evaluation_files(arm, kind=""):
+    """An arm's tables of all benchmarks; with `kind` those of its completions."""
+    return [
+        f"{RUN}/evaluation/{arm}/{'/'.join(block)}{kind}.parquet" for block in BLOCKS
+    ]
+
+
+def evaluation_prompts(arm):
+    return [
+        sampling.prompt_of_arm(CONFIG, arm, benchmark).as_json()
+        for benchmark, _ in BLOCKS
+    ]
+
+
+def evaluation_templates(arm):
+    """The files behind them."""
+    return sorted(
+        {file for b, _ in BLOCKS for file in files.prompt_files(CONFIG, b, arm)}
+    )
+
+
+BLOCK = f"{RUN}/evaluation/{{arm}}/{{benchmark}}/{{shard}}"
+EVALUATED = [f"{RUN}/problems/{benchmark}.parquet" for benchmark, _ in BLOCKS]
+
+
 # --- the footprint analysis: functions of wildcards, as the config may have no such section ---
 
 FOOTPRINT = f"{RUN}/footprint"

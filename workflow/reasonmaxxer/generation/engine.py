@@ -321,7 +321,8 @@ class TransformersEngine:
             for index, completion in enumerate(completions):
                 token_ids = self._until_end(completion, ends)
                 at = torch.tensor(token_ids, device=self._device)[:, None]
-                logprobs = scores[index, : len(token_ids)].gather(1, at)[:, 0].tolist()
+                chosen = scores[index, : len(token_ids)].gather(1, at)[:, 0]
+                logprobs = chosen.tolist() if sampling.logprobs else []
                 ended = token_ids[-1] in ends or len(token_ids) < limit
                 reason = "stop" if ended else "length"
                 sample = sampling.first + index
