@@ -31,7 +31,7 @@ from ..tables.provenance import provenance
 HELP = "choose training rollouts, their advantages and their decision positions"
 
 NEAR_THRESHOLD = 0.03  # nats; what batch shape can move an entropy in bfloat16
-# Nats, engine against scorer: both multiply the head in float32, so that what differs is the states.
+# Nats, engine against scorer; both compute logits in float32, so what differs is the states.
 AUDIT_MEAN, AUDIT_P95 = 0.005, 0.05
 
 Key = tuple[str, int]
