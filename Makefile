@@ -50,7 +50,7 @@ lint: env ## format, lint, types
 	ruff format --check workflow tests
 	ruff check workflow tests
 	mypy
-	snakefmt --check Snakefile workflow/rules
+	snakefmt --check Snakefile workflow
 	snakemake --lint
 
 lock: ## resolve envs/*.txt again

@@ -5,10 +5,37 @@ import os
 import re
 import shlex
 import sys
+import tarfile
+import tempfile
 from functools import cache
 from pathlib import Path
 
-sys.path.insert(0, f"{workflow.basedir}/workflow")
+
+def project_folder():
+    """Where the project lies, whoever imports it.
+
+    Of one that is hosted (`github(...)`) Snakemake has a bare clone: its files are unpacked once.
+    """
+    here = workflow.current_basedir
+    if here.is_local:
+        return Path(here).parents[1]
+    repository = here.hosted_repo.repo
+    commit = repository.commit(here.ref).hexsha
+    folder = workflow.sourcecache.cache_path / "reasonmaxxer" / commit
+    if not folder.exists():
+        folder.parent.mkdir(exist_ok=True)
+        partial = tempfile.mkdtemp(dir=folder.parent)
+        with tempfile.TemporaryFile() as archive:
+            repository.archive(archive, commit)
+            archive.seek(0)
+            with tarfile.open(fileobj=archive) as files:
+                files.extractall(partial, filter="data")
+        os.rename(partial, folder)
+    return folder
+
+
+HOME = project_folder()
+sys.path.insert(0, f"{HOME}/workflow")
 
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
@@ -40,9 +67,16 @@ try:
         read_file(file)  # of two equal keys Snakemake would silently take the last
     CONFIG = validate(config)
     checks.check(CONFIG)
-    checks.check_stages(Path(workflow.basedir) / "workflow/rules")
+    checks.check_stages(HOME / "workflow/rules")
 except UserError as error:
     raise WorkflowError(str(error))
+
+moved = workflow.modifier.path_modifier
+if moved.prefix or moved.modifies_prefixes:
+    raise WorkflowError(
+        "module: prefix, replace_prefix: commands are told paths of results too; leave both out, "
+        "and give the run a name of its own in its config (run)"
+    )
 
 RUN = f"results/{CONFIG.run}"
 
@@ -54,23 +88,31 @@ if workflow.is_main_process and (warning := upgrades.warning(RUN)):
 GPU_POOL = "" if workflow.remote_exec else gpus.default_pool()
 
 # Jobs find the package without an installation, and run in the Python that runs Snakemake, unless
-# `--sdm conda` has just activated one of their own.
-OWN_PYTHON = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+# `--sdm` has given them one of their own.
+SOFTWARE = workflow.deployment_settings.deployment_method
+OWN_PYTHON = not SOFTWARE.isdisjoint(
+    {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}
+)
 PYTHON = (
     "" if OWN_PYTHON else f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
 )
 shell.prefix(
     "set -euo pipefail; "
-    f"export PYTHONPATH={shlex.quote(f'{workflow.basedir}/workflow')} {PYTHON}"
+    f"export PYTHONPATH={shlex.quote(f'{HOME}/workflow')} {PYTHON}"
     f" REASONMAXXER_GPU_POOL={shlex.quote(str(GPU_POOL))}; "
 )
 
-# For `--sdm conda`; otherwise the environment is the one Snakemake runs in.
-ENVIRONMENT = (
-    f"{workflow.basedir}/envs/{'cuda' if CONFIG.resources.gpus else 'cpu'}.yaml"
-)
+# For `--sdm conda` and `--sdm apptainer`; otherwise the environment is the one Snakemake runs in.
+LOCK = "cuda" if CONFIG.resources.gpus else "cpu"
+ENVIRONMENT = f"{HOME}/envs/{LOCK}.yaml"
+IMAGE = f"envs/{LOCK}.sif"
 # Snakemake runs a copy of the post-deploy script, which has to find its lock.
-os.environ.update(REASONMAXXER_ENVS=f"{workflow.basedir}/envs")
+os.environ.update(REASONMAXXER_ENVS=f"{HOME}/envs")
+if DeploymentMethod.APPTAINER in SOFTWARE and not Path(IMAGE).exists():
+    raise WorkflowError(f"{IMAGE}: no such image; build it as profiles/README.md says")
+
+
+container: IMAGE
 
 
 wildcard_constraints:
@@ -99,6 +141,9 @@ CLEANED_OF = {
 
 snakemake_patches.apply(workflow)
 
+# The name that a rule has here, since whoever imports it may have renamed it.
+called = workflow.modifier.modify_rulename
+
 
 def check_machine():
     """Stop a run before its first job, if what it asks for is not here.
@@ -113,7 +158,9 @@ def check_machine():
             f"may use {limit}: give --resources gpu=<number>, or a profile that says so "
             "(profiles/local-gpus)"
         )
-    heavy = {rule for stage in STAGES.values() if stage.heavy for rule in stage.rules}
+    heavy = {
+        called(rule) for stage in STAGES.values() if stage.heavy for rule in stage.rules
+    }
     if not workflow.local_exec or heavy.isdisjoint(
         job.rule.name for job in workflow.dag.needrun_jobs()
     ):
@@ -170,7 +217,8 @@ def forcible(stage):
     """No files, as the input of a stage's own rule: makes `-R <stage>` force the stage's jobs."""
 
     def no_files(wildcards):
-        snakemake_patches.force(workflow, stage, STAGES[stage].rules)
+        rules = map(called, STAGES[stage].rules)
+        snakemake_patches.force(workflow, called(stage), rules)
         return []
 
     return no_files

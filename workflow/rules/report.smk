@@ -1,4 +1,4 @@
-PAGE = f"{workflow.basedir}/workflow/reasonmaxxer/report/template"
+PAGE = f"{HOME}/workflow/reasonmaxxer/report/template"
 
 
 rule report:
@@ -11,7 +11,7 @@ rule render_report:
     input:
         metrics=f"{RUN}/metrics.json",
         figures=f"{RUN}/figures.json",
-        published=f"{workflow.basedir}/data/published.yaml",
+        published=f"{HOME}/data/published.yaml",
         page=sorted(str(file) for file in Path(PAGE).rglob("*") if file.is_file()),
     output:
         f"{RUN}/report.html",

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .section import Count, Section
+from .section import Count, InputPath, Section
 
 
 class ModelConfig(Section):
     """A model: a folder on this machine, or an id of the Hugging Face hub."""
 
-    path: str = Field(
+    path: InputPath = Field(
         description="A folder with the model's files, or a model's id on the Hugging Face hub. "
         "Without internet access, give a folder."
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, ConfigDict, Field, NonNegativeInt, model_validator
 
 from .lab import LabSource
-from .section import Count, Section
+from .section import Count, InputPath, Section
 
 
 class HubSource(Section):
@@ -37,7 +37,7 @@ class Source(Section):
 
     lab: LabSource | None = Field(None, description="The problem generator of the lab.")
     hub: HubSource | None = Field(None, description="A dataset of the Hugging Face hub.")
-    path: str | None = Field(
+    path: InputPath | None = Field(
         None,
         description="A file on this machine: .jsonl, .csv or .parquet; the first two also as .gz.",
     )

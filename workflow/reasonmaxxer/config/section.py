@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Self, get_args
 
 from pydantic import (
@@ -17,7 +18,20 @@ from pydantic import (
 )
 
 from ..errors import UserError
+from ..method.verifiers import PROJECT
 
+
+def _found(path: str) -> str:
+    """A path that is not found from the working directory is tried from the project's root.
+
+    Not among results, which belong to the folder that a run works in.
+    """
+    ours = PROJECT / path
+    elsewhere = Path(path).exists() or Path(path).parts[:1] == ("results",)
+    return path if elsewhere or not ours.exists() else str(ours)
+
+
+InputPath = Annotated[str, AfterValidator(_found)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+=-]*$", max_length=64)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]

@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import Any
 
 import snakemake
 from snakemake.dag import DAG
+from snakemake.ruleinfo import RuleInfo
 
 CHECKED_ON = ("9.27",)
 
@@ -27,6 +29,7 @@ def apply(workflow: Any) -> None:
             file=sys.stderr,
         )
     see_changes_behind_ancient_files()
+    keep_resources_that_are_not_named(workflow.globals)
 
 
 class NotAncient:
@@ -58,6 +61,26 @@ def see_changes_behind_ancient_files(walk: Any = DAG.bfs) -> None:
         return walk(self, NotAncient(direction) if behind else direction, *jobs, **options)
 
     DAG.bfs = bfs
+
+
+def keep_resources_that_are_not_named(
+    ours: Mapping[str, Any], apply: Any = RuleInfo.apply_modifier
+) -> None:
+    """Let `use rule ... with: resources:` change what it names of our rules, and keep the rest.
+
+    Snakemake merges params so, but replaces all resources: a job whose memory an importer raises
+    would not know its batch size any more. Without this, tests/workflow/test_module.py fails.
+    """
+
+    def apply_modifier(self: Any, modifier: Any, *arguments: Any, **options: Any) -> Any:
+        given = modifier.ruleinfo_overwrite
+        if modifier.globals is ours and given and given.resources and self.resources:
+            modifier = copy(modifier)
+            modifier.ruleinfo_overwrite = given = copy(given)
+            given.resources = ((), {**self.resources[1], **given.resources[1]})
+        return apply(self, modifier, *arguments, **options)
+
+    RuleInfo.apply_modifier = apply_modifier
 
 
 def look_when_a_job_ends(workflow: Any) -> None:
