@@ -27,7 +27,8 @@ onstart:
     check_machine()
     for line in checks.unpinned(CONFIG):
         logger.warning(line)
-    reuse.say_forced(RUN, snakemake_patches.forced_outputs(workflow))
+    if not LINK:  # of results in a store, none are taken again
+        reuse.say_forced(RUN, snakemake_patches.forced_outputs(workflow))
     snakemake_patches.look_when_a_job_ends(workflow)
     logger.addFilter(snakemake_patches.is_no_repetition)
 

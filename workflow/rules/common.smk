@@ -96,8 +96,20 @@ OWN_PYTHON = not SOFTWARE.isdisjoint(
 PYTHON = (
     "" if OWN_PYTHON else f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
 )
+# With `--default-storage-provider`, the paths of results that commands are told lead through a link
+# to what Snakemake has fetched.
+FETCHED = moved.apply_default_storage(RUN)
+LINK = ""
+if FETCHED != RUN:
+    if Path(RUN).is_dir() and not Path(RUN).is_symlink():
+        raise WorkflowError(
+            f"{RUN}: a folder of a run without storage; move it away, or give this run another "
+            "name in its config (run)"
+        )
+    link = shlex.join(["ln", "-sn", str(Path(FETCHED).absolute()), RUN])
+    LINK = f"mkdir -p results {FETCHED}; {link} 2> /dev/null || test -L {RUN}; "
 shell.prefix(
-    "set -euo pipefail; "
+    f"set -euo pipefail; {LINK}"
     f"export PYTHONPATH={shlex.quote(f'{HOME}/workflow')} {PYTHON}"
     f" REASONMAXXER_GPU_POOL={shlex.quote(str(GPU_POOL))}; "
 )

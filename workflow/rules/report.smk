@@ -11,8 +11,12 @@ rule render_report:
     input:
         metrics=f"{RUN}/metrics.json",
         figures=f"{RUN}/figures.json",
-        published=f"{HOME}/data/published.yaml",
-        page=sorted(str(file) for file in Path(PAGE).rglob("*") if file.is_file()),
+        published=local(f"{HOME}/data/published.yaml"),
+        page=[
+            local(file)
+            for file in sorted(map(str, Path(PAGE).rglob("*")))
+            if Path(file).is_file()
+        ],
     output:
         f"{RUN}/report.html",
     log:

@@ -9,8 +9,9 @@ rule read_side_by_side:
         model_files(),
         files.side_by_side_tables(CONFIG, RUN),
         adapter=[
-            f"{RUN}/adapters/{arm}/adapter_model.safetensors"
+            file
             for arm in files.main_arm(CONFIG)
+            for file in files.arm_weights(CONFIG, arm)
         ],
     output:
         f"{RUN}/side_by_side.parquet",

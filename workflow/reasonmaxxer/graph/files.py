@@ -6,6 +6,8 @@ import functools
 import sys
 from pathlib import Path
 
+from snakemake.io import local
+
 from ..analysis.arms import main_of
 from ..config import Config, ModelConfig
 from ..errors import UserError
@@ -25,7 +27,7 @@ MODEL_FILES = (
 
 def source_files(config: Config, split: str) -> list[str]:
     """Local files that a split is read from."""
-    return [source.path for source in sources_of(config, split) if source.path is not None]
+    return [local(source.path) for source in sources_of(config, split) if source.path is not None]
 
 
 def prompt_files(config: Config, split: str, arm: str | None = None) -> list[str]:
@@ -33,18 +35,18 @@ def prompt_files(config: Config, split: str, arm: str | None = None) -> list[str
     if prompt.template == "chat":
         return []
     here = Path(prompt.template)
-    return [str(here if here.is_file() else PROJECT / here)]  # as prompts.template_text finds it
+    return [local(str(here if here.is_file() else PROJECT / here))]  # as prompts.template_text finds it
 
 
 def model_files(path: str, model: ModelConfig) -> list[str]:
     """Files of a model folder that jobs depend on; none for a model of the hub."""
     if model.gguf is not None and path == model.path:
-        return [f"{path}/{name}" for name in MODEL_FILES]
+        return [local(f"{path}/{name}") for name in MODEL_FILES]
     folder = Path(path)
     if not folder.is_dir():
         return []
     names = {*MODEL_FILES, *(file.name for file in folder.glob("*.safetensors*"))}
-    return sorted(f"{path}/{name}" for name in names if (folder / name).exists())
+    return [local(f"{path}/{name}") for name in sorted(names) if (folder / name).exists()]
 
 
 def model_of(config: Config, arm: str) -> ModelConfig:
