@@ -34,7 +34,7 @@ test: env lint ## every test that needs neither root nor other software
 	pytest -n $(TEST_PROCESSES) tests/unit
 	pytest tests/workflow
 
-test-system: env ## a real Slurm and browser, hostile texts, real models, every family (needs root: Debian packages)
+test-system: env ## a real Slurm, browser and S3, the image, hostile texts, real models (needs root: Debian packages)
 	bash tests/system/install.sh
 	pytest --durations=5 $(SYSTEM_TESTS)
 
