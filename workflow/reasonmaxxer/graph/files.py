@@ -35,7 +35,8 @@ def prompt_files(config: Config, split: str, arm: str | None = None) -> list[str
     if prompt.template == "chat":
         return []
     here = Path(prompt.template)
-    return [local(str(here if here.is_file() else PROJECT / here))]  # as prompts.template_text finds it
+    found = here if here.is_file() else PROJECT / here  # as prompts.template_text finds it
+    return [local(str(found))]
 
 
 def model_files(path: str, model: ModelConfig) -> list[str]:
