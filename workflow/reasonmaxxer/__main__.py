@@ -30,6 +30,7 @@ TOOLS = {
     "judge": "tools.judge",
     "show": "report.terminal",
     "export": "tools.export",
+    "push": "tools.push",
     "gpus": "graph.gpus",
     "schema": "tools.schema",
     "pretrain": "lab.pretrain",
