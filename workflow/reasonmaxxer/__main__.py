@@ -31,6 +31,7 @@ TOOLS = {
     "show": "report.terminal",
     "export": "tools.export",
     "push": "tools.push",
+    "bridge": "tools.bridge",
     "gpus": "graph.gpus",
     "schema": "tools.schema",
     "pretrain": "lab.pretrain",
