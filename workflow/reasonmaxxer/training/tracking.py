@@ -26,7 +26,11 @@ Report = Callable[[Mapping[str, Any], int], None]  # values by name, and the ste
 def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of every command that reports to trackers."""
     parser.add_argument(
-        "--report-to", nargs="+", default=[], metavar="TRACKER", help="tensorboard, trackio"
+        "--report-to",
+        nargs="+",
+        default=[],
+        choices=["tensorboard", "trackio"],
+        help="trackers that hear of every step",
     )
     parser.add_argument(
         "--record",
