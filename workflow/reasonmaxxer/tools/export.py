@@ -272,7 +272,7 @@ def write_result(run: Config, result: dict[str, Any], path: Path) -> None:
     )
     entry = EvalResultEntry(
         dataset_id=hub.dataset,
-        task_id=hub.name or "default",
+        task_id=hub.name or "default",  # a benchmark's tasks are mostly its configurations
         value=round(100 * row["value"], 2),
         dataset_revision=hub.revision,
         notes=result["protocol"] + interval,
