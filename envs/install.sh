@@ -3,6 +3,11 @@
 set -euo pipefail
 folder=$1 lock=$2 python=$3
 
+[ "$(uname -s)" = Linux ] || {
+  echo "Linux is needed, and this is $(uname -s): see 'Small cards and Macs' in docs/models-and-data.md" >&2
+  exit 1
+}
+
 # The interpreter itself, in case the one that is named stands in the folder to be made anew.
 real() { "$1" -c 'import os, sys; assert sys.version_info[:2] in ((3, 11), (3, 12)); print(os.path.realpath(sys.executable))' 2>/dev/null; }
 for candidate in "$python" python3.11 python3.12; do

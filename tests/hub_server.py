@@ -1,20 +1,26 @@
 """A hub on the loopback: speaks what huggingface_hub and datasets ask of the real one.
 
-Repositories are given as files by commit. A repository's `mood` says how it misbehaves.
+Repositories are given as files by commit. A repository's `mood` says how it misbehaves. Whoever
+has the token `TOKEN` may make more of them and upload files.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import yaml
 
 LONG = 2**20  # bytes
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TOKEN = "hf_token"
 
 
 @dataclass
@@ -25,6 +31,7 @@ class Repository:
     # a long file: breaking (once, in the middle), short (half of it is sent as if it were all),
     # garbled (as many other bytes)
     mood: str = "well"
+    private: bool = False
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
 
 
@@ -36,6 +43,7 @@ class Hub(ThreadingHTTPServer):
     def __init__(self, repositories: dict[str, Repository]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories = repositories
+        self.large: dict[str, bytes] = {}  # uploaded, by their SHA-256
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def __enter__(self) -> Hub:
@@ -58,7 +66,28 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def do_POST(self) -> None:
-        self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = urlsplit(self.path).path
+        given = re.search(
+            r"/preupload/main$|/commit/main$|/batch$|/repos/create$|/validate-yaml$", path
+        )
+        if given is None:
+            return self._answer(body)
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return self._error(401, "", "Invalid username or password.")
+        lines = [json.loads(line) for line in body.splitlines()]
+        return {
+            "/repos/create": self._create,
+            "/validate-yaml": self._validate,
+            "/preupload/main": self._preupload,
+            "/batch": self._batch,
+            "/commit/main": self._commit,
+        }[given[0]](lines)
+
+    def do_PUT(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.large[hashlib.sha256(content).hexdigest()] = content
+        self._json({})
 
     def log_message(self, *_: object) -> None:
         pass
@@ -92,13 +121,60 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(self._tree(repository, name, wanted))
         return self._error(404, "EntryNotFound", "no such page")
 
+    def _create(self, lines: list[dict[str, Any]]) -> None:
+        name = f"{lines[0]['organization']}/{lines[0]['name']}"
+        private = lines[0].get("visibility") == "private"
+        kind = f"{lines[0].get('type', 'model')}s"
+        self.server.repositories.setdefault(name, Repository({}, kind=kind, private=private))
+        self._json({"url": f"{self.server.url}/{'' if kind == 'models' else 'datasets/'}{name}"})
+
+    def _validate(self, lines: list[dict[str, Any]]) -> None:
+        """As the hub does: a base or a dataset is an id."""
+        head = yaml.safe_load(lines[0]["content"].split("---\n")[1])
+        named = [head.get("base_model") or "a/b", *(head.get("datasets") or [])]
+        wrong = [name for name in named if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name)]
+        errors = [{"message": f"{name} is not valid"} for name in wrong]
+        self._json({"errors": errors, "warnings": []}, 400 if wrong else 200)
+
+    def _preupload(self, lines: list[dict[str, Any]]) -> None:
+        large = (".safetensors", ".parquet")
+        files = [
+            {
+                "path": file["path"],
+                "uploadMode": "lfs" if file["path"].endswith(large) else "regular",
+                "shouldIgnore": False,
+            }
+            for file in lines[0]["files"]
+        ]
+        self._json({"files": files})
+
+    def _batch(self, lines: list[dict[str, Any]]) -> None:
+        objects = [
+            {**file, "actions": {"upload": {"href": f"{self.server.url}/large"}}}
+            for file in lines[0]["objects"]
+        ]
+        self._json({"transfer": "basic", "objects": objects})
+
+    def _commit(self, lines: list[dict[str, Any]]) -> None:
+        name = re.search(r"([\w.-]+/[\w.-]+)/commit", self.path)[1]
+        files = self.server.repositories[name].files
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                files[value["path"]] = self.server.large[value["oid"]]
+        prefix = "" if self.server.repositories[name].kind == "models" else "datasets/"
+        url = f"{self.server.url}/{prefix}{name}/commit/{COMMIT}"
+        self._json({"commitUrl": url, "commitOid": COMMIT})
+
     def _info(self, name: str, repository: Repository) -> dict[str, object]:
         siblings = [{"rfilename": file} for file in repository.files]
         gated = "manual" if repository.mood in ("gated", "refused") else False
         return {
             "id": name,
             "sha": COMMIT,
-            "private": False,
+            "private": repository.private,
             "gated": gated,
             "tags": [],
             "downloads": 0,
@@ -109,11 +185,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _tree(
         self, repository: Repository, folder: str, wanted: list[str] | None
     ) -> list[dict[str, object]]:
-        return [
+        found = [
             {"type": "file", "path": file, "size": len(content), "oid": _oid(content)}
             for file, content in repository.files.items()
             if file.startswith(folder) and (wanted is None or file in wanted)
         ]
+        inner = {file.rpartition("/")[0] for file in repository.files} - {folder, ""}
+        return found + [{"type": "directory", "path": name, "oid": COMMIT} for name in inner]
 
     def _file(self, repository: Repository, name: str) -> None:
         if name not in repository.files:
@@ -147,9 +225,9 @@ class _Handler(BaseHTTPRequestHandler):
             return content
         return {"short": content[: len(content) // 2], "garbled": content[::-1]}.get(mood, content)
 
-    def _json(self, content: object) -> None:
+    def _json(self, content: object, status: int = 200) -> None:
         data = json.dumps(content).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

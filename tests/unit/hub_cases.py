@@ -14,14 +14,14 @@ from reasonmaxxer.modeling.base_model import load_base
 from reasonmaxxer.modeling.dimensions import Dimensions
 from reasonmaxxer.stages.preflight import check_model
 from reasonmaxxer.stages.problems import load_problems
-from reasonmaxxer.tools.export import base_licence
+from reasonmaxxer.tools.export import base_card
 from reasonmaxxer.tools.init import commit_of, source_of
 
 
 def outcome(case):
     try:
         if "licence" in case:
-            return base_licence(ModelConfig.model_validate(case["licence"]))
+            return base_card(ModelConfig.model_validate(case["licence"])).get("license")
         if "init" in case:
             return source_of(*case["init"])[0]
         if "commit" in case:

@@ -148,7 +148,9 @@ def test_checkpoints_are_unpacked_beside_the_result_and_never_in_tmp(
 def test_a_sweeps_adapter_is_served_by_the_line_on_its_card(command):
     card = (command("ours+tau=0.6", "--description", "trained so") / "README.md").read_text()
     assert "(alpha 64) on q_proj, k_proj, v_proj, o_proj, trained so." in card
-    assert card.startswith("---\nbase_model: ") and "\npipeline_tag: text-generation\n" in card
+    assert (
+        card.startswith("---\nlibrary_name: peft\n") and "\npipeline_tag: text-generation\n" in card
+    )
     (line,) = re.findall(r"vllm serve .*\n.*", card)
     # vLLM reads name=folder up to the first =, and takes none but certain ranks.
     name, _, folder = line.split("--lora-modules ")[1].partition("=")

@@ -6,8 +6,12 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 import yaml
@@ -28,14 +32,16 @@ from reasonmaxxer import config, tables
 from reasonmaxxer.__main__ import COMMANDS
 from reasonmaxxer.config import ModelConfig
 from reasonmaxxer.errors import UserError
+from reasonmaxxer.generation.prompts import encode
 from reasonmaxxer.graph import checks
 from reasonmaxxer.modeling.base_model import lora_config
 from reasonmaxxer.stages import merge
 from reasonmaxxer.stages.preflight import check_model
 from reasonmaxxer.stages.problems import load_problems
-from reasonmaxxer.tools import check, export, init
+from reasonmaxxer.tools import check, export, init, push
 from reasonmaxxer.tools import show_prompts as preview
 
+PROMPTS = Path(__file__).parents[2] / "config/prompts"
 PROBLEMS = [{"id": i, "problem": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(40)]
 TESTS = [{"question": f"And {i} + 1?", "answer": f"so\n#### {i + 1}"} for i in range(6)]
 
@@ -370,18 +376,63 @@ def trained(written, model, tmp_path):
     return written, tmp_path / "results", adapter
 
 
-def test_an_exported_adapter_loads_and_its_card_says_what_it_is(trained, model, tmp_path):
+def test_an_exported_adapter_stands_alone(trained, model, tmp_path, monkeypatch):
+    """Its base is found from anywhere, and the example on its card runs in an empty folder."""
+    written, results, _ = trained
+    monkeypatch.chdir(model.parent)
+    run = changed(written, model={"path": model.name}, evaluation={"max_tokens": 8})
+    command(export, "--configfile", run, "--results", results, "--out", tmp_path / "some" / "mine")
+    monkeypatch.chdir(tmp_path / "some")
+    card = Path("mine/README.md").read_text()
+    example = textwrap.dedent("".join(re.findall(r"^    .*\n", card.split("## Use")[1], re.M)[:3]))
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    prompt = Path(PROMPTS, "qwen_boxed.txt").read_text().removesuffix("\n")
+    assert done.stdout.startswith(prompt.replace("{problem}", "What is 2 + 3?"))
+    assert textwrap.indent(prompt, "    ", lambda _: True) in card
+
+
+def test_the_card_of_an_exported_adapter_says_what_it_is(trained, model, tmp_path):
     written, results, _ = trained
     out = tmp_path / "mine"
+    (model / "README.md").write_text("---\nlicense: mit\nlanguage: [en]\n---\n")
     command(export, "--configfile", written, "--results", results, "--out", out)
-    base = AutoModelForCausalLM.from_pretrained(model)
-    PeftModel.from_pretrained(base, out)
     card = (out / "README.md").read_text()
-    assert "| exam | 0.250 (0.100 to 0.400) | 0.500 (0.300 to 0.700) |" in card
-    assert f"base_model: {model}" in card
+    head = yaml.safe_load(card.split("---\n")[1])
+    assert (head["license"], head["language"], head["library_name"]) == ("mit", ["en"], "peft")
+    assert "base_model" not in head  # a folder is no model of the hub
+    assert "| exam | 0.250 (0.100 to 0.400) | 0.500 (0.300 to 0.700) | temperature 0.6, " in card
+    assert "samples of a problem: 1, problems: 6 |" in card
     assert "--max-lora-rank 32" in card
     assert "at its high-entropy decision points, the others anchored to the base" in card
     assert '"top_fraction": 0.05' in card
+    assert "https://arxiv.org/abs/2605.06241" in card
+    assert not (out / ".eval_results").exists()
+
+
+def test_results_on_whole_datasets_of_the_hub_are_written_as_the_hub_reads_them(trained, tmp_path):
+    written, results, _ = trained
+    train = {"register": "gsm8k-train", "limit": 20}
+    benchmarks = {
+        "exam": {"source": {"register": "gsm8k", "path": None}},
+        "part": {"source": {"register": "math500", "limit": 3}},
+    }
+    run = yaml.safe_load(written.read_text())
+    run["problems"]["train"], run["benchmarks"] = [train], benchmarks
+    written.with_name("hub.yaml").write_text(yaml.safe_dump(run))
+    rows = list(tables.rows(results / "my-run/metrics.parquet", "metrics"))
+    rows += [{**row, "benchmark": "part"} for row in rows]
+    tables.write(results / "my-run/metrics.parquet", "metrics", rows)
+    flags = ["--configfile", written.with_name("hub.yaml"), "--results", results]
+    command(export, *flags, "--out", tmp_path / "mine")
+    (path,) = (tmp_path / "mine/.eval_results").iterdir()
+    (entry,) = huggingface_hub.parse_eval_result_entries(yaml.safe_load(path.read_text()))
+    assert (entry.dataset_id, entry.task_id, entry.value) == ("openai/gsm8k", "main", 50.0)
+    assert entry.dataset_revision == "740312add88f781978c0658806c59bc2815b9866"
+    assert "problems: 6" in entry.notes
+    assert entry.notes.endswith("95% interval over problems 30.0 to 70.0")
+    card = huggingface_hub.ModelCard.load(tmp_path / "mine/README.md")
+    assert card.data.datasets == ["openai/gsm8k"]
 
 
 @pytest.mark.parametrize(
@@ -391,7 +442,7 @@ def test_an_exported_adapter_loads_and_its_card_says_what_it_is(trained, model, 
 def test_the_licence_of_a_base_is_what_its_card_says(tmp_path, text, licence):
     if text is not None:
         (tmp_path / "README.md").write_text(text)
-    assert export.base_licence(config.ModelConfig(path=str(tmp_path))) == licence
+    assert export.base_card(config.ModelConfig(path=str(tmp_path))).get("license") == licence
 
 
 def test_adapters_of_every_kind_are_exported_with_the_recipe_that_made_them(trained, tmp_path):
@@ -452,6 +503,39 @@ def test_export_says_what_is_missing(trained, tmp_path, flags, message):
         command(
             export, "--configfile", written, "--results", results, "--out", tmp_path / "x", *flags
         )
+
+
+def test_the_prompt_on_a_card_gives_the_ids_of_training(written, model, tmp_path):
+    """A chat template that spells the leading id, which the tokenizer puts there too."""
+    shutil.copytree(model, tmp_path / "chat")
+    tokenizer = byte_tokenizer(chat=CHAT)
+    tokenizer.save_pretrained(tmp_path / "chat")
+    prompt = {"template": "chat", "stop": []}
+    run = config.load([changed(written, model={"path": str(tmp_path / "chat")}, prompt=prompt)])
+    text = export.prompt_text(run, "Why?")
+    assert text == "<user>Why?<assistant>"
+    assert [tokenizer(text)["input_ids"]] == encode(run.prompt, ["Why?"], tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--to", "mine"], "--to mine: a repository of the hub is OWNER/NAME"),
+        (["--to", "me/mine", "--rollouts-to", "/tmp/x"], "--rollouts-to /tmp/x: a repository"),
+        (
+            ["--to", "me/mine", "--rollouts-to", "me/data", "--arm", "kl"],
+            "--rollouts-to: the arm kl is not trained on the base's rollouts",
+        ),
+    ],
+)
+def test_push_says_what_is_wrong_before_anything_is_sent(trained, flags, message, monkeypatch):
+    monkeypatch.setattr(push, "upload", None)
+    written, results, adapter = trained
+    kl = {"kind": "distilled", "teacher": "reasonmaxxer"}
+    shutil.copytree(adapter, adapter.parent / "kl")
+    run = changed(written, arms={"kl": kl})
+    with pytest.raises(UserError, match=message):
+        command(push, "--configfile", run, "--results", results, *flags)
 
 
 class Described(argparse.ArgumentParser):

@@ -151,7 +151,7 @@ def test_a_distilled_adapter_has_a_card_that_says_whose_it_is(tmp_path, models, 
     card = (tmp_path / "kl/README.md").read_text()
     assert "LoRA of rank 4 (alpha 8) on q_proj, k_proj, v_proj, o_proj, distilled from the" in card
     assert "learnt from 8 rollouts of the teacher" in card
-    assert f"base_model: {base.path}" in card
+    assert f"An adapter made from {base.path}" in card
 
 
 def test_the_schedule_is_the_papers():

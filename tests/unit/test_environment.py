@@ -127,3 +127,18 @@ def test_make_installs_the_lock_that_is_named_and_keeps_it(
     tmp_path, stamp, newer, arguments, installed
 ):
     assert installs(tmp_path, stamp, newer, *arguments) == installed
+
+
+def test_a_system_that_is_not_linux_is_refused_before_anything_is_made(tmp_path):
+    uname = tmp_path / "uname"
+    uname.write_text("#!/bin/sh\necho Darwin\n")
+    uname.chmod(0o755)
+    done = subprocess.run(
+        ["bash", ENVS / "install.sh", tmp_path / "venv", ENVS / "cpu.txt", sys.executable],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Linux is needed, and this is Darwin")
+    assert not (tmp_path / "venv").exists()

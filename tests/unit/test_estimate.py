@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 # Sizes as in the models' published configs, and the parameters that their cards or the sums of
 # their checkpoints' tensors state.
 SHAPES = {
+    "qwen2.5-0.5b": (Dimensions(896, 24, 14, 2, 64, 4864, 151936, True, biased=True), 494032768),
     "qwen2.5-1.5b": (Dimensions(1536, 28, 12, 2, 128, 8960, 151936, True, biased=True), 1543714304),
     "qwen2.5-7b": (Dimensions(3584, 28, 28, 4, 128, 18944, 152064, False, biased=True), 7615616512),
     "qwen2.5-math-7b": (

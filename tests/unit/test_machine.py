@@ -1,5 +1,6 @@
 """What this machine has against what a config asks for."""
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -133,3 +134,16 @@ def test_a_vllm_for_gpus_is_not_asked_to_run_on_the_cpu(tmp_path, monkeypatch, i
     else:
         with pytest.raises(UserError, match=r"^resources\.generation\.gpu: 0, .* for CPUs"):
             machine.check(run, None)
+
+
+def test_trackers_that_are_not_installed_stop_a_run_before_its_first_job(run, monkeypatch):
+    training = run.resources.training.model_copy(update={"report_to": ["tensorboard", "trackio"]})
+    resources = run.resources.model_copy(update={"training": training})
+    asked = run.model_copy(update={"resources": resources})
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "trackio" else found("os")
+    )
+    with pytest.raises(UserError, match="report_to: trackio: is not installed; pip") as error:
+        machine.check(asked, None)
+    assert "tensorboard" not in str(error.value)

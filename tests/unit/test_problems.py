@@ -302,6 +302,7 @@ def test_the_register_pins_every_dataset_and_says_how_many_problems_must_come_ou
     benchmarks = {"math500": 500, "gsm8k": 1319, "amc23": 40, "aime24": 30, "minerva-math": 272}
     benchmarks |= {"olympiadbench": [581, 580], "olympiadbench-all": 674}
     benchmarks |= {"aime25": 30, "aime26": 30, "math-test": 5000}
+    benchmarks |= {"arc-challenge": 1172, "arc-challenge-train": 1119, "openbookqa": 500}
     pools = {"math-train": 7500, "gsm8k-train": 7473}
     pinned = {
         name: entry.rows
@@ -432,3 +433,47 @@ def test_the_command_writes_the_table_with_its_provenance(tmp_path):
     made = tables.provenance_of(out, "problems")
     assert made["stage"] == "problems"
     assert list(made["inputs"]) == [str(Path(tmp_path / "p.jsonl"))]
+
+
+ARC = {"text": ["ice", "steam", "fog"], "label": ["1", "2", "3"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        (ARC, "2"),
+        ({**ARC, "label": ["A", "B", "C"]}, "B"),
+        (["ice", "steam", "fog"], 1),
+        (["ice", "steam", "fog"], "B"),
+        (["ice", "steam", "fog"], "steam"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_choices_stand_below_the_problem_and_the_reference_is_a_letter(
+    tmp_path, options, answer, suffix
+):
+    rows = [{"problem": "Water boils to", "answer": answer, "options": options}]
+    path = tmp_path / f"q.{suffix}"
+    jsonl(path, rows) if suffix == "jsonl" else pq.write_table(pa.Table.from_pylist(rows), path)
+    (found,) = load(path, choices="options")
+    assert found["problem"] == "Water boils to\nA. ice\nB. steam\nC. fog"
+    assert found["answer"] == "B"
+    kept, bad = problems.check_references([found], VerdictsConfig(verifier="choice"))
+    assert kept == [found] and not bad
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"answer": "D"}, "line 1: column 'answer': D is none of the choices: 1, 2, 3"),
+        ({"options": "ice, steam"}, "line 1: column 'options': 2 to 10 choices are expected"),
+        ({"options": ["ice"]}, "line 1: column 'options': 2 to 10 choices are expected"),
+        ({"options": {**ARC, "label": ["1"]}}, "label and text are not equally long"),
+        ({"choices": "answers"}, "line 1: no column 'answers'"),
+    ],
+)
+def test_choices_that_cannot_be_asked_are_named(tmp_path, change, message):
+    row = {"problem": "Water boils to", "answer": "2", "options": ARC} | change
+    path = jsonl(tmp_path / "q.jsonl", [row])
+    with pytest.raises(UserError, match=re.escape(message)):
+        load(path, choices=change.get("choices", "options"))

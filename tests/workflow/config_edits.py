@@ -93,6 +93,7 @@ VALUES: dict[str, Any] = {
     "footprint.teacher": "rl",
     "footprint.benchmark": "far",
     "grpo.rank": 4,
+    "report_to": ["trackio"],
 }
 # Changes that need more than one key, or another place.
 SWEEP = {"arm": "reasonmaxxer", "grid": {"training.rank": [7]}}

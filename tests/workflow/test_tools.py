@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from hub_server import TOKEN, Hub
 from project_copy import ENVIRONMENT
 from safetensors.numpy import load_file
 
@@ -85,6 +86,50 @@ def test_export_leaves_with_the_adapter_and_its_figures(command, project, tmp_pa
             "far",
         ):
             assert f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})" in card
+
+
+READ = """
+import json, datasets
+rows = datasets.load_dataset("me/rollouts", split="train")
+print(json.dumps({"columns": rows.column_names, "rows": rows.to_list()}))
+"""
+
+
+def test_push_uploads_adapter_and_rollouts_and_the_hub_reads_them(project, tmp_path):
+    home = {"HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
+    paths = {"PYTHONPATH": str(project.folder / "workflow")}
+    options = {"cwd": project.folder, "capture_output": True, "text": True}
+    command = [sys.executable, "-m", "reasonmaxxer", "push", "--configfile", CONFIG]
+    command += ["--to", "me/adapter", "--rollouts-to", "me/rollouts", "--private"]
+    with Hub({}) as hub:
+        environment = {**ENVIRONMENT, **home, **paths, "HF_ENDPOINT": hub.url}
+        refused = subprocess.run(command, env=environment, **options)
+        assert refused.returncode == 2 and not hub.repositories
+        assert "--to me/adapter: " in refused.stderr and "set HF_TOKEN" in refused.stderr
+        environment["HF_TOKEN"] = TOKEN
+        done = subprocess.run(command, env=environment, **options)
+        assert done.returncode == 0, done.stderr
+        adapter, rollouts = (hub.repositories[name] for name in ("me/adapter", "me/rollouts"))
+        assert (adapter.kind, rollouts.kind) == ("models", "datasets")
+        assert adapter.private and rollouts.private
+        read = subprocess.run([sys.executable, "-c", READ], env=environment, **options)
+        assert read.returncode == 0, read.stderr
+    folder = project.folder / RUN
+    made = folder / "adapters/reasonmaxxer/adapter_model.safetensors"
+    assert adapter.files["adapter_model.safetensors"] == made.read_bytes()
+    assert adapter.files["README.md"].startswith(b"---\n")
+    found = json.loads(read.stdout)["rows"]
+    shard = "main/p0-19.s0-3.parquet"
+    texts = {
+        (row["problem_id"], row["sample"]): row["text"]
+        for row in tables.rows(folder / "rollouts" / shard, "rollouts")
+    }
+    assert {(row["problem_id"], row["sample"]): row["completion"] for row in found} == texts
+    verdicts = [row["verdict"] for row in tables.rows(folder / "verdicts" / shard, "verdicts")]
+    assert sorted(row["verdict"] for row in found) == sorted(verdicts)
+    scored = [row["entropy"] for row in tables.rows(folder / "entropies" / shard, "entropies")]
+    assert [entropy for row in found for entropy in row["entropies"]] == scored
+    assert all(len(row["entropies"]) == len(row["token_ids"]) for row in found)
 
 
 def test_init_writes_a_config_for_the_lab_model_and_checks_both(command, tmp_path):

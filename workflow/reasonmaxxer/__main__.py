@@ -30,6 +30,8 @@ TOOLS = {
     "judge": "tools.judge",
     "show": "report.terminal",
     "export": "tools.export",
+    "push": "tools.push",
+    "bridge": "tools.bridge",
     "gpus": "graph.gpus",
     "schema": "tools.schema",
     "pretrain": "lab.pretrain",

@@ -38,6 +38,7 @@ rule choose_checkpoint:
         made=lambda wildcards: jobs.checkpoint_options(CONFIG, wildcards.arm),
         config=section("checkpoint"),
         verdicts=section("verdicts"),
+        tracking=tracking,
         code=kept_code("checkpoint", f"{RUN}/adapters/{{arm}}/validation.parquet"),
     shell:
         "python -m reasonmaxxer gpus {resources.gpu}"
@@ -45,7 +46,7 @@ rule choose_checkpoint:
         " --checkpoints {input.checkpoints}"
         " --model-config {params.model:q} --prompt {params.prompt:q} --job {params.job:q}"
         " {params.made} --training {params.training:q} --config {params.config:q}"
-        " --verdicts {params.verdicts:q}"
+        " --verdicts {params.verdicts:q} {params.tracking}"
         f" {ENGINE} --out $(dirname {{output.config:q}}) --table {{output.table}}"
         " --summary {output.summary} > {log} 2>&1"
 

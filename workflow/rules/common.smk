@@ -412,3 +412,10 @@ def launcher(wildcards, resources):
     if resources.processes == 1:
         return "python -m reasonmaxxer training"
     return f"torchrun --standalone --nproc-per-node {resources.processes} --module reasonmaxxer training"
+
+
+def tracking(wildcards, resources):
+    """Where a trainer reports to. It has `resources`, so Snakemake does not track it."""
+    trackers = CONFIG.resources.training.report_to
+    record = f"--record {RUN}/tracking/{wildcards.arm}"
+    return f"{record} --report-to {' '.join(trackers)}" if trackers else ""

@@ -73,6 +73,7 @@ rule distil_teacher:
             wildcards.arm, "distillation"
         ).as_json(),
         scratch=f"{RUN}/scratch/distillation/{{arm}}",
+        tracking=tracking,
         code=kept_code("distillation", f"{RUN}/training/{{arm}}/log.parquet"),
     shell:
         "python -m reasonmaxxer gpus {resources.gpu}"
@@ -81,4 +82,5 @@ rule distil_teacher:
         " --arm {wildcards.arm} --description {params.what:q}"
         " --model-config {params.model:q} --config {params.config:q} --scratch {params.scratch}"
         " --batch-tokens {resources.batch_tokens} --threads {threads} --out-log {output.log}"
+        " {params.tracking}"
         " --out $(dirname {output.config:q}) --summary {output.record} > {log} 2>&1"

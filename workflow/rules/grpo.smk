@@ -34,12 +34,14 @@ rule train_grpo:
         verdicts=section("verdicts"),
         config=lambda wildcards: CONFIG.section_of(wildcards.arm, "grpo").as_json(),
         scratch=f"{RUN}/scratch/grpo/{{arm}}",
+        tracking=tracking,
         code=kept_code("grpo", f"{RUN}/training/{{arm}}/grpo.parquet"),
     shell:
         "python -m reasonmaxxer gpus {resources.gpu}"
         " python -m reasonmaxxer grpo --problems {input.problems}"
         " --model-config {params.model:q} --prompt {params.prompt:q}"
         " --verdicts {params.verdicts:q} --config {params.config:q}"
+        " {params.tracking}"
         " --scratch {params.scratch}"
         " --batch-tokens {resources.batch_tokens} --threads {threads} --out-log {output.log}"
         " --checkpoints {output.checkpoints} > {log} 2>&1"

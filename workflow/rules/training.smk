@@ -32,11 +32,13 @@ rule train_adapter:
         model=section("model"),
         config=lambda wildcards: CONFIG.section_of(wildcards.arm, "training").as_json(),
         scratch=f"{RUN}/scratch/training/{{arm}}",
+        tracking=tracking,
         code=kept_code("training", f"{RUN}/training/{{arm}}/log.parquet"),
     shell:
         "python -m reasonmaxxer gpus {resources.gpu}"
         " {params.launcher} --selection {input.selection}"
         " --model-config {params.model:q} --config {params.config:q}"
+        " {params.tracking}"
         " --scratch {params.scratch} --states {input.states}"
         " --batch-tokens {resources.batch_tokens} --threads {threads} --out-log {output.log}"
         " --checkpoints {output.checkpoints} > {log} 2>&1"

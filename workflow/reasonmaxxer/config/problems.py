@@ -66,6 +66,13 @@ class Source(Section):
         description="Column that holds the difficulty. Default: the register's, or `level` if "
         "there is one.",
     )
+    choices: str | None = Field(
+        None,
+        description="Column that holds the options of a multiple-choice question, a list of texts "
+        "or `{label: [...], text: [...]}`. They are put below the problem as `A. ...`, and the "
+        "reference, a label, an index from 0 or a text, becomes the letter. Judge them with "
+        "`verdicts.verifier: choice`. Default: the register's, or none.",
+    )
     extract: Literal["plain", "boxed", "hashes", "first"] | None = Field(
         None,
         description="How the reference answer is found in its column. plain: the whole text; "

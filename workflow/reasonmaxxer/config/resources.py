@@ -5,7 +5,7 @@ Nothing here changes a result: Snakemake does not track it, and an edit reruns n
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
@@ -101,6 +101,12 @@ class TrainingResources(CpuResources):
         description="Processes of the trainer, started by torchrun; on GPUs one for each GPU. GRPO "
         "and distillation always run as one process on one GPU.",
     )
+    report_to: list[Literal["tensorboard", "trackio"]] = Field(
+        default_factory=list,
+        description="Experiment trackers that training, GRPO and distillation report every step "
+        "to, and the choice of a checkpoint its figures: tensorboard, trackio. Their packages are "
+        "not part of the environment: pip install tensorboard trackio.",
+    )
 
     @model_validator(mode="after")
     def _uses_its_gpus(self) -> Self:
@@ -137,6 +143,6 @@ class ResourcesConfig(Section):
 
         A fraction is a text, since Snakemake rounds the numbers of resources to whole ones.
         """
-        asked = getattr(self, jobs).model_dump(exclude={"threads", "share_engine"})
+        asked = getattr(self, jobs).model_dump(exclude={"threads", "share_engine", "report_to"})
         fractions = {key: str(value) for key, value in asked.items() if isinstance(value, float)}
         return {"gpu": 0, **asked, **fractions}

@@ -28,6 +28,7 @@ class RegisterEntry(Section):
     answer: str = "answer"
     id: str | None = None
     level: str | None = None
+    choices: str | None = None
     extract: Literal["plain", "boxed", "hashes", "first"] = "plain"
     filter: dict[str, str | bool | int] = Field(default_factory=dict)
     rows: int | list[int] | None = None  # several where copies differ

@@ -16,6 +16,7 @@ from typing import Any
 from ..config import Config
 from ..errors import UserError
 from ..modeling.dimensions import Dimensions
+from ..training.tracking import not_installed
 from . import gpus
 from .estimate import disk_gb, download_gb, estimate, hub_models, weights_gb
 
@@ -31,7 +32,8 @@ def check(config: Config, shape: Dimensions | None) -> list[str]:
 
     Raises `UserError` with a line for each thing that this machine does not have.
     """
-    missing = [*_gpus(config), *_engine(config), *_types(config), *_memory(config)]
+    missing = not_installed(config.resources.training.report_to)
+    missing += [*_gpus(config), *_engine(config), *_types(config), *_memory(config)]
     scarce: list[str] = []
     if shape is not None:
         missing += _weights(config, shape)

@@ -25,6 +25,7 @@ from ..tables.artefacts import MODEL_WEIGHTS, check_weights
 from ..tables.provenance import provenance
 from ..training.lr_schedule import checkpoint_steps
 from ..training.model_card import card
+from ..training.tracking import Tracking, add_tracking_arguments
 from ..verifier.extraction.transcript import opens_thinking
 from .rollouts import GenerationJob, add_generation_arguments, hardware, load_prompts
 from .verdicts import judged, reference_answers
@@ -98,6 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder of the adapter")
     parser.add_argument("--table", required=True, type=Path, help="table `validation` to write")
     parser.add_argument("--summary", required=True, type=Path, help="JSON of the choice to write")
+    add_tracking_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -114,12 +116,23 @@ def main(args: argparse.Namespace) -> None:
     chosen, figures = choose(verdicts, validation.min_parseable, args.keep_collapsed)
     for row, step in zip(figures, [0, *checkpoint_steps(training)], strict=True):
         row["step"] = step
+    with _tracking(args).open("validation", again=False) as report:
+        for row in figures:
+            report(row, row["step"])
     collapsed = figures[chosen]["collapsed"]
     record = {"chosen": chosen, "collapsed": collapsed, "checkpoints": figures}
     _pack(args.out, args.checkpoints[chosen - 1], model, training, args.full_model)
     text = card(args.arm, args.description, model, training, args.full_model, _choice(record))
     tables.write_text(args.out / "README.md", text)
     tables.write_text(args.summary, json.dumps(record, indent=1))
+
+
+def _tracking(args: argparse.Namespace) -> Tracking:
+    """The record of the training that has made the checkpoints, whose log lies beside them."""
+    tracking = Tracking.from_args(args)
+    log = next(args.checkpoints[0].parent.glob("*.parquet"), None)
+    made_by = tables.recorded(log) if log else {}
+    return tracking.of({key: value for key, value in made_by.items() if key != "table"})
 
 
 def _validated(

@@ -39,6 +39,7 @@ from ..training.dataset import training_steps
 from ..training.loss import Losses, Rollout, Rows, prediction_rows
 from ..training.lr_schedule import of_distillation
 from ..training.model_card import card
+from ..training.tracking import NOWHERE, Tracking
 from ..training.trainer import Trainer
 
 HELP = "distil a teacher arm into a LoRA adapter of the base"
@@ -72,6 +73,7 @@ def main(args: argparse.Namespace) -> None:
         record=args.summary,
         scratch=args.scratch,
         batch_tokens=args.batch_tokens,
+        tracking=Tracking.from_args(args),
     )
     size = read_json(args.summary, "parameters", "share", "rollouts")
     body = (
@@ -94,6 +96,7 @@ def run(
     record: Path,
     scratch: Path,
     batch_tokens: int,
+    tracking: Tracking = NOWHERE,
 ) -> None:
     """Distil, writing the adapter's folder, its log and the share of parameters it has.
 
@@ -118,6 +121,7 @@ def run(
     parameters = base.model.num_parameters()
     distiller = Distiller(base, sequences, training)
     distiller.targets = targets
+    distiller.tracking = tracking.of(made_by)
     log = distiller.fit(steps, folder, batch_tokens)
     pack_adapter(out, saved_checkpoint(folder, 1), model, training)
     tables.write(out_log, "training", log, made_by)

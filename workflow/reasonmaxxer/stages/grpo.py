@@ -37,6 +37,7 @@ from ..training.checkpoints import (
     saved_checkpoint,
 )
 from ..training.lr_schedule import checkpoint_steps, of_grpo, rollouts_per_step
+from ..training.tracking import NOWHERE, Report, Tracking
 from ..verifier.extraction.transcript import opens_thinking
 from ..verifier.judge import judge_pairs
 
@@ -73,6 +74,7 @@ def main(args: argparse.Namespace) -> None:
         scratch=args.scratch,
         batch_tokens=args.batch_tokens,
         workers=args.threads,
+        tracking=Tracking.from_args(args),
     )
 
 
@@ -87,6 +89,7 @@ def run(
     scratch: Path,
     batch_tokens: int,
     workers: int = 1,
+    tracking: Tracking = NOWHERE,
 ) -> None:
     """Train, writing `checkpoints` and the log. An interrupted run goes on where it was saved."""
     check_number(checkpoints, config.checkpoints, "grpo")
@@ -105,7 +108,9 @@ def run(
     if saved is not None:
         # It may have been killed before its copy was made, and is not saved again.
         keep_weights(saved, folder, checkpoint_steps(of_grpo(config)))
-    trainer.train(resume_from_checkpoint=saved and str(saved))
+    with tracking.of(record).open("train") as report:
+        trainer.add_callback(_reporter(report))
+        trainer.train(resume_from_checkpoint=saved and str(saved))
     hand_over(folder, checkpoints)
     tables.write(out_log, "grpo", log_rows(trainer, config), record)
     shutil.rmtree(folder)
@@ -274,6 +279,23 @@ def _keeper(folder: Path, steps: Sequence[int]) -> Any:
                 )
 
     return Keeper()
+
+
+def _reporter(report: Report) -> Any:
+    """A callback that reports TRL's log of every step, those before a resumption included."""
+    from transformers import TrainerCallback
+
+    class Reporter(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            for log in state.log_history:
+                report(log, log["step"])
+
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any
+        ) -> None:
+            report(logs, state.global_step)
+
+    return Reporter()
 
 
 def keep_weights(made: Path, folder: Path, steps: Sequence[int]) -> None:

@@ -30,6 +30,7 @@ NOT_IN_KEY = {
 
 HELP = "read the problems of a split from their sources into one table"
 
+LETTERS = "ABCDEFGHIJ"  # those that the verifier `choice` knows
 BOX = re.compile(r"\\boxed\s*\{")
 # A list of texts as JSON or Python writes it; what numpy writes, ['5' '6'], is none.
 _TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
@@ -166,6 +167,7 @@ class _Columns:
         self.answer = source.answer or (entry.answer if entry else "answer")
         self.id = source.id or (entry.id if entry else None)
         self.level = source.level or (entry.level if entry else None)
+        self.choices = source.choices or (entry.choices if entry else None)
         self.extract = source.extract or (entry.extract if entry else "plain")
         given = source.filter
         self.filter = given if given is not None else (entry.filter if entry else {})
@@ -185,8 +187,7 @@ class _Columns:
             found.append(
                 {
                     "problem_id": f"{label}/{key}",
-                    "problem": _text(row, self.problem),
-                    "answer": self._reference(row),
+                    **self._question(row),
                     "source": label,
                     "level": self._level(row),
                 }
@@ -196,6 +197,25 @@ class _Columns:
                 f"{label}: contains no problem" + (" that fits `filter`" * bool(self.filter))
             )
         return found
+
+    def _question(self, row: Row) -> dict[str, str]:
+        """Problem and reference; where there are choices, they stand below the problem."""
+        problem, answer = _text(row, self.problem), self._reference(row)
+        if self.choices is None:
+            return {"problem": problem, "answer": answer}
+        labels, texts = _choices(row, self.choices)
+        letters = LETTERS[: len(texts)]
+        for known in (labels, letters, texts):
+            if answer in known:
+                lines = [f"{letter}. {text}" for letter, text in zip(letters, texts, strict=True)]
+                return {
+                    "problem": "\n".join([problem, *lines]),
+                    "answer": letters[known.index(answer)],
+                }
+        raise UserError(
+            f"{row.place}: column '{self.answer}': {answer} is none of the choices: "
+            f"{', '.join(labels)}"
+        )
 
     def _level(self, row: Row) -> str | None:
         column = self.level or "level"
@@ -283,6 +303,25 @@ def _text(row: Row, column: str) -> str:
             "the text was cut inside an emoji; correct the text"
         )
     return text
+
+
+def _choices(row: Row, column: str) -> tuple[list[str], list[str]]:
+    """Labels and texts of a row's choices: of {label: [...], text: [...]}, or of a list of texts.
+
+    Where there is but a list, references count from 0.
+    """
+    value = _cell(row, column)
+    named = value if isinstance(value, dict) else {"text": value}
+    texts = named.get("text")
+    if not isinstance(texts, list) or not 2 <= len(texts) <= len(LETTERS):
+        raise UserError(
+            f"{row.place}: column '{column}': 2 to {len(LETTERS)} choices are expected, a list of "
+            f"texts or {{label: [...], text: [...]}}, found {str(value)[:40]}"
+        )
+    labels = named.get("label") or range(len(texts))
+    if len(labels) != len(texts):
+        raise UserError(f"{row.place}: column '{column}': label and text are not equally long")
+    return [str(label) for label in labels], [str(text).strip() for text in texts]
 
 
 def _first(row: Row, column: str) -> str:

@@ -28,6 +28,7 @@ from ..training.checkpoints import (
     hand_over,
 )
 from ..training.dataset import read_rollouts, training_steps
+from ..training.tracking import NOWHERE, Tracking
 from ..training.trainer import Processes, Trainer
 
 HELP = "train a LoRA adapter on the selected rollouts by the contrastive objective"
@@ -53,7 +54,8 @@ def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(max(1, args.threads // int(os.environ.get("WORLD_SIZE", "1"))))
     model, config = ModelConfig.from_json(args.model_config), TrainingConfig.from_json(args.config)
     places = args.out_log, args.checkpoints, args.scratch
-    run(args.selection, model, config, *places, args.batch_tokens, args.states)
+    tracking = Tracking.from_args(args)
+    run(args.selection, model, config, *places, args.batch_tokens, args.states, tracking)
 
 
 def run(
@@ -65,6 +67,7 @@ def run(
     scratch: Path,
     batch_tokens: int,
     states: Sequence[Path] = (),
+    tracking: Tracking = NOWHERE,
 ) -> None:
     """Train, writing `checkpoints` and the log. An interrupted run goes on where it was saved."""
     check_number(checkpoints, config.checkpoints, "training")
@@ -82,6 +85,8 @@ def run(
     with Processes() as processes:
         trainer = Trainer(load_base(model.path, model), rollouts, config, processes)
         trainer.base_states = base_states(trainer, steps, states, folder, batch_tokens)
+        if not processes.rank:
+            trainer.tracking = tracking.of(record)
         log = trainer.fit(steps, folder, batch_tokens)
         if processes.rank:
             return

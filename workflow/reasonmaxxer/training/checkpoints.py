@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import tables
 from ..errors import UserError
+from .tracking import add_tracking_arguments
 
 
 def add_training_arguments(
@@ -23,6 +24,7 @@ def add_training_arguments(
         "--batch-tokens", type=int, default=16384, help="maximum number of tokens in a batch"
     )
     parser.add_argument("--threads", type=int, default=1, help="number of CPU cores")
+    add_tracking_arguments(parser)
 
 
 def add_checkpoints_argument(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import yaml
+from pathlib import Path
+from typing import Any
 
 from ..config import Config, ModelConfig, TrainingConfig
 from ..method.advantages import ADVANTAGES
@@ -27,11 +28,18 @@ def how(config: Config, arm: str) -> str:
     return kind.card.format(**given)
 
 
-def front(model: ModelConfig, whole: bool, licence: str | None = None) -> str:
-    """The card's front matter, in the hub's terms."""
-    head = {"base_model": model.path, "library_name": "transformers" if whole else "peft"}
-    head |= {"pipeline_tag": "text-generation"} | ({"license": licence} if licence else {})
-    return f"---\n{yaml.safe_dump({**head, 'tags': ['reasonmaxxer']}, sort_keys=False)}---\n"
+def front(model: ModelConfig, whole: bool, **more: Any) -> str:
+    """The card's front matter, in the hub's terms; `more` are fields of its `ModelCardData`."""
+    from huggingface_hub import ModelCardData
+
+    data = ModelCardData(
+        base_model=None if Path(model.path).is_dir() else model.path,  # the hub takes ids alone
+        library_name="transformers" if whole else "peft",
+        pipeline_tag="text-generation",
+        tags=["reasonmaxxer", *([] if whole else ["lora"])],
+        **more,
+    )
+    return f"---\n{data.to_yaml()}\n---\n"
 
 
 def card(

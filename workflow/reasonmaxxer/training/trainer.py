@@ -35,6 +35,7 @@ from ..tables.artefacts import open_tensors, save_tensors
 from .checkpoints import saved_checkpoint
 from .loss import Losses, Rollout, Rows, contrastive_loss, prediction_rows
 from .lr_schedule import checkpoint_steps, learning_rate
+from .tracking import NOWHERE
 
 # A batch may grow past 5% of padding up to this size: smaller ones leave the processor idle.
 MIN_BATCH_TOKENS = 768
@@ -81,6 +82,7 @@ class Trainer:
     """
 
     base_states: BaseStates
+    tracking = NOWHERE  # the first process may have another one
 
     def __init__(
         self,
@@ -118,12 +120,15 @@ class Trainer:
         seen = sum(map(len, steps[:done]))
         silent = self.processes.rank > 0
         bar = tqdm(total=len(steps), initial=done, desc="training", unit="step", disable=silent)
-        with bar:
+        with bar, self.tracking.open("train") as report:
+            for row in log:
+                report(row, row["step"])
             for number in range(done + 1, len(steps) + 1):
                 row = self.step(steps[number - 1], number, len(steps), batch_tokens)
                 seen += row["sequences"]
                 row["epoch"] = seen / len(self.rollouts)
                 log.append(row)
+                report(row, number)
                 if not all(map(math.isfinite, (row["loss"], row["gradient_norm"]))):
                     raise UserError(_diverged(row, folder, at))
                 if number in at and not self.processes.rank:
