@@ -278,9 +278,34 @@ def options(rng: random.Random) -> str:
     )
 
 
+def wrappers(rng: random.Random) -> str:
+    n = rng.randint(30, 2000)
+    return rng.choice([r"\text{\textbf{", r"\text{ a\b ", r"\mathrm{\text{"]) * n + "8" + "}" * n
+
+
+def small_digits(rng: random.Random) -> str:
+    return rng.choice(["⁹", "₁", "x¹²", "⁷⁄₉", "9⁻"]) * rng.randint(100, 5000)
+
+
+def transposed(rng: random.Random) -> str:
+    begin = rng.choice([r"\begin{pmatrix}", "[1,", "(1,2)^T"])
+    return begin * rng.randint(1, 400) + "1&2" * rng.randint(10, 900) + r"\end{pmatrix}^T"
+
+
+def sentences(rng: random.Random) -> str:
+    lead = rng.choice(["There are ", r"\text{it is } ", "The answer is not ", "has have "])
+    return lead * rng.randint(20, 2000) + "8"
+
+
+def headings(rng: random.Random) -> str:
+    words = ["\nNow Please solve ", "\nthe following ", "\n【例1】", "... ", "\nAnother problem: "]
+    return "So 8." + rng.choice(words) * rng.randint(500, 9000)
+
+
 READERS: list[Generator] = [
     grouped_digits, spaced_digits, many_units, unit_powers, number_words, comparisons,
     words_of_power, outward_brackets, excluded_points, inequalities, family, congruences, rows,
     nested_cases, labels, decorations, recurring, tags, roles, options,
+    wrappers, small_digits, transposed, sentences, headings,
 ]  # fmt: skip
 GENERATORS += READERS

@@ -117,6 +117,21 @@ def test_only_the_one_letter_alone_is_an_answer_of_choice(gold: str, letters: li
         ), text
 
 
+SAID = ["There are", "The total is", "It is", "The answer is", "a total of", "exactly", "about"]
+CHANGED = ["at least", "not", "negative", "multiples of", "divisible by", "half of", "It is not"]
+
+
+@given(st.integers(2, 9999), st.sampled_from(SAID), st.sampled_from(CHANGED), st.booleans())
+@quick
+def test_words_before_a_number_say_it_or_change_it(value, said, changed, whole) -> None:
+    right, wrong = (
+        boxed(rf"\text{{{words} {value} coins}}" if whole else rf"\text{{{words} }} {value}")
+        for words in (said, changed)
+    )
+    found = outcomes(str(value), [right, wrong])
+    assert found[right] == "correct" and found[wrong] != "correct", found
+
+
 ENDS = st.integers(-40, 40)
 
 

@@ -26,6 +26,10 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             ("1250, 1375", r"1,250 \text{ and } 1,375"),
             ("1250, 1375", r"1,250, 1,375"),
             (r"\$1,250", r"1250 \text{ dollars}"),
+            ("30000", r"\text{Rs. }30,000"),
+            ("30000", r"\text{\$}30{,}000"),
+            ("250000", r"\text{€}250{,}000"),
+            ("5400000", r"\$5.4\text{ million}"),
         ],
         [
             ("8400", r"8,40 \text{ miles}"),
@@ -48,6 +52,8 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             ("C", r"\text{C, not A}"),
             ("C", r"\mathrm{(C)}"),
             ("A", r"\text{A) the mean}"),
+            ("A, C, D", "ACD"),
+            ("A", r"\text{The answer is A}"),
         ],
         [
             ("A", "A or C"),
@@ -69,6 +75,8 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             ("A", r"A \text{ \& } B"),
             ("A", r"A\ B\ C\ D"),
             ("A", r"\text{All of A, B, C}"),
+            ("A, C, D", "AC"),
+            ("AC", "A, C"),
         ],
     ),
     "units": (
@@ -105,6 +113,8 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             (r"3", r"3\text{ times}"),
             (r"5", r"5\text{ more days}"),
             (r"45^\circ", r"45\text{ degrees}"),
+            ("8", r"8\,\mathrm{m}\cdot\mathrm{s}^{-1}"),
+            (r"60\text{ dB}", r"60\text{ decibels}"),
         ],
         [
             (r"36\text{ km/h}", r"36\text{ m/s}"),
@@ -127,6 +137,8 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             (r"6\text{ feet}", r"6\text{ inches}"),
             (r"45^\circ", r"45\text{ rad}"),
             (r"50\,\Omega", r"50\text{ V}"),
+            (r"10\text{ psi}", r"10\text{ Pa}"),
+            (r"60\text{ dB}", r"60\text{ Hz}"),
         ],
     ),
     "typesetting": (
@@ -155,12 +167,26 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             (r"\frac{5}{7}", r"\dfrac{5}{7}\,"),
             (r"\sqrt[4]{5}", r"\root 4 \of {5}"),
             (r"2\sqrt{3}", r"\underline{2\sqrt{3}}"),
+            ("57", r"\mathbf{\text{57}}"),
+            ("57", r"\textsc{57}"),
+            ("57", "**57**"),
+            ("57", r"\textbf{Answer: 57}"),
+            (r"\frac{7}{9}", r"\textbf{\frac{7}{9}}"),
+            (r"\frac{7}{19}", "⁷⁄₁₉"),
+            ("x^{12}", "x¹²"),
+            ("x_{12}", "x₁₂"),
+            ("5^{-3}", "5⁻³"),
+            ("126", r"\binom94"),
+            (r"\text{Maria}", r"\text{The answer is Maria}"),
+            (r"\text{blue}", r"\text{Blue!}"),
+            ("3.4e7", r"3.4 \text{ x } 10^7"),
         ],
         [
             ("19", r"\textcolor{red}{91}"),
             ("19", r"\underline{1}9x"),
             (r"\frac{5}{7}", r"\nicefrac{7}{5}"),
             ("19", r"\color{red}{-19}"),
+            ("57", r"\text{-}57"),
         ],
     ),
     "rows": (
@@ -194,6 +220,7 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             (r"12\text{ noon}", r"12:00\text{ PM}"),
             ("9:05 am", r"9:05 \,\text{am}"),
             (r"7:15\text{ p.m.}", r"7:15\text{ pm}"),
+            ("5 AM", r"\text{5 o'clock a.m.}"),
         ],
         [
             ("7:15 AM", r"7:15\text{ PM}"),
@@ -218,6 +245,8 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             (r"\arctan 3", r"\arctan(3)"),
             (r"i", r"\operatorname{cis} 90^\circ"),
             (r"1+i", r"\sqrt{2}\,\text{cis}\,\frac{\pi}{4}"),
+            (r"\cot 2x", r"\operatorname{cotan} 2x"),
+            (r"\arctan 2", r"\operatorname{atan} 2"),
         ],
         [
             (r"\tan x", r"\operatorname{ctg} x"),
@@ -252,6 +281,11 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             (r"\mathbb{R}", r"x\in\mathbb{R}"),
             (r"(0,\infty)", r"\text{all positive real numbers}"),
             (r"\{2, 5\}", r"x\in\{2,5\}"),
+            (r"[0,\infty)", r"\mathbb{R}_{\ge 0}"),
+            ("(2,9]", r"x\in\left]2,9\right]"),
+            (r"(-\infty,5)\cup(5,\infty)", r"(-\infty,5)\text{ and }(5,\infty)"),
+            ("[-4,1)", r"\{x\in\mathbb{R};\ -4\le x<1\}"),
+            (r"(0,\infty)", r"\text{positive real numbers}"),
         ],
         [
             ("(3,8]", "[3,8["),
@@ -264,6 +298,7 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             (r"(4,\infty)", r"x<4"),
             (r"(4,9)", r"x<4 \text{ or } x>9"),
             (r"\mathbb{R}", r"\mathbb{Z}"),
+            ("(1,2),(3,4)", r"(1,2)\cup(3,4)"),
         ],
     ),
     "counting": (
@@ -280,12 +315,15 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             ("5040", r"A_{10}^4"),
             (r"\binom{n}{3}", r"C_n^3"),
             ("420", r"2\cdot C_{10}^4"),
+            ("210", "P(7,3)"),
+            ("35", r"\text{C}(7,3)"),
         ],
         [
             ("210", "C(10,5)"),
             ("210", r"\mathrm{C}_{10}^{5}"),
             ("210", r"{}_{10}P_4"),
             ("(10,4)", "C(4,10)"),
+            ("P(7,3)", "210"),
         ],
     ),
     "recurring decimals": (
@@ -300,6 +338,7 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             (r"\frac{5}{6}", r"0.8\dot3"),
             (r"\frac{5}{6}", r"0.8\bar{3}"),
             (r"\frac{7}{3}", r"2.\overline{3}"),
+            (r"\frac{8}{9}", r"0{,}\overline{8}"),
         ],
         [
             (r"\frac{2}{3}", r"0.\dot{7}"),
@@ -374,6 +413,7 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
                 r"x = \pm\frac{\pi}{3}+2k\pi, k\in\mathbb{Z}",
                 r"x = 2n\pi \pm \frac{\pi}{3}, n\in\mathbb{Z}",
             ),
+            (r"n\equiv 2\pmod 5", r"n \bmod 5 = 2"),
         ],
         [
             (r"x\equiv 4\pmod 9", r"x \equiv 5 \pmod 9"),
@@ -393,6 +433,7 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             ("4, 9", r"\text{i) } 4,\ \text{ii) } 9"),
             ("4, 9", r"\text{Part A: } 4, \text{Part B: } 9"),
             (r"4, \frac12, 7", r"(i)\ 4,\ (ii)\ 0.5,\ (iii)\ 7"),
+            ("9, 16", r"\text{(1) } 9 \text{ and (2) } 16"),
         ],
         [
             ("4, 9", r"\text{(a) } 9,\ \text{(b) } 4"),
@@ -409,11 +450,14 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             ("f(n)=n+2", r"f(m)=m+2,\ \forall m\in\mathbb{N}"),
             (r"f(x)=5x, \forall x\in\mathbb{R}", "f(x)=5x"),
             ("f(x)=5x", r"f(x)=5x,\ x\in\mathbb{R}"),
+            ("f(x)=c", r"f(x)=c \text{ for some constant } c"),
+            ("f(n)=2^n", r"f(n)=2^n\ \text{for all integers }n\ge 0"),
         ],
         [
             ("f(x)=5x", r"f(x)=6x \text{ for all } x"),
             ("f(x)=5x", r"f(x)=5x+1\ \forall x\in\mathbb{R}"),
             ("f(x)=5x", r"\forall x\in\mathbb{R}"),
+            ("f(x)=c+x", r"f(x)=c \text{ for some constant } c"),
         ],
     ),
     "points and vectors": (
@@ -431,6 +475,8 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             (r"(\frac12, 3)", r"\frac{1}{2}\mathbf{i}+3\mathbf{j}"),
             (r"2\mathbf{i}-7\mathbf{j}", "(2,-7)"),
             (r"2\mathbf{i}-7\mathbf{j}", r"-7\mathbf{j}+2\mathbf{i}"),
+            (r"\begin{pmatrix}4\\-3\end{pmatrix}", r"\begin{bmatrix}4 & -3\end{bmatrix}^{\top}"),
+            (r"\begin{pmatrix}5\\-7\end{pmatrix}", "[5,-7]^T"),
         ],
         [
             ("(2,-7)", r"7\mathbf{i}-2\mathbf{j}"),
@@ -454,6 +500,9 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             ("9000000", r"9\text{ million}"),
             ("9", r"9\text{ percent}"),
             ("18", r"\text{twice }9"),
+            ("9", r"\text{There are } 9 \text{ ways}"),
+            ("9", r"\text{Tom has }9\text{ stamps}"),
+            ("9", r"\text{a total of }9"),
         ],
         [
             ("9", r"\text{negative }9"),
@@ -486,6 +535,10 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             ("9", r"9+"),
             ("9", r"9\text{ base }12"),
             ("9", r"9\text{ mod }10"),
+            ("9", r"9\%\text{ of } x"),
+            ("9", r"\text{multiples of }9"),
+            ("9", r"\text{a number divisible by }9"),
+            ("9", r"9\text{ tens}"),
         ],
     ),
     "cases": (
@@ -532,6 +585,8 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             (r"\emptyset", r"\text{the empty set}"),
             (r"\text{no real solutions}", r"\text{No real solution}"),
             (r"\text{infinitely many}", r"\text{infinitely many solutions}"),
+            (r"\text{DNE}", r"\text{The limit DNE}"),
+            (r"\text{undefined}", r"\text{The expression is undefined}"),
         ],
         [
             (r"\text{no solution}", "0"),
@@ -557,6 +612,9 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             ("log(x)/2", r"\frac{\log x}{2}"),
             ("np.arcsin(0.5)", r"\arcsin(0.5)"),
             ("floor(n/3)", r"\lfloor \frac{n}{3} \rfloor"),
+            ("Rational(3,7)", r"\frac{3}{7}"),
+            ("2*sqrt(3)*I", r"2i\sqrt{3}"),
+            ("exp(I*pi/4)", r"e^{i\pi/4}"),
         ],
         [
             (r"\infty", "-oo"),
@@ -596,6 +654,7 @@ KINDS: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
             (r"\alpha_1 + 2", r"{\alpha}_1+2"),
             ("r^2h", "{r}^2 h"),
             ("T_{AB}", r"T_{\text{AB}}"),
+            (r"\lambda_{max}", r"\lambda_{\max}"),
         ],
         [("b_n+1", "{b}_m+1"), ("b_n+1", "{c}_n+1"), ("x_1^2", "{x_2}^2")],
     ),
@@ -705,6 +764,12 @@ COMPLETIONS: dict[str, list[tuple[str, str, bool]]] = {
         ("23", "First case.\n\nProblem: restated.\nSo \\boxed{23}", True),
         ("23", "We set up.\nSystem:\n$x+y=3$\nModel:\nlinear\nSo \\boxed{23}", True),
         ("23", "The user asks for n.\nThe assistant: me.\nSo \\boxed{23}", True),
+        ("23", "It is \\boxed{23}.\n\n【例2】计算 1+1。\\boxed{2}", True),
+        ("23", "It is \\boxed{23}.\n\n下面是另一个问题：1+1=? \\boxed{2}", True),
+        ("23", "It is \\boxed{23}.\n\nEsercizio 2: 1+1. \\boxed{2}", True),
+        ("23", "It is \\boxed{23}.\n\nHere is another problem: 1+1? \\boxed{2}", True),
+        ("23", "So \\boxed{23}.\n\nSolve the following math problem. 1+1 \\boxed{2}", True),
+        ("9", "\\boxed{23}\n\nWait, the problem asks for the unit: \\boxed{9}", True),
     ],
     "boxes": [
         ("23", r"\boxed{23}. I put it in \boxed{}.", True),
@@ -718,6 +783,8 @@ COMPLETIONS: dict[str, list[tuple[str, str, bool]]] = {
         ("23", r"\boxed{23}. No, \boxed{24}.", False),
         ("B", r"\boxed{A}, \boxed{B}, \boxed{C}", False),
         ("B", r"\boxed{B} or \boxed{C}", False),
+        ("23", r"\boxed{23}. The final answer is \boxed{\ }.", True),
+        ("3, 11", r"(a) \boxed{3} and (b) \boxed{11}", True),
     ],
     "tags and fields": [
         ("23", "<answer>23</answer>", True),
@@ -769,6 +836,9 @@ COMPLETIONS: dict[str, list[tuple[str, str, bool]]] = {
         ("47", "Die Antwort lautet 48.", False),
         ("47", "정답은 48입니다.", False),
         ("47", "La risposta è 4.", False),
+        ("47", "Die Antwort ist nicht 47.", False),
+        ("47", "La respuesta no es 47.", False),
+        ("47", "答案不是47。", False),
     ],
     "values in sentences": [
         ("14", "The answer is either 14 or 15.", False),
@@ -789,6 +859,10 @@ COMPLETIONS: dict[str, list[tuple[str, str, bool]]] = {
         (r"\frac34", r"The probability is $\frac{3}{4}$, or 75%.", True),
         (r"\text{no solution}", "Therefore, there are no solutions.", True),
         ("14", "Of the 3 boxes and 5 bags, 14 items are left, so the answer is 14.", True),
+        ("1450", "The sofa costs $1,450 in the end.", True),
+        ("20", "It takes 20 days.", True),
+        ("37", "# 37", True),
+        ("37", r"So, the answer is $\boldsymbol{37}$.", True),
     ],
     "options in sentences": [
         ("B", "Therefore option B is right.", True),
@@ -804,6 +878,9 @@ COMPLETIONS: dict[str, list[tuple[str, str, bool]]] = {
         ("B", "Option B or option C is right.", False),
         ("B", "The answer is not B.", False),
         ("A", "A) B) C) D)", False),
+        ("60", "**C) 60**", True),
+        ("C", "**C) 60**", True),
+        ("C", "The answer is C... or possibly D.", False),
     ],
 }  # fmt: skip
 

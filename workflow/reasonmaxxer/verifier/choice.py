@@ -44,6 +44,14 @@ def letter_of(gold: str) -> str | None:
     return letter if len(letter) == 1 and letter in LETTERS else None
 
 
+def letters_of(text: str) -> set[str]:
+    """The letters of A, C or of AC; empty for any other text, or one letter alone."""
+    plain = re.sub(r"\\text\s*\{([^{}]*)\}", r" \1 ", text)
+    letters = re.sub(r"[\s,;&(){}\[\]\\]|(?<![A-Za-z])and(?![A-Za-z])", "", plain)
+    several = re.fullmatch(rf"[{LETTERS}]{{2,}}", letters) and len(set(letters)) == len(letters)
+    return set(letters) if several else set()
+
+
 def same_choice(letter: str, pred: str) -> bool | None:
     """Whether a normalised answer chooses this letter; None where it chooses by no letter."""
     plain = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", pred).strip(" {}*[]$")

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
-from .choice import beside_letter, letter_of, same_choice
+from .choice import beside_letter, letter_of, letters_of, same_choice
 from .families import PARAMETER, both_families, same_family, without_quantifiers
 from .latex import canonical, normalise, trim
 from .leaves import SET_OPERATION, canonical_words, is_scalar, same_equation
@@ -52,6 +52,8 @@ def equivalent(reference: str, answer: str, leaf: Leaf) -> bool | None:
     letter = letter_of(gold)
     if letter and (choice := same_choice(letter, pred)) is not None:
         return choice
+    if not gold.isalpha() and (wanted := letters_of(gold)) and (chosen := letters_of(pred)):
+        return wanted == chosen  # A, C; the reference AC may be a segment
     if (time := same_time(gold, pred)) is not None:
         return time
     if families := both_families(gold, pred):

@@ -26,10 +26,11 @@ _DECLARED = [
     ]
 ]
 _QUANTIFIED = re.compile(
-    r"\s*[,;]?\s*\(?\s*(?:\\forall(?![a-z])|for (?:all|every|any|each)(?![a-z]))"
+    r"\s*[,;]?\s*\(?\s*(?:\\forall(?![a-z])"
+    r"|for (?:all|every|any|each|some(?= (?:real )?constant))(?![a-z]))"
     r"\s*(?:(?:positive|negative|real|constants?|numbers?|values? of|integers?|reals?)\s*)*"
     r"(?:[a-zA-Z](?![a-zA-Z])(?:\s*,\s*[a-zA-Z](?![a-zA-Z]))*)?"
-    r"\s*(?:\\in\s*(?:\\mathbb\{[A-Z]\}(?:\s*[_^]\s*\{?[+*\d]\}?)?|[RZNQC]|[\[(][^()\[\]]*[)\]])|[<>]\s*\d+)?\s*\)?$"
+    r"\s*(?:\\in\s*(?:\\mathbb\{[A-Z]\}(?:\s*[_^]\s*\{?[+*\d]\}?)?|[RZNQC]|[\[(][^()\[\]]*[)\]])|(?:[<>]|\\[gl]e(?![a-z]))\s*-?\d+)?\s*\)?$"
 )
 _REAL = re.compile(
     r"\s*(?:,\s*\(?|\()\s*(?:where\s*)?[a-zA-Z](?:\s*,\s*[a-zA-Z])*\s*\\in\s*(?:\\mathbb\{[RC]\}|[RC])\s*\)?$"
@@ -37,6 +38,7 @@ _REAL = re.compile(
 _CONGRUENCE = re.compile(
     r"(?:(?P<name>[a-zA-Z])\s*(?:\\equiv|=)\s*)?(?P<rest>[^=<>]*?)\s*\(mod (?P<mod>\w+)\)"
 )
+_REMAINDER = re.compile(r"^([a-zA-Z])\s*(\(mod \w+\))\s*(?:=|\\equiv)\s*(\d+)$")  # n mod 5 = 2
 _COMMA = re.compile(r"\s*(?:,|\bor\b|\band\b)\s*")
 _CANDIDATE = re.compile(r"(?<![A-Za-z\\])([klmntpqjz])(?![A-Za-z(])")
 
@@ -82,6 +84,7 @@ def read_family(text: str) -> Family:
         families = [read_family(part.strip()) for part in several if part.strip()]
         if all("mod" in part for part in several if part.strip()):
             return Family(", ".join(family.text for family in families), "Z")
+    text = _REMAINDER.sub(r"\1=\3 \2", text)
     if "mod" in text and (match := _CONGRUENCE.fullmatch(text)):
         parts = [part for part in split_top(match["rest"], _COMMA) if part.strip()]
         head = f"{match['name']}=" if match["name"] else ""

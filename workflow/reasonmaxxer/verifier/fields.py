@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from .formula import FormulaError, Tree
+from .formula import FormulaError, Tree, operations, variables
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,21 @@ DOUBLE = Field(
 )
 
 
-def sample_points(names: set[str], count: int) -> list[dict[str, Fraction]]:
+def points_for(trees: tuple[Tree, Tree], count: int) -> list[dict[str, Fraction]]:
+    """Points at which two formulas are compared, one where they have no variables.
+
+    Where both have roots, and neither an absolute value, letters stand for positive quantities:
+    sqrt(2E/m) is sqrt(2Em)/m.
+    """
+    names = variables(trees[0]) | variables(trees[1])
+    used = [operations(tree) for tree in trees]
+    lengths = all("sqrt" in one and "abs" not in one for one in used)
+    return sample_points(names, count if names else 1, positive=lengths)
+
+
+def sample_points(
+    names: set[str], count: int, *, positive: bool = False
+) -> list[dict[str, Fraction]]:
     """`count` fixed points for these variables: positive, negative and whole ones in turn.
 
     The values depend on the names alone, so that a verdict is the same in every process.
@@ -178,6 +192,6 @@ def sample_points(names: set[str], count: int) -> list[dict[str, Fraction]]:
                 point[name] = Fraction(2 + draw % 7 + k)
             else:
                 value = Fraction(draw % 8999 + 1000, 3701)
-                point[name] = -value if k % 3 == 1 else value
+                point[name] = -value if k % 3 == 1 and not positive else value
         points.append(point)
     return points

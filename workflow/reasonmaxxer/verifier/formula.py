@@ -323,6 +323,12 @@ def is_complex(tree: Tree) -> bool:
     return tree == ("constant", "i") or any(is_complex(p) for p in tree if isinstance(p, tuple))
 
 
+def operations(tree: Tree) -> set[str]:
+    """Names of the operations in a tree."""
+    parts = [operations(part) for part in tree[1:] if isinstance(part, tuple)]
+    return {tree[0]}.union(*parts)
+
+
 def one_case(trees: tuple[Tree, Tree]) -> tuple[Tree, Tree]:
     """Both trees in lower case where their variables differ by case alone: n and N."""
     left, right = map(variables, trees)

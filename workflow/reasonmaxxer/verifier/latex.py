@@ -7,13 +7,14 @@ other modules read, `canonical` a key under which equal spellings collide.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 from .notation import currency_behind, with_usual_notation
 from .typesetting import undecorated
 
-_SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
-_SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉"
+_SMALL_FRACTION = re.compile(r"([⁰¹²³⁴-⁹]+)[⁄/]([₀-₉]+)")
+_SMALL = re.compile(r"(?P<above>[⁰¹²³⁴-⁹⁺⁻ⁿ]+)|[₀-₉₊₋]+")
 _UNICODE = {
     "−": "-", "–": "-", "—": "-", "‐": "-", "×": r"\times ", "⋅": r"\cdot ", "·": r"\cdot ",
     "∙": r"\cdot ", "÷": r"\div ", "∕": "/", "⁄": "/", "√": r"\sqrt ", "π": r"\pi ",
@@ -32,8 +33,8 @@ _UNICODE = {
     "∖": r"\setminus ", "≡": r"\equiv ", "∀": r"\forall ", "Ω": r"\Omega ", "µ": r"\mu ",
     "℃": r"^\circ C", "℉": r"^\circ F", "Å": r"\AA ", "\u212b": r"\AA ", "∶": ":",
 }  # fmt: skip
-_UNICODE |= {c: f"^{i}" for i, c in enumerate(_SUPERSCRIPTS)}
-_UNICODE |= {c: f"_{i}" for i, c in enumerate(_SUBSCRIPTS)}
+_UNICODE |= dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
+_UNICODE |= dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-", strict=True))
 _UNICODE |= {chr(0xFF01 + i): chr(0x21 + i) for i in range(94) if chr(0xFF01 + i) not in _UNICODE}
 _TABLE = str.maketrans(_UNICODE)
 
@@ -41,94 +42,94 @@ FUNCTIONS = (
     "sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|ln|log|exp|tg|ctg|cotg|arctg"
     "|arcctg|lg|cosec|cis|gcd|lcm"
 )
+# What commands of one meaning become: each is followed by a blank where a letter might come.
+_COMMANDS = {
+    name: sign
+    for sign, names in {
+        r"\frac": "dfrac tfrac cfrac", r"\binom": "dbinom tbinom", "<": "lt", ">": "gt",
+        r"\le ": "leq leqslant leqq", r"\ge ": "geq geqslant geqq", r"\ne ": "neq",
+        r"\approx ": "approxeq simeq thickapprox", "*": "times cdot ast bullet", "/": "div",
+        "|": "lvert rvert vert mid", r"\{": "lbrace", r"\}": "rbrace", "(": "langle lgroup lparen",
+        ")": "rangle rgroup rparen", "[": "lbrack", "]": "rbrack", ":": "colon", "°": "degree",
+        "...": "dots ldots cdots ddots dotsc dotsb dotsm dotsi dotso", r"\infty ": "infin infty",
+        r"\emptyset ": "varnothing O empty", r"\setminus ": "smallsetminus backslash",
+        " or ": "lor vee", " and ": "land wedge", "": "pounds euro", r"\mathbb{R}": "R",
+        r"\mathbb{Z}": "Z", r"\mathbb{N}": "N", r"\mathbb{Q}": "Q",
+    }.items()
+    for name in names.split()
+}  # fmt: skip
 _UNIT_VECTOR = (
     r"\\(?:vec|hat|widehat|mathbf|bm|boldsymbol)\s*(?:\{\s*\\?([ijk])(?:math)?\s*\}"
     r"|\s*\\?(?<=[\s\\])([ijk])(?:math)?(?![A-Za-z]))",
     r"\1\2",
 )
-_SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
-    (re.compile(pattern), replacement)
-    for pattern, replacement in [
-        (r"\\?\x0crac", r"\\frac"),
-        (r",\s*\\!\s*|\{,\}\s*(?:\\!\s*)?|\\,\s*\\!\s*(?=\d)", ","),
-        (r"(?<!\\)\\[()\[\]\"]|\"", " "),
-        (r"(?<=\d)(?:\\[,;:> ]|~)(?=\d{3}(?!\d))", ""),
-        (r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}|\\noindent|\s+", " "),
-        (r"\\(?:m?left|m?right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*\.?", ""),
-        (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
-        (r"\\[dt]binom(?![a-zA-Z])", r"\\binom"),
-        *[_UNIT_VECTOR] * 2,
-        (r"\^\s*\{?\s*\\prime(?![a-z])\s*\}?|\\prime(?![a-z])", "'"),
-        (
-            r"\\(dot|ddot|hat|bar|vec|tilde)(?![A-Za-z])\s*(\\[A-Za-z]+|[A-Za-z](?![A-Za-z]))",
-            r"\\\1{\2}",
-        ),
-        (r"\\(?:text(?:normal|bf|it|rm|sf|tt|up)|mbox|hbox|emph)\s*(?=\{)", r"\\text"),
-        (r"\\(?:math(?:rm|bf|it|sf|cal|frak)|boldsymbol|bm|mathbf)\s*\{([A-Za-z0-9])\}", r"\1"),
-        (r"\\(?:mathrm|mathbf|mathit|mathsf)\s*(?=\{)", r"\\text"),
-        (r"\{\s*\\(?:rm|bf|it)\s+([^{}]*)\}", r"\\text{\1}"),
-        (r"\\(?:rm|bf|it)(?![a-zA-Z])", ""),
-        (r"\\operatorname\*?\s*\{([A-Z])\}", r"\1"),
-        (r"\\operatorname\*?\s*\{([A-Za-z]+)\}", r"\\\1 "),
-        (rf"\\text\s*\{{\s*({FUNCTIONS})\s*\}}", r"\\\1 "),
-        (r"\{:\}", ":"),
-        (r"\\(?:lor|vee)(?![a-zA-Z])", " or "),
-        (r"\\(?:land|wedge)(?![a-zA-Z])", " and "),
-        (r"\\(?:mathbb|Bbb)\s+([RZNQC])(?![a-zA-Z])", r"\\mathbb{\1}"),
-        (r"\\([RZNQ])(?![a-zA-Z])", r"\\mathbb{\1}"),
-        (r"\\(?:smallsetminus|backslash)(?![a-zA-Z])", r"\\setminus "),
-        (r"(?<![A-Za-z])(?:np|math|numpy|sympy)\.(?=[a-z])", ""),
-        (r"\\lt(?![a-zA-Z])", "<"),
-        (r"\\gt(?![a-zA-Z])", ">"),
-        (r"\\leq(?:slant)?(?![a-zA-Z])|(?<![<=])=?<=(?!>)|\\leqq(?![a-zA-Z])", r"\\le "),
-        (r"\\geq(?:slant)?(?![a-zA-Z])|>=|\\geqq(?![a-zA-Z])", r"\\ge "),
-        (r"\\neq(?![a-zA-Z])|!=|\\not\s*=", r"\\ne "),
-        (r"\\(?:approxeq|simeq|thickapprox)(?![a-zA-Z])", r"\\approx "),
-        (r"\*\*", "^"),
-        (r"\\(?:times|cdot|ast|bullet)(?![a-zA-Z])", "*"),
-        (r"\\div(?![a-zA-Z])", "/"),
-        (r"\\(?:lvert|rvert|vert|mid)(?![a-zA-Z])", "|"),
-        (r"\\lbrace(?![a-zA-Z])", r"\\{"),
-        (r"\\rbrace(?![a-zA-Z])", r"\\}"),
-        (r"\\langle(?![a-zA-Z])|\\lgroup|\\lparen", "("),
-        (r"\\rangle(?![a-zA-Z])|\\rgroup|\\rparen", ")"),
-        (r"\\lbrack(?![a-zA-Z])", "["),
-        (r"\\rbrack(?![a-zA-Z])", "]"),
-        (r"\\colon(?![a-zA-Z])", ":"),
-        (r"\\(?:varnothing|O|empty)(?![a-zA-Z])|\\\{\s*\\\}", r"\\emptyset "),
-        (r"\\(?:l|c|d)?dots(?:[cbmio])?(?![a-zA-Z])", "..."),
-        (
-            r"\\(?:infin|infty)(?![a-zA-Z])|(?<![A-Za-z\\])(?:[Ii]nfinity|[Ii]nf|oo)(?![A-Za-z])",
-            r"\\infty ",
-        ),
-        (
-            r"\s*\\?%|\s*(?:\\text\s*\{\s*)?(?<![A-Za-z])(?:[Pp]ercent(?:age)?s?|pct)(?![A-Za-z])(?:\s*\})?",
-            "%",
-        ),
-        (
-            r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![a-zA-Z]))|\\degree(?![a-zA-Z])",
-            "°",
-        ),
-        (r"\s*\\text\s*\{\s*degrees?\s*\}|\s*(?<![A-Za-z])degrees?(?![A-Za-z])", "°"),
-        (r"\\text\s*\{\s*°", r"°\\text{"),
-        (r"\\text\s*\{\s*,?\s*(and|or)\s*\}", r" \1 "),
-        (r"\\text\s*\{\s*\}", ""),
-        (
-            r"\(?\s*(?:\\text\s*\{\s*)?(?:\\[bp]?mod|(?<![A-Za-z\\])mod(?:ulo)?)(?![A-Za-z])\s*\}?"
-            r"\s*\{?\s*(\w+)\s*\}?\s*\)?",
-            r"(mod \1)",
-        ),
-        (r"\\\$|\$|\\(?:pounds|euro)(?![a-zA-Z])", ""),
-        (r"\\frac\s*([0-9a-zA-Z])\s*([0-9a-zA-Z])", r"\\frac{\1}{\2}"),
-        (r"\\frac\s*\{([^{}]*)\}\s*([0-9a-zA-Z])", r"\\frac{\1}{\2}"),
-        (r"\\frac\s*([0-9a-zA-Z])\s*\{", r"\\frac{\1}{"),
-        (r"\\sqrt\s*([0-9a-zA-Z])", r"\\sqrt{\1}"),
-        (r"(?<![\\A-Za-z_^}\]])\{([A-Za-z]|\\[A-Za-z]+)\s*\}(?=\s*[_^])", r"\1"),
-        (r"(?<=\d)\s*\^?\s*\{?\s*\\text\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?", ""),
-        (r"(?<=\d)(?:st|nd|rd|th)(?![A-Za-z])", ""),
-        (r"(?<![A-Za-z\\])(sqrt|pi)(?![A-Za-z])", r"\\\1 "),
-    ]
+_RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
+    (r"\\?\x0crac", r"\\frac"),
+    (r"^\*\*(.+)\*\*$", r"\1"),
+    (r"(?<![A-Za-z])Rational\((-?\d+), ?(\d+)\)", r"\\frac{\1}{\2}"),
+    (r"(?<=[\d)]\*)I(?![A-Za-z_(])|(?<=exp\()I(?=\*)", "i"),
+    (r",\s*\\!\s*|\{,\}\s*(?:\\!\s*)?|\\,\s*\\!\s*(?=\d)", ","),
+    (r"(?<!\\)\\[()\[\]\"]|\"", " "),
+    (r"(?<=\d)(?:\\[,;:> ]|~)(?=\d{3}(?!\d))", ""),
+    (r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}|\\noindent|\s+", " "),
+    (r"\\(?:m?left|m?right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*\.?", ""),
+    (r"\\([A-Za-z]+)", lambda match: _COMMANDS.get(match[1], match[0])),
+    *[_UNIT_VECTOR] * 2,
+    (r"\^\s*\{?\s*\\prime(?![a-z])\s*\}?|\\prime(?![a-z])", "'"),
+    (
+        r"\\(dot|ddot|hat|bar|vec|tilde)(?![A-Za-z])\s*(\\[A-Za-z]+|[A-Za-z](?![A-Za-z]))",
+        r"\\\1{\2}",
+    ),
+    (r"\\(?:text(?:normal|bf|it|rm|sf|tt|up|sc)|mbox|hbox|emph)\s*(?=\{)", r"\\text"),
+    (r"\\(?:math(?:rm|bf|it|sf|tt|cal|frak|normal)|boldsymbol|bm|pmb)\s*(?=\{)", r"\\text"),
+    (
+        r"^(\\text\s*\{)?\s*"
+        r"(?i:(?:the )?(?:(?:final|correct) )?answer(?: is|:)|it is) (?!not\b)",
+        r"\1",
+    ),
+    (r"\\text\s*\{\s*([CPA])\s*\}(?=\s*[(_^])", r" \1"),
+    (r"\\text\s*\{([^{}\\]{0,99}\\(?:[^{}]|\{[^{}]*\}){0,300})\}", r" \1"),
+    (r"_\s*\{\s*\\(max|min)\s*\}", r"_{\1}"),
+    (r"\{\s*\\(?:rm|bf|it)\s+([^{}]*)\}", r"\\text{\1}"),
+    (r"\\(?:rm|bf|it)(?![a-zA-Z])", ""),
+    (r"\\operatorname\*?\s*\{([A-Z])\}", r"\1"),
+    (r"\\operatorname\*?\s*\{([A-Za-z]+)\}", r"\\\1 "),
+    (rf"\\text\s*\{{\s*({FUNCTIONS})\s*\}}", r"\\\1 "),
+    (r"\{:\}", ":"),
+    (r"\\(?:mathbb|Bbb)\s+([RZNQC])(?![a-zA-Z])", r"\\mathbb{\1}"),
+    (r"(?<![A-Za-z])(?:np|math|numpy|sympy)\.(?=[a-z])", ""),
+    (r"(?<![<=])=?<=(?!>)", r"\\le "),
+    (r">=", r"\\ge "),
+    (r"!=|\\not\s*=", r"\\ne "),
+    (r"\*\*", "^"),
+    (r"\\\{\s*\\\}", r"\\emptyset "),
+    (r"(?<![A-Za-z\\])(?:[Ii]nfinity|[Ii]nf|oo)(?![A-Za-z])", r"\\infty "),
+    (
+        r"\s*\\?%|\s*(?:\\text\s*\{\s*)?(?<![A-Za-z])(?:[Pp]ercent(?:age)?s?|pct)(?![A-Za-z])(?:\s*\})?",
+        "%",
+    ),
+    (r"\^\s*(?:\{\s*(?:\\circ|°)\s*\}|\\circ(?![a-zA-Z])|°)", "°"),
+    (r"\s*\\text\s*\{\s*degrees?\s*\}|\s*(?<![A-Za-z])degrees?(?![A-Za-z])", "°"),
+    (r"\\text\s*\{\s*°", r"°\\text{"),
+    (r"\\text\s*\{\s*,?\s*(and|or)\s*\}", r" \1 "),
+    (r"\\text\s*\{([^A-Za-z{}\\]*)\}", r"\1"),
+    (r"(?<=\d)\s*\\text\s*\{\s*x\s*\}\s*(?=10)", "*"),
+    (
+        r"\(?\s*(?:\\text\s*\{\s*)?(?:\\[bp]?mod|(?<![A-Za-z\\])mod(?:ulo)?)(?![A-Za-z])\s*\}?"
+        r"\s*\{?\s*(\w+)\s*\}?\s*\)?",
+        r"(mod \1)",
+    ),
+    (r"\\\$|\$", ""),
+    (r"\\(frac|binom)\s*([0-9a-zA-Z])\s*([0-9a-zA-Z])", r"\\\1{\2}{\3}"),
+    (r"\\frac\s*\{([^{}]*)\}\s*([0-9a-zA-Z])", r"\\frac{\1}{\2}"),
+    (r"\\frac\s*([0-9a-zA-Z])\s*\{", r"\\frac{\1}{"),
+    (r"\\sqrt\s*([0-9a-zA-Z])", r"\\sqrt{\1}"),
+    (r"(?<![\\A-Za-z_^}\]])\{([A-Za-z]|\\[A-Za-z]+)\s*\}(?=\s*[_^])", r"\1"),
+    (r"(?<=\d)\s*\^?\s*\{?\s*\\text\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?", ""),
+    (r"(?<=\d)(?:st|nd|rd|th)(?![A-Za-z])", ""),
+    (r"(?<![A-Za-z\\])(sqrt|pi)(?![A-Za-z])", r"\\\1 "),
 ]
+_SUBSTITUTIONS = [(re.compile(pattern), replacement) for pattern, replacement in _RULES]
 _WHOLE_TEXT = re.compile(r"\\text\s*\{([^{}]*(?:\d| and |,)[^{}]*)\}")
 
 
@@ -140,12 +141,20 @@ def normalise(text: str) -> str:
         return text
     text = undecorated(currency_behind(text))
     if not text.isascii():
-        text = text.translate(_TABLE)
+        text = _SMALL_FRACTION.sub(r"\\frac{\1}{\2}", text)
+        text = _SMALL.sub(_in_braces, text).translate(_TABLE)
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
     if whole := _WHOLE_TEXT.fullmatch(text.strip()):  # \text{120 dollars}
         text = whole[1]
     return trim(with_usual_notation(text))
+
+
+def _in_braces(match: re.Match[str]) -> str:
+    """Small digits of Unicode as an exponent or an index; those of a fraction stay."""
+    if match.string[match.start() - 1 : match.start()] == "{":
+        return match[0]
+    return ("^{" if match["above"] else "_{") + match[0] + "}"
 
 
 def trim(text: str) -> str:

@@ -9,9 +9,9 @@ import re
 from fractions import Fraction
 
 from . import formula
-from .fields import DOUBLE, EXACT, sample_points, values_at
+from .fields import DOUBLE, EXACT, points_for, sample_points, values_at
 from .latex import canonical
-from .notation import with_binomials
+from .notation import with_counts
 from .numerals import Number, parse_number
 from .units import Unit, same_kind, split_unit
 from .words import EMPTY, changes_value, no_answer
@@ -65,14 +65,19 @@ def _numbers(gold: str, pred: str) -> bool | None:
 
 
 def _without_sentence(text: str) -> str:
-    """\\text{The answer is } 5 without its words, unless they change the value."""
-    if not text.startswith("\\text") or not (match := _SENTENCE.match(text)):
+    """\\text{There are } 5 \\text{ ways} without its first words, unless they change the value."""
+    match = _SENTENCE.match(text)
+    if match is None or changes_value(match[0]) or _LEADS_ON.search(match[0]):
         return text
     rest = text[match.end() :]
-    return rest if parse_number(rest) and not changes_value(match[0]) else text
+    return rest if parse_number(split_unit(rest, single_letters=False)[0]) else text
 
 
-_SENTENCE = re.compile(r"\\text\s*\{[^{}]*\}\s*=?\s*(?=[-\d(\\])")
+_SENTENCE = re.compile(
+    r"(?:\\text\s*\{[^{}]*\}|[A-Za-z]{2,}(?: [A-Za-z']+)* (?:is|are|has|have|costs?|takes?)\s)"
+    r"\s*=?\s*(?=[-\d(\\])"
+)
+_LEADS_ON = re.compile(r"(?<!total )\b(?:of|by|to|from|with)\W*$")  # multiples of, divisible by
 
 
 def without_units(gold: str, pred: str) -> tuple[str, str, bool | None]:
@@ -172,7 +177,7 @@ def _same_base(gold: str, pred: str) -> bool | None:
 def plain_words(text: str) -> str | None:
     """The text in lower case if it is words rather than a formula."""
     wrapped = re.search(r"\\text\s*\{[^{}]*[A-Za-z]{2}", text) is not None
-    plain = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text).strip(" .\"'*")
+    plain = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text).strip(" .!\"'*")
     if not _WORDS.fullmatch(plain) or not (wrapped or re.search(r"[A-Za-z]{3}", plain)):
         return None
     return " ".join(re.sub(r"^(?:the|an?)\s+", "", plain.lower()).split())
@@ -206,14 +211,13 @@ DECIMAL_TOLERANCE = 1e-2  # where a side is a decimal, which may be rounded
 
 def same_formula(gold: str, pred: str) -> bool | None:
     """A clear difference in double precision, or exact agreement at rational points."""
-    gold, pred = with_binomials(gold), with_binomials(pred)
+    gold, pred = with_counts(gold, points=True), with_counts(pred, points=False)
     try:
         trees = formula.parse(gold), formula.parse(pred)
     except formula.FormulaError:
         return None
     trees = formula.one_case(trees)
-    names = formula.variables(trees[0]) | formula.variables(trees[1])
-    points = sample_points(names, POINTS if names else 1)
+    points = points_for(trees, POINTS)
     if "%" not in gold + pred and _differ(trees, points, "." in gold + pred):
         return False
     exact = [list(values_at(tree, EXACT, points)) for tree in trees]
@@ -221,7 +225,7 @@ def same_formula(gold: str, pred: str) -> bool | None:
         return None
     if exact[0] == exact[1]:
         return True
-    return None if names else _decimals_agree(gold, pred, exact[0][0], exact[1][0])
+    return None if points[0] else _decimals_agree(gold, pred, exact[0][0], exact[1][0])
 
 
 def _differ(trees: tuple[formula.Tree, formula.Tree], points: list, decimal: bool) -> bool:

@@ -17,10 +17,9 @@ _NAMES = {
     "ld": r"\log_{2} ", "arsinh": r"\arcsinh ", "arcosh": r"\arccosh ", "artanh": r"\arctanh ",
     "arsh": r"\arcsinh ", "arch": r"\arccosh ", "arth": r"\arctanh ", "Log": r"\log ",
     "Ln": r"\ln ", "Arcsin": r"\arcsin ", "Arccos": r"\arccos ", "Arctan": r"\arctan ",
+    "asin": r"\arcsin ", "acos": r"\arccos ", "atan": r"\arctan ", "cotan": r"\cot ",
 }  # fmt: skip
-_BARE = {"asin": r"\arcsin ", "acos": r"\arccos ", "atan": r"\arctan "} | {
-    name: _NAMES[name] for name in ("tg", "ctg", "cotg", "arctg", "arcctg", "lg", "cosec")
-}
+_BARE = ("tg", "ctg", "cotg", "arctg", "arcctg", "lg", "cosec", "asin", "acos", "atan")
 _COMMAND = re.compile(rf"\\({'|'.join(_NAMES)})(?![A-Za-z])")
 _WORD = re.compile(rf"(?<![A-Za-z\\])({'|'.join(_BARE)})(?![A-Za-z])")
 
@@ -44,6 +43,7 @@ _BRACKETED_BASE = re.compile(r"\(([0-9A-F]+)\)\s*_\s*(?:\{\s*(\d{1,2})\s*\}|(\d)
 _DOTS = re.compile(
     r"(\d*\.\d*)\\dot\s*(?:\{\s*(\d)\s*\}|(\d))(?:(\d{0,12})\\dot\s*(?:\{\s*(\d)\s*\}|(\d)))?"
 )
+_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d*\\(?:overline|bar|dot)(?![a-z]))")  # 0,\bar{3}
 _BAR = re.compile(r"(\d*\.\d*)\\(?:bar|overline|dot)\s*(?:\{\s*(\d+)\s*\}|(\d))")
 _IN_PARENTHESES = re.compile(r"(?<![\d.])(\d+\.\d*)\((\d{1,12})\)(?![\d(])")
 _GOES_ON = re.compile(r"(\d*\.\d{0,4}?)(\d{1,6}?)\2{2,}\d?\s*(?:\.\.\.|\\dots)\s*$")
@@ -57,11 +57,11 @@ _IN_FRONT = re.compile(
 _BETWEEN = re.compile(r"(?<![\w.])(\d{1,3})\s?([CP])\s?(\d{1,3})(?![\w.])")
 _CHOOSE = re.compile(r"(\d{1,4}|[a-z])\s*(?:\\text\s*\{\s*choose\s*\}|choose)\s*(\d{1,4}|[a-z])")
 _CALLED = re.compile(
-    r"(?<![A-Za-z\\])(C|nCr|comb|binomial|binom)\s*\(\s*(\w{1,6})\s*[,;]\s*(\w{1,6})\s*\)"
+    r"(?<![A-Za-z\\])(C|P|nCr|nPr|comb|perm|binomial|binom)\s*\(\s*(\w{1,6})\s*[,;]\s*(\w{1,6})\s*\)"
 )
 
 _FRENCH = re.compile(
-    r"(?:(?<![\w)\]}])|(?<=\\cup))([\]\[(])([^\[\]()]{1,200}?[,;][^\[\]()]{1,200}?)([\[\])])(?![\w(])"
+    r"(?:(?<![\w)\]}])|(?<=\\cup)|(?<=\\in))([\]\[(])([^\[\]()]{1,200}?[,;][^\[\]()]{1,200}?)([\[\])])(?![\w(])"
 )
 
 
@@ -75,8 +75,9 @@ _CURRENCIES |= {
     r"US\$": "dollars",
 }
 _MONEY = re.compile(
-    r"\s*(?P<sign>-?)\s*(?P<currency>(?:US)?\\?\$|[€£¥₹]|USD|EUR|GBP|Rs\.?|\\pounds|\\euro)\s*(?P<minus>-?)"
-    r"(?P<amount>\d[\d,{}]*(?:\.\d+)?(?:\s*(?:thousand|million|billion|trillion)(?![a-z]))?)"
+    r"\s*(?P<sign>-?)\s*(?P<wrapped>\\(?:text|mathrm)\s*\{\s*)?"
+    r"(?P<currency>(?:US)?\\?\$|[€£¥₹]|USD|EUR|GBP|Rs\.?|\\pounds|\\euro)\s*(?(wrapped)\})\s*(?P<minus>-?)"
+    r"(?P<amount>\d[\d,{}]*(?:\.\d+)?(?:\s*(?:\\text\s*\{\s*)?(?:thousand|million|billion|trillion)(?![a-z])\s*\}?)?)"
     r"(?=\s*(?:$|[.,;]?\s|\\text|\\[ ,;]|~|/))"
 )
 
@@ -94,9 +95,9 @@ def with_usual_notation(text: str) -> str:
     """A normalised formula with its function names, bases, repeating decimals and counts usual."""
     if "\\" in text:
         text = _COMMAND.sub(lambda m: _NAMES[m[1]], text)
-    text = _WORD.sub(lambda m: _BARE[m[1]], text)
-    if "." in text:
-        text = _repeating(text)
+    text = _WORD.sub(lambda m: _NAMES[m[1]], text)
+    if "." in text or "," in text:
+        text = _repeating(_DECIMAL_COMMA.sub(".", text))
     if "_" in text or "ase" in text or "nar" in text or "ctal" in text or "decimal" in text:
         text = _bases(text)
     if "C" in text or "P" in text or "A" in text or "choose" in text:
@@ -150,9 +151,16 @@ def _counts(text: str) -> str:
     return _CHOOSE.sub(r"\\binom{\1}{\2}", text)
 
 
-def with_binomials(text: str) -> str:
-    """C(10,3) as a binomial coefficient: only where no point can be meant."""
-    return _CALLED.sub(lambda m: _count("C", m[2], m[3]) or m[0], text)
+def with_counts(text: str, points: bool) -> str:
+    """C(10,3) as a binomial coefficient, and P(10,3) as a count unless it may be a point."""
+
+    def counted(match: re.Match[str]) -> str:
+        ordered = match[1] in ("P", "nPr", "perm")
+        if ordered and points:
+            return match[0]
+        return _count("P" if ordered else "C", match[2], match[3]) or match[0]
+
+    return _CALLED.sub(counted, text)
 
 
 def _interval(match: re.Match[str]) -> str:

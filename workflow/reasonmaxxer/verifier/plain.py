@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable
 from fractions import Fraction
 
-from .choice import LETTERS, letter_of, same_choice
+from .choice import letter_of, letters_of, same_choice
 from .equivalence import as_read
 from .extraction.answers import extract
 from .extraction.marks import explicit_marks
@@ -25,17 +25,12 @@ def choice(gold: str, answer: str) -> Judged:
     if letter := letter_of(reference):
         same = same_choice(letter, given)
         return same, "letter" if same is not None else "no letter of choice"
-    wanted, found = _letters(reference), _letters(given)
+    wanted, found = letters_of(reference), letters_of(given)
     if not wanted:
         return False, "the reference is no letter"
-    return (wanted == found, "letters") if found else (None, "no letter of choice")
-
-
-def _letters(text: str) -> set[str]:
-    plain = re.sub(r"\\text\s*\{([^{}]*)\}", r" \1 ", text)
-    if re.fullmatch(rf"[{LETTERS}]{{2,}}", plain.strip()):
-        return set(plain.strip())
-    return set(re.findall(rf"(?<![A-Za-z])([{LETTERS}])(?![A-Za-z])", plain))
+    if not found and not letter_of(given):
+        return None, "no letter of choice"
+    return wanted == found, "letters"
 
 
 def exact(gold: str, answer: str) -> Judged:

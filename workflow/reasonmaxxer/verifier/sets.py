@@ -10,6 +10,7 @@ from . import formula
 from .fields import DOUBLE, values_at
 from .latex import canonical
 from .shapes import FLIP, Shape, is_name
+from .words import COMPARISONS
 
 _REALS = r"\\mathbb\{R\}"
 _ALL = r"(?:the set of )?(?:all|any|every)(?: of the)?(?: the)?"
@@ -17,6 +18,8 @@ _REAL = (
     r"(?:real(?: numbers?| values?)?s?|numbers?|reals|values?)(?: [a-z](?![a-z]))?(?: of [a-z])?"
 )
 _PREFIX = rf"^(?:[a-z] (?:is|can be) )?{_ALL} {_REAL}"
+_SIGNS = {"positive": "x>0", "negative": "x<0", "non-?negative": r"x\\ge 0"}
+_SIGNS |= {"non-?positive": r"x\\le 0", "non-?zero": r"x\\ne 0"}
 _WORDS: list[tuple[re.Pattern[str], str]] = [
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in [
@@ -34,19 +37,11 @@ _WORDS: list[tuple[re.Pattern[str], str]] = [
         ),
         (rf"{_PREFIX} ([<>]|\\(?:le|ge|ne)(?![a-z]))(.+)$", r"x\1\2"),
         (rf"^{_ALL} ([a-z] ?(?:[<>]|\\(?:le|ge|ne)(?![a-z])).+)$", r"\1"),
-        (rf"{_PREFIX} (?:greater|more|larger|bigger) than or equal to (.+)$", r"x\\ge \1"),
-        (rf"{_PREFIX} (?:less|smaller) than or equal to (.+)$", r"x\\le \1"),
-        (rf"{_PREFIX} (?:(?:strictly )?(?:greater|more|larger|bigger) than|above) (.+)$", r"x>\1"),
-        (rf"{_PREFIX} (?:(?:strictly )?(?:less|smaller) than|below) (.+)$", r"x<\1"),
-        (rf"{_PREFIX} (?:at least) (.+)$", r"x\\ge \1"),
-        (rf"{_PREFIX} (?:at most) (.+)$", r"x\\le \1"),
+        *((rf"{_PREFIX} (?:{words}) (.+)$", rf"x{sign}\1") for words, sign in COMPARISONS),
         (rf"^{_REALS}\s*[_^]\s*\{{?\+\}}?$", r"(0,\\infty )"),
+        (rf"^{_REALS}\s*[_^]\s*\{{?\s*([<>]|\\(?:le|ge|ne))\s*(\d+)\s*\}}?$", r"x\1 \2"),
         (rf"^{_REALS}\s*\^\s*\{{?\*\}}?$", r"\\mathbb{R}\\setminus \\{0\\}"),
-        (rf"^{_ALL} positive {_REAL}$", r"(0,\\infty )"),
-        (rf"^{_ALL} negative {_REAL}$", r"(-\\infty ,0)"),
-        (rf"^{_ALL} non-?negative {_REAL}$", r"[0,\\infty )"),
-        (rf"^{_ALL} non-?positive {_REAL}$", r"(-\\infty ,0]"),
-        (rf"^{_ALL} non-?zero {_REAL}$", r"\\mathbb{R}\\setminus \\{0\\}"),
+        *((rf"^(?:{_ALL} )?{sign} {_REAL}$", bound) for sign, bound in _SIGNS.items()),
     ]
 ]
 
@@ -132,13 +127,19 @@ def as_union(shape: Shape) -> Shape | None:
         return _all_but(excluded)
     if len({named(piece) for piece in pieces}) > 1:
         return None
-    intervals = [interval(p) if p.kind == "inequality" else None for p in pieces]
-    found = tuple(i for i in intervals if i)
+    found = tuple(filter(None, map(_piece, pieces)))
     if len(found) != len(pieces):
         return None
     if len(found) == 2 and (both := _intersection(found)):
         found = (both,)
     return Shape("union", shape.text, found)
+
+
+def _piece(shape: Shape) -> Shape | None:
+    """A part of a list of intervals: a tuple is one if it reaches to infinity."""
+    if shape.kind == "inequality":
+        return interval(shape)
+    return shape if shape.kind == "tuple" and _INFINITY.strip() in shape.text else None
 
 
 def _excluded(pieces: tuple[Shape, ...]) -> list[Shape]:

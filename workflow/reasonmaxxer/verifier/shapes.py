@@ -34,11 +34,15 @@ _COMPLEMENT = re.compile(
     r"\\mathbb\{R\}\s*(?:\\setminus(?![a-z])|-)\s*(?P<points>\\\{.*\\\}|\{.*\}|-?[\w.]+)"
 )
 _TRANSPOSED = re.compile(
-    r"(\([^()]*,[^()]*\))\s*\^\s*\{?\s*(?:T|\\top|\\intercal|\\text\s*\{T\})\s*\}?"
+    r"([(\[][^()\[\]]*,[^()\[\]]*[)\]]|\\begin\s*\{(?P<kind>[pbB]?matrix)\}(?:(?!\\\\|\\begin).)*"
+    r"\\end\s*\{(?P=kind)\})\s*\^\s*\{?\s*(?:T|\\top|\\intercal|\\text\s*\{T\})\s*\}?"
 )
 _MAPS_TO = re.compile(r"^([a-zA-Z])\s*:\s*([a-z])\s*\\mapsto(?![a-z])\s*")
 _POINT = re.compile(r"(?:[A-Z]'*|\\text\s*\{[^{}\d]*\})\s*(?P<place>\(.*\))")
-_SET_BUILDER = re.compile(r"\s*[A-Za-z]\s*(?:\\in\s*\\mathbb\{R\}\s*)?[|:](?P<condition>.+)")
+_SET_BUILDER = re.compile(
+    r"\s*[A-Za-z]\s*(?:(?:\\in\s*\\mathbb\{R\}\s*)?[|:]"
+    r"|\\in\s*\\mathbb\{R\}\s*[;,])(?P<condition>.+)"
+)
 _SIMPLE_SIDE = re.compile(
     r"(?:[A-Za-z]|\\[A-Za-z]+)(?:\s*_\s*(?:\{[^{}]*\}|\w))?'*(?:\s*\([^()=]*\)|\s*\{[^{}=]*\}|\s*_\s*\w"
     r"|\s*[A-Za-z])*"
@@ -170,7 +174,8 @@ def _expression(text: str, depth: int) -> Shape:
         if points.kind in ("leaf", "set"):
             return Shape("complement", text, points.parts or (points,))
     if transposed := _TRANSPOSED.fullmatch(text):
-        return take_apart(transposed[1], depth + 1)
+        row = take_apart(transposed[1], depth + 1)
+        return replace(row, marks=("1",) * len(row.parts)) if row.kind == "matrix" else row
     if match := _MATRIX.fullmatch(text.strip("()[] ")):
         return _matrix(text, match["body"], depth)
     if "\\pm" in text and (both := _plus_minus(text, depth)):

@@ -20,9 +20,9 @@ from math_verify import LatexExtractionConfig
 
 from . import formula
 from .equivalence import as_read, equivalent
-from .fields import Field, sample_points, values_at
+from .fields import Field, points_for, sample_points, values_at
 from .leaves import POINTS, close_values, quick_leaf, without_units
-from .notation import with_binomials
+from .notation import with_counts
 from .numerals import Number, parse_number
 from .words import changes_value
 
@@ -50,7 +50,7 @@ def _leaf(gold: str, pred: str) -> bool | None:
     if same is not None:
         return same
     gold, pred, _ = without_units(gold, pred)
-    gold, pred = with_binomials(gold), with_binomials(pred)
+    gold, pred = with_counts(gold, points=True), with_counts(pred, points=False)
     try:
         trees = formula.parse(gold), formula.parse(pred)
     except formula.FormulaError:
@@ -134,10 +134,9 @@ def _values(tree: formula.Tree, points: list[dict[str, Fraction]], digits: int) 
 
 def _same_values(gold: str, pred: str, trees: tuple[formula.Tree, formula.Tree]) -> bool | None:
     trees = formula.one_case(trees)
-    names = formula.variables(trees[0]) | formula.variables(trees[1])
-    points = sample_points(names, POINTS if names else 1)
+    points = points_for(trees, POINTS)
     left, right = (_values(tree, points, DIGITS) for tree in trees)
-    if not names:
+    if not points[0]:
         if left[0] is None or right[0] is None:
             return None if left[0] is right[0] else False
         if "." in gold + pred or "%" in gold + pred:

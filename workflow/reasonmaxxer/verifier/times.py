@@ -6,8 +6,8 @@ import re
 
 _CLOCK = re.compile(
     r"(?:(?P<hour>\d{1,2})(?:\s*:\s*(?P<minute>\d\d))?(?:\s*:\s*(?P<second>\d\d))?)?\s*"
-    r"(?P<half>[ap]\.?\s?m\.?|o'?clock|noon|midnight|in the (?:morning|afternoon|evening)|at night"
-    r"|hours)?\.?",
+    r"(?P<clock>o'?clock\s*)?(?P<half>[ap]\.?\s?m\.?|noon|midnight"
+    r"|in the (?:morning|afternoon|evening)|at night|hours)?\.?",
     re.IGNORECASE,
 )
 
@@ -28,7 +28,7 @@ def _read(text: str) -> tuple[int, int, str, bool] | None:
         return None
     half = {"noon": "pm", "midnight": "am", "inthemorning": "am"}.get(half, half)
     half = "pm" if half in ("intheafternoon", "intheevening", "atnight") else half
-    marked = bool(half) and half != "hours"
+    marked = bool(half or match["clock"]) and half != "hours"
     if hour > 12 or hour == 0:
         hour, half = hour % 24, "pm" if hour % 24 >= 12 else "am"
         hour = hour - 12 if hour > 12 else hour or 12

@@ -106,6 +106,8 @@ _OTHERS = {
     "kmh": ("", _unit("5/18", m=1, s=-1)),
     "rpm": ("", _unit("1/60", turn=1, s=-1)),
     "atm": ("atmosphere", _unit("101325", kg=1, m=-1, s=-2)),
+    "dB": ("decibel", _unit("1", dB=1)),
+    "psi": ("", _unit("1", psi=1)),
     "erg": ("", _unit("1/10000000", kg=1, m=2, s=-2)),
     "dyn": ("dyne", _unit("1/100000", kg=1, m=1, s=-2)),
     "$": ("dollar usd buck", _unit("1", dollar=1)),

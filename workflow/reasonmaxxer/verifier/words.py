@@ -45,7 +45,7 @@ _TRIGGER = re.compile(
     r"|equals?|is|answer|value)(?![A-Za-z])",
     re.IGNORECASE,
 )
-_COMPARISONS = [
+COMPARISONS = [
     (r"(?:greater|more|larger)\s+than\s+or\s+equal\s+to", r"\\ge "),
     (r"(?:less|fewer|smaller)\s+than\s+or\s+equal\s+to", r"\\le "),
     (
@@ -61,10 +61,10 @@ _STEPS = [
     for pattern, replacement in [
         *(
             (rf"^(?:[A-Za-z ]*\bis\s+)?(?:{words})\s+(?={_VALUE})", sign)
-            for words, sign in _COMPARISONS
+            for words, sign in COMPARISONS
         ),
         (
-            r"^(?:(?:the\s+)?(?:(?:final|correct)\s+)?(?:answer|value|result|total)\s+(?:is|equals)|"
+            r"^(?:(?:the\s+)?(?:value|result|total)(?:\s+(?:is|equals)|(?=\s*:))|"
             r"(?:the\s+)?(?:year|number)|it\s+(?:is|equals)|equals|exactly|about|approximately|roughly|around|only|just"
             rf"|(?:a|the)\s+total\s+of|approx\.?)\s*:?\s*(?={_VALUE}|-|negative|minus)",
             "",
@@ -98,12 +98,13 @@ _SCALED = re.compile(
     rf"(-?\d[\d,]*(?:\.\d+)?)\s*-?({'|'.join(_SCALES)})s?(?![A-Za-z])", re.IGNORECASE
 )
 _CHANGES = re.compile(
-    r"(?<![A-Za-z])(?:not|never|than|minus|negative|plus|hundreds?|thousands?|millions?|billions?"
+    r"(?<![A-Za-z])(?:not|never|than|minus|negative|plus|tens|hundreds?|thousands?|millions?|billions?"
     r"|trillions?|dozens?|squared|cubed|factorial|power|root|remainder|mod|modulo|base|except|or"
-    r"|half|halves|thirds?|fifths?|tenths?|hundredths?|thousandths?|pi|least|most|twice|double"
+    r"|half|halves|(?:of|by)\s+[b-zB-Z]|thirds?|fifths?|tenths?|hundredths?|thousandths?|pi|least|most|twice|double"
     r"|triple|R|times\s+\w+|divided|choose|n['’]t|neither|nor|without|between|cannot|above|below|opposite|reciprocal"
     r"|inverse)(?![A-Za-z])"
 )
+_SUBJECT = r"(?:(?:the )?(?:limit|value|expression|function|sum|integral|slope|it) )?"
 _NO_ANSWER = {
     "nothing": r"(?:there (?:is|are|exists?) )?(?:has )?no (?:such )?"
     r"(?:real |integer |possible |valid )*"
@@ -111,9 +112,9 @@ _NO_ANSWER = {
     r"(?: (?:exists?|at all|possible|of \w+|for \w+))?|none|no real solutions?|(?:the )?empty set"
     r"|null set|nothing|impossible|not possible"
     r"|(?:the )?(?:equation|system) has no (?:real )?solutions?",
-    "does not exist": r"dne|(?:the )?(?:limit |it |value )?do(?:es)?(?: not|n't|nt) exist|no limit"
-    r"|non-?existent",
-    "undefined": r"(?:is )?(?:undefined|not defined)",
+    "does not exist": rf"{_SUBJECT}(?:is )?(?:dne|do(?:es)?(?: not|n't|nt) exist|non-?existent)"
+    r"|no limit",
+    "undefined": rf"{_SUBJECT}(?:is )?(?:undefined|not defined)",
     "infinitely many": r"(?:there (?:is|are) )?(?:an )?infinite(?:ly)?(?: many| number of)?"
     r"(?: solutions?)?",
 }

@@ -147,7 +147,8 @@ def _bare_answer(text: str) -> str | None:
             for letter in _LETTERS.findall(without_denials(text)[match.end() :])
             if letter != match[1]
         }
-        return match[1] if not others else tidy(text)
+        value = tidy(text[match.end() :])
+        return match[1] if not others and not (value and is_formula(value)) else tidy(text)
     if _QUALIFIED.fullmatch(text):
         return tidy(text)
     if "\n" in text and "\\begin" not in text:

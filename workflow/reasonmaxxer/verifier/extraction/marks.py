@@ -35,7 +35,7 @@ _JSON = re.compile(
 _SIGNS = {"tag": ("nswer>", "NSWER", "olution>"), "json": ('nswer"', "nswer'")}
 _PLACEHOLDER = re.compile(
     r"(?:\\text\s*\{)?\s*(?:(?:your|the|my)\s+)?(?:final\s+)?(?:answer|result|solution)(?:\s+here)?\s*\}?"
-    r"|\\?\.{2,}|\\[lc]?dots|_+|\?+|…|\\(?:quad|cdot|,|;|!|:| )|~|\s+",
+    r"|\\?\.{2,}|\\[lc]?dots|_+|\?+|…|\\(?:quad|cdot|[,;!: ])?|~|\s+",
     re.IGNORECASE,
 )
 

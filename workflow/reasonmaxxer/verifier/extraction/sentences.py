@@ -17,7 +17,7 @@ class Mark(NamedTuple):
 
 
 JOINED = re.compile(
-    r"[\s,;.&]*(?:\(?(?:for\s+)?part\s*\(?\w\)?\s*)?(?:,|;|&|\band\b|\bor\b)\s*"
+    r"[\s,;.&]*(?:\(?(?:for\s+)?part\s*\(?\w\)?\s*)?(?:,|;|&|\band\b|\bor\b)\s*(?:\(\w\))?\s*"
     r"(?:[A-Za-z]\w*(?:_\{?\w+\}?)?(?:\(\w\))?\s*=\s*)?[\s,]*"
 )
 
@@ -45,19 +45,22 @@ PROSE = re.compile(
     r"\u1100-\u11ff\uac00-\ud7af]"
 )
 _COPULA = re.compile(
-    r"(?:\b(?:is|are|was|be|equals?|by|to|of|about|approximately|exactly|only|est|de|son|es|ist|lautet"
+    r"(?:\b(?:is|are|was|be|equals?|has|have|costs?|takes?|pays?|earns?|by|to|of|about|approximately|exactly|only|est|de|son|es|ist|lautet"
     r"|beträgt|vaut|vale|jest|adalah|là|är|er|je|este|on|è|é|è di|sind|sono|são)"
     r"|['’]s|[:=：是为為有共]|[은는이가は]|है|हैं|هو|هي|คือ)"
     r"\s*(?:equal to|about|approximately|exactly|now|then|:|\*\*|\()*\s*$"
 )
-_DENIED = re.compile(r"(?:\bnot|n['’]t|\bnever|\bneither)(?:\s+be)?\s*\(?$")
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|neither|nicht|niet|inte|ikke|pas|no|non|não|nie|не)|n['’]t|不是)(?:\s+(?:be|est|es|è|é))?"
+    r"\s*\(?$"
+)
 _CIRCUMSTANCE = re.compile(
     r"(?:\b(?:after|within|during|dans|après|nach|innerhalb von|después de|dopo)|\bd['’]ici)\s*$",
     re.IGNORECASE,
 )
 VERB = re.compile(r"(?<![\\A-Za-z])(?:so|is|are|we|it)(?![A-Za-z])", re.IGNORECASE)
 SENTENCE_END = re.compile(
-    r"[.!?。](?=\s|$|\*)|\n\s*\n|[。！？]|\n(?=\s*[-*#])| I hope it is correct"
+    r"(?<!\.)[.!?。](?=\s|$|\*)|\n\s*\n|[。！？]|\n(?=\s*[-*#])| I hope it is correct"
 )
 _LETTER = re.compile(r"(?<![A-Za-z\\'’])\(?([A-J])\)?(?![A-Za-z'’])")
 _STANDS_ALONE = re.compile(r"[.,:*]|$|\s*(?:or|and|&|/)(?![A-Za-z])")  # no article, no pronoun
@@ -164,6 +167,8 @@ ANSWER_IS = re.compile(
 def answer_is(text: str) -> str | None:
     """What the last sentence of the form "the answer is x" names."""
     for match in reversed(list(ANSWER_IS.finditer(text))[-4:]):
+        if re.search(r"\s(?:no|non|não|n['’]est)\s|不是", match[0]):  # la respuesta no es 37
+            continue
         if answer := picked(sentence_from(text, match.end()), words=True):
             return answer
     return None
@@ -232,7 +237,7 @@ def is_formula(text: str) -> bool:
 
 def tidy(text: str) -> str:
     """Without sentence punctuation, emphasis and enclosing math delimiters."""
-    text = text.strip().strip("*_`").strip(' "“”')
+    text = text.strip().lstrip("# ").strip("*_`").strip(' "“”')
     text = re.split(r"\s+I hope it is", text)[0]
     while text and text[-1] in ".,;:!" and not text.endswith("!!") and not re.search(r"\d!$", text):
         text = text[:-1].rstrip()

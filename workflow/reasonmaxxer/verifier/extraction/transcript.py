@@ -39,15 +39,21 @@ _TURN_SIGNS = (
     "<|", "s>", "_of_turn>", "<eos>", "<bos>", "INST]", "SYS>>", "<｜", "uman", "ser", "USER",
     "HUMAN", "ssistant", "ASSISTANT", "ystem", "SYSTEM", "odel", "用户", "助手", "人类",
 )  # fmt: skip
+_TASK = "(?:problem|question|exercise)"
 PROBLEM = re.compile(
     r"\n[ \t>]*(?:#+[ \t]*|\*\*[ \t]*|-{3,}\s+)?"
     r"(?:(?:Next|New|Another|Related|Similar|Follow-up)[ \t]+)?"
     r"(?:(?:Problem|Question|Exercise|Example|Task|Instruction|Q|Input|Aufgabe|Frage|Problema"
-    r"|Pregunta|Problème|Exercice|Задача|Вопрос)\b[ \t]*#?\d*[ \t]*(?:\*\*)?[ \t]*[:.\n]"
+    r"|Pregunta|Problème|Exercice|Ejercicio|Esercizio|Exercício|Opgave|Uppgift|Zadanie|Soal|Soru"
+    r"|Bài|Câu|Задача|Вопрос)\b[ \t]*#?\d*[ \t]*(?:\*\*)?[ \t]*[:.\n]"
     r"|\[(?:Question|Problem|Instruction|Task|Q|User|USER)\]"
-    r"|(?:题目|问题|例题|练习|下一题|新问题|【题目】|【问题】|例|問題|문제|सवाल|प्रश्न)"
-    r"[ \t]*[\d一二三四五六七八九十]*[ \t]*(?:\*\*)?[ \t]*[:：.、\n]"
-    r"|Given the following (?:problem|question))"
+    r"|(?:题目|问题|例题|练习题?|下一题|新问题|问|例|問題|문제|सवाल|प्रश्न)"
+    r"[ \t]*[\d一二三四五六七八九十]*[ \t]*(?:\*\*)?[ \t]*[:：.、\n]|【(?:题目|问题|例|练习)\d*】"
+    r"|(?:下面|接下来)?是?(?:另|下)一(?:个|道)(?:数学)?(?:问题|题)"
+    rf"|(?:Next|New|Another|Similar) {_TASK}[:.]"
+    r"|(?:(?:Now|Please|Here is|Here's|Let's),? )*"
+    r"(?:(?:[Gg]iven|[Ss]olve|[Aa]nswer|[Cc]onsider|try) )?"
+    rf"(?:the (?:following|next)|another) (?:\w+ )?{_TASK})"
 )
 
 
