@@ -20,6 +20,7 @@ WORDS = [
     *("<unk>", "<eos>", "Ada", "has", "Bo", "so", "then", "or", "twice", "adds", "gives"),
     *("=", "+", "\\boxed{", "}", ".", "héllo", "🂡", "\u2028", "<!--", HOSTILE),
     *(str(number) for number in range(100)),
+    *("B", "C"),  # letters of choice
 ]
 IDS = {word: index for index, word in enumerate(WORDS)}
 EOS = IDS["<eos>"]

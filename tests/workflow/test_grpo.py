@@ -23,16 +23,16 @@ from reasonmaxxer.stages import grpo
 from reasonmaxxer.stages.checkpoint import pack_model
 from reasonmaxxer.training.lr_schedule import of_grpo
 
-FOLLOWS = {"gives": ["\\boxed{"], "\\boxed{": ["3", "7"], "3": ["}"], "7": ["}"], "}": ["<eos>"]}
 QUICK = {"steps": 6, "prompts_per_step": 2, "num_generations": 8, "max_tokens": 6}
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> ModelConfig:
+def bigram_of(folder: Path, wrong: str, right: str) -> ModelConfig:
     """A Llama whose attention and MLP write nothing: the head sees the last token alone."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    folder = tmp_path_factory.mktemp("model")
+    follows = {"gives": ["\\boxed{"], "\\boxed{": [wrong, right], "}": ["<eos>"]}
+    follows |= {wrong: ["}"], right: ["}"]}
+    folder.mkdir(exist_ok=True)
     synthetic.save_tokenizer(folder)
     width = 4 * math.ceil(len(synthetic.WORDS) / 4)
     settings = LlamaConfig(
@@ -52,21 +52,30 @@ def model(tmp_path_factory) -> ModelConfig:
         layer.mlp.down_proj.weight.zero_()
         bigram.model.embed_tokens.weight.copy_(torch.eye(len(synthetic.WORDS), width))
         bigram.lm_head.weight.zero_()
-        for word, following in FOLLOWS.items():
+        for word, following in follows.items():
             for other in following:
                 # The norm makes the one-hot vector as long as the square root of its width.
                 score = 20 / math.sqrt(width)
                 bigram.lm_head.weight[synthetic.IDS[other], synthetic.IDS[word]] = score
-        # A direction that tells 7 from 3, and that nothing writes to yet: an adapter can.
-        bigram.lm_head.weight[synthetic.IDS["7"], synthetic.IDS["twice"]] = score
+        # A direction that tells right from wrong and that nothing writes to: an adapter can.
+        bigram.lm_head.weight[synthetic.IDS[right], synthetic.IDS["twice"]] = score
     bigram.save_pretrained(folder)
     return ModelConfig(path=str(folder), dtype="float32", max_length=32)
 
 
 @pytest.fixture(scope="module")
+def model(tmp_path_factory) -> ModelConfig:
+    return bigram_of(tmp_path_factory.mktemp("model"), "3", "7")
+
+
+@pytest.fixture(scope="module")
 def problems(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("problems") / "train.parquet"
-    common = {"answer": "7", "source": "test", "level": None}
+    return problems_with(tmp_path_factory.mktemp("problems"), "7")
+
+
+def problems_with(folder: Path, answer: str) -> Path:
+    path = folder / "train.parquet"
+    common = {"answer": answer, "source": "test", "level": None}
     rows = [
         {"problem_id": word, "problem": f"{word} has 3 then", **common}
         for word in ("Ada", "Bo", "so", "or")
@@ -99,10 +108,10 @@ def _run(folder: Path, model, problems, prompt, verdicts=None, **changes):
     return names, tables.read(folder / "grpo.parquet", "grpo").to_pylist(), config
 
 
-def _chance_of_7(network) -> float:
+def _chance_of(answer: str, network) -> float:
     ids = torch.tensor([[synthetic.IDS["\\boxed{"]]])
     with torch.no_grad():
-        return network(input_ids=ids).logits[0, -1].softmax(-1)[synthetic.IDS["7"]].item()
+        return network(input_ids=ids).logits[0, -1].softmax(-1)[synthetic.IDS[answer]].item()
 
 
 @pytest.mark.parametrize("rank", [None, 4], ids=["all-parameters", "lora"])
@@ -115,7 +124,7 @@ def test_what_the_verifier_accepts_becomes_likelier(tmp_path, model, problems, p
         tmp_path, model, problems, prompt, rank=rank, alpha=32, learning_rate=rate
     )
     base = AutoModelForCausalLM.from_pretrained(model.path)
-    assert _chance_of_7(base) == pytest.approx(0.5, abs=0.01)
+    assert _chance_of("7", base) == pytest.approx(0.5, abs=0.01)
     packed = tmp_path / "packed"
     if rank is None:
         pack_model(packed, names[-1], model)
@@ -123,7 +132,7 @@ def test_what_the_verifier_accepts_becomes_likelier(tmp_path, model, problems, p
     else:
         pack_adapter(packed, names[-1], model, of_grpo(config))
         trained = PeftModel.from_pretrained(base, packed)
-    assert _chance_of_7(trained) > 0.6
+    assert _chance_of("7", trained) > 0.6
     assert [row["step"] for row in log] == [1, 2, 3, 4, 5, 6]
     assert not list((tmp_path / "scratch").iterdir())
 
@@ -143,7 +152,19 @@ def test_another_verifier_is_the_reward(tmp_path, model, problems, prompt, verif
     names, _, _ = _run(tmp_path, model, problems, prompt, verdicts, rank=None)
     pack_model(tmp_path / "packed", names[-1], model)
     trained = AutoModelForCausalLM.from_pretrained(tmp_path / "packed")
-    assert _chance_of_7(trained) > 0.6
+    assert _chance_of("7", trained) > 0.6
+
+
+def test_a_letter_of_choice_is_learnt(tmp_path, prompt):
+    from transformers import AutoModelForCausalLM
+
+    model = bigram_of(tmp_path / "model", "B", "C")
+    problems = problems_with(tmp_path, "C")
+    verdicts = VerdictsConfig(verifier="choice")
+    names, _, _ = _run(tmp_path, model, problems, prompt, verdicts, rank=None)
+    pack_model(tmp_path / "packed", names[-1], model)
+    trained = AutoModelForCausalLM.from_pretrained(tmp_path / "packed")
+    assert _chance_of("C", trained) > 0.6
 
 
 def test_a_step_says_what_it_cost(tmp_path, model, problems, prompt):
