@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -283,3 +284,58 @@ def test_files_of_different_runs_are_an_error(tmp_path):
     with pytest.raises(UserError, match=r"sample 1: 4 tokens but 3 entropies"):
         selection.run(*files, _config(), tmp_path / "s.parquet", tmp_path / "s.json")
     assert not (tmp_path / "s.parquet").exists()
+
+
+def _solved(folder, problems, samples, tokens):
+    """Files of problems that every sample solves."""
+    folder.mkdir()
+    keys = [(f"p{n}", sample) for n in range(problems) for sample in range(samples)]
+    ids, zeros = [[0]], np.zeros(tokens, np.float32)
+    rows = (rollout([1], range(tokens), *key) for key in keys)
+    outcomes = (
+        dict(zip(("problem_id", "sample"), key, strict=True))
+        | {"verdict": "correct", "answer": "", "rule": "", "reason": ""}
+        for key in keys
+    )
+    paths = [folder / f"{name}.parquet" for name in ("rollouts", "verdicts", "entropies")]
+    tables.write(paths[0], "rollouts", rows)
+    tables.write(paths[1], "verdicts", outcomes)
+    with tables.open_writer(paths[2], "entropies") as writer:
+        for problem, sample in keys:
+            numbers = dict.fromkeys(("entropy", "logprob"), zeros)
+            numbers |= {"position": range(tokens), "token_id": range(tokens)}
+            lists = dict.fromkeys(("top_ids", "top_logprobs"), ids * tokens)
+            own = {"problem_id": [problem] * tokens, "sample": [sample] * tokens}
+            writer.write(own | numbers | lists)
+    return paths
+
+
+def test_the_tokens_of_problems_that_are_not_kept_are_read_and_let_go(tmp_path):
+    def peak(*files):
+        tracemalloc.start()
+        selection.run(*files, _config(), tmp_path / "s.parquet", tmp_path / "s.json")
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        rows = tables.read(tmp_path / "s.parquet", "selection").to_pylist()
+        assert [row["problem_id"] for row in rows] == ["a", "a"]
+        return found
+
+    mixed = _files(tmp_path, [1, 0])
+    solved = _solved(tmp_path / "solved", problems=40, samples=4, tokens=1000)
+    both = [[*one, other] for one, other in zip(mixed, solved, strict=True)]
+    tokens = 40 * 4 * 1000
+    alone = peak(*mixed)
+    assert peak(*both) < alone + 4 * tokens  # an id alone takes as much
+    audit = json.loads((tmp_path / "s.json").read_text())["audit"]
+    assert audit["positions"] == 8 + tokens
+
+
+def test_the_gap_at_5_percent_is_numpys_quantile():
+    gaps = np.random.default_rng(3).normal(0.001, 0.05, 30_000).astype(np.float32)
+    found = selection.Gaps()
+    for part in np.split(gaps, 30):
+        found.add(part)
+    audit = found.audit()
+    assert audit["p95"] == pytest.approx(np.quantile(np.abs(gaps), 0.95), rel=5e-4)
+    assert audit["mean"] == pytest.approx(gaps.mean(dtype=np.float64))
+    assert audit["max"] == np.abs(gaps).max()

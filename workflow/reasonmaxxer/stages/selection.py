@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from .. import tables
 from ..config import SelectionConfig
@@ -34,18 +36,23 @@ NEAR_THRESHOLD = 0.03  # nats; what batch shape can move an entropy in bfloat16
 # Nats, engine against scorer; both compute logits in float32, so what differs is the states.
 AUDIT_MEAN, AUDIT_P95 = 0.005, 0.05
 
+GAP_BITS = 20  # of a float32 gap's 31 that its bin keeps: bins are 0.02% wide
+
 Key = tuple[str, int]
 _NOTHING = np.empty(0, dtype=np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scored:
-    """A rollout with its verdict and the base's entropies of its completion of T tokens."""
+    """A rollout with its verdict and the base's entropies of its completion of T tokens.
+
+    Of a problem that is not kept, ids and entropies are left out.
+    """
 
     problem: str
     sample: int
-    prompt_ids: list[int]
-    ids: list[int]
+    prompt_ids: Sequence[int]
+    ids: Sequence[int]
     truncated: bool
     reward: int  # 1 if right, else 0
     entropies: np.ndarray  # [T] float32, nats
@@ -118,16 +125,8 @@ def select(
             rollout has both an advantage and a decision position.
     """
     truncated = sum(rollout.truncated for rollout in scored)
-    pool = [r for r in scored if not (config.truncated == "drop" and r.truncated)]
-    rewards = _rewards(pool)
-    rates = {problem: sum(values) / len(values) for problem, values in rewards.items()}
-    mixed = [p for p, rate in rates.items() if _is_mixed(rate, config.window)]
-    if len(mixed) < config.min_problems:
-        raise UserError(_too_few(mixed, rates, config))
-    nearest = sorted(mixed, key=lambda problem: _from_half(rewards[problem]))[: config.problems]
-    # The order of the draws has no ties to break, and the published figures rest on this one.
-    kept = sorted(nearest, key=lambda problem: abs(rates[problem] - 0.5))
-
+    pool = _pool(scored, config)
+    kept, mixed, rates = kept_problems(pool, config)
     groups: dict[str, list[Scored]] = {problem: [] for problem in kept}
     for rollout in pool:
         if rollout.problem in groups:
@@ -147,6 +146,35 @@ def select(
 
 
 # --- problems ---------------------------------------------------------------------------------
+
+
+def _pool(scored: Iterable[Scored], config: SelectionConfig) -> list[Scored]:
+    return [r for r in scored if not (config.truncated == "drop" and r.truncated)]
+
+
+def kept_problems(
+    pool: Iterable[Scored], config: SelectionConfig
+) -> tuple[list[str], list[str], dict[str, float]]:
+    """The problems that train, by the rewards of their rollouts alone.
+
+    Args:
+        pool: the rollouts that count, in the order of the files.
+        config: `window`, `problems` and `min_problems`.
+
+    Returns:
+        The problems that are kept, all that are mixed, and the pass rate of each.
+
+    Raises:
+        UserError: when too few problems are mixed, with the histogram of pass rates.
+    """
+    rewards = _rewards(pool)
+    rates = {problem: sum(values) / len(values) for problem, values in rewards.items()}
+    mixed = [p for p, rate in rates.items() if _is_mixed(rate, config.window)]
+    if len(mixed) < config.min_problems:
+        raise UserError(_too_few(mixed, rates, config))
+    nearest = sorted(mixed, key=lambda problem: _from_half(rewards[problem]))[: config.problems]
+    # The order of the draws has no ties to break, and the published figures rest on this one.
+    return sorted(nearest, key=lambda problem: abs(rates[problem] - 0.5)), mixed, rates
 
 
 def _rewards(rollouts: Iterable[Scored]) -> dict[str, list[int]]:
@@ -343,22 +371,60 @@ def read_scored(
         UserError: if a rollout has no verdict, not one entropy and log-prob a token, or a value of
             the scorer's that is not finite.
     """
-    outcomes = _outcomes(verdicts)
+    outlined = [
+        r for shard in zip(rollouts, verdicts, strict=True) for r in _outlined(*shard, config)
+    ]
+    kept = frozenset(kept_problems(_pool(outlined, config), config)[0])
+    gaps = Gaps()
+    whole = iter(outlined)
+    found = [
+        replace(next(whole), **arrays)
+        for path, scores in zip(rollouts, entropies, strict=True)
+        for arrays in _arrays(path, scores, kept, gaps)
+    ]
+    return found, gaps.audit()
+
+
+def _outlined(rollouts: Path, verdicts: Path, config: SelectionConfig) -> Iterator[Scored]:
+    """The rollouts of a shard without their tokens: enough to choose among problems."""
+    outcomes = {
+        (row["problem_id"], row["sample"]): row["verdict"]
+        for row in tables.rows(verdicts, "verdicts", ["problem_id", "sample", "verdict"])
+    }
+    for row in tables.rows(rollouts, "rollouts", ["problem_id", "sample", "finish_reason"]):
+        key = row["problem_id"], row["sample"]
+        if key not in outcomes:
+            raise UserError(f"{_where(rollouts, key)}: has no verdict; are the files from one run?")
+        truncated = row["finish_reason"] == "length"
+        wrong = truncated and config.truncated == "wrong"
+        # A timeout and an answer that cannot be read are failures, like a wrong answer.
+        reward = int(outcomes[key] == "correct" and not wrong)
+        yield Scored(sys.intern(key[0]), key[1], (), (), truncated, reward, _NOTHING)
+
+
+def _arrays(
+    rollouts: Path, entropies: Path, kept: frozenset[str], gaps: Gaps
+) -> Iterator[dict[str, Any]]:
+    """What each rollout of a shard lacks: its ids and entropies, if its problem is kept.
+
+    Both files are in one order and read side by side, so that memory does not grow with them.
+    """
     scores = _scores(entropies)
-    found: list[Scored] = []
-    gaps: list[np.ndarray] = []
-    columns = ["prompt_token_ids", "token_ids", "logprobs", "finish_reason", "problem_id", "sample"]
-    for path in rollouts:
-        for row in tables.rows(path, "rollouts", columns):
-            key = (row["problem_id"], row["sample"])
-            where = f"{path}: problem '{key[0]}', sample {key[1]}"
-            if key not in outcomes:
-                raise UserError(f"{where}: has no verdict; are the files from one run?")
-            entropy, logprob = scores.get(key, (_NOTHING, _NOTHING))
-            for name, values in (("entropies", entropy), ("logprobs", row["logprobs"])):
-                if len(values) != len(row["token_ids"]):
+    columns = ["problem_id", "sample", "prompt_token_ids", "token_ids", "logprobs"]
+    ahead = next(scores, None)
+    for table in tables.iter_batches(rollouts, "rollouts", columns):
+        problems, samples = table["problem_id"].to_pylist(), table["sample"].to_pylist()
+        lists = [_lists(table[name]) for name in columns[2:]]
+        for *key, prompt, ids, logprobs in zip(problems, samples, *lists, strict=True):
+            entropy, logprob = _NOTHING, _NOTHING
+            if ahead is not None and ahead[0] == (*key,):
+                _, entropy, logprob = ahead
+                ahead = next(scores, None)
+            where = _where(rollouts, (*key,))
+            for name, values in (("entropies", entropy), ("logprobs", logprobs)):
+                if len(values) != len(ids):
                     raise UserError(
-                        f"{where}: {len(row['token_ids'])} tokens but {len(values)} {name}; "
+                        f"{where}: {len(ids)} tokens but {len(values)} {name}; "
                         "are the files from one run?"
                     )
             if not (np.isfinite(entropy).all() and np.isfinite(logprob).all()):
@@ -366,95 +432,102 @@ def read_scored(
                     f"{where}: the scorer's entropies or log-probs are not all finite: the model "
                     f"overflows in its type; set model.dtype to bfloat16 or float32"
                 )
-            gaps.append(np.asarray(row["logprobs"], dtype=np.float32) - logprob)
-            found.append(_scored(row, outcomes[key], entropy, config))
-    return found, engine_gap(np.concatenate(gaps or [_NOTHING]))
+            gaps.add(logprobs - logprob)
+            if key[0] in kept:
+                yield {"prompt_ids": prompt.copy(), "ids": ids.copy(), "entropies": entropy}
+            else:
+                yield {}
 
 
-def _scored(
-    row: dict[str, Any], verdict: str, entropy: np.ndarray, config: SelectionConfig
-) -> Scored:
-    truncated = row["finish_reason"] == "length"
-    wrong = truncated and config.truncated == "wrong"
-    return Scored(
-        problem=row["problem_id"],
-        sample=row["sample"],
-        prompt_ids=row["prompt_token_ids"],
-        ids=row["token_ids"],
-        truncated=truncated,
-        # A timeout and an answer that cannot be read are failures, like a wrong answer.
-        reward=int(verdict == "correct" and not wrong),
-        entropies=entropy,
-    )
+def _where(path: Path, key: Key) -> str:
+    return f"{path}: problem '{key[0]}', sample {key[1]}"
 
 
-def _outcomes(verdicts: Sequence[Path]) -> dict[Key, str]:
-    return {
-        (row["problem_id"], row["sample"]): row["verdict"]
-        for path in verdicts
-        for row in tables.rows(path, "verdicts", ["problem_id", "sample", "verdict"])
-    }
+def _lists(column: pa.ChunkedArray) -> list[np.ndarray]:
+    """The lists of a column, as views into one array."""
+    lists = column.combine_chunks()
+    ends = np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False))
+    return np.split(lists.flatten().to_numpy(zero_copy_only=False), ends)[:-1]
 
 
-def _scores(entropies: Sequence[Path]) -> dict[Key, tuple[np.ndarray, np.ndarray]]:
-    """Entropies and log-probs by rollout. A rollout's positions stand together, in order."""
-    parts: dict[Key, list[tuple[np.ndarray, np.ndarray]]] = {}
+def _scores(entropies: Path) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
+    """Each rollout with its entropies and log-probs; its positions stand together, in order."""
     columns = ["problem_id", "sample", "position", "entropy", "logprob"]
-    for path in entropies:
-        for table in tables.iter_batches(path, "entropies", columns):
-            problems = table["problem_id"].combine_chunks().dictionary_encode()
-            names, codes = problems.dictionary.to_pylist(), problems.indices.to_numpy()
-            sample, position = table["sample"].to_numpy(), table["position"].to_numpy()
-            breaks = (np.diff(codes) != 0) | (np.diff(sample) != 0) | (np.diff(position) != 1)
-            cuts = np.concatenate([[0], np.flatnonzero(breaks) + 1, [table.num_rows]])
-            values = table["entropy"].to_numpy(), table["logprob"].to_numpy()
-            for start, end in pairwise(cuts.tolist()):
-                if start == end:
-                    continue
-                key = (names[codes[start]], int(sample[start]))
-                if sum(len(entropy) for entropy, _ in parts.get(key, [])) != position[start]:
-                    raise UserError(
-                        f"{path}: position: problem '{key[0]}', sample {key[1]} is not in order "
-                        "or occurs twice; make the file again"
-                    )
-                piece = values[0][start:end].copy(), values[1][start:end].copy()
-                parts.setdefault(key, []).append(piece)
-    return {
-        key: (_joined(p[0] for p in pieces), _joined(p[1] for p in pieces))
-        for key, pieces in parts.items()
-    }
+    last: Key | None = None
+    pieces: list[tuple[np.ndarray, np.ndarray]] = []
+    for table in tables.iter_batches(entropies, "entropies", columns):
+        problems = table["problem_id"].combine_chunks().dictionary_encode()
+        names, codes = problems.dictionary.to_pylist(), problems.indices.to_numpy()
+        sample, position = table["sample"].to_numpy(), table["position"].to_numpy()
+        breaks = (np.diff(codes) != 0) | (np.diff(sample) != 0) | (np.diff(position) != 1)
+        cuts = np.concatenate([[0], np.flatnonzero(breaks) + 1, [table.num_rows]])
+        values = table["entropy"].to_numpy(), table["logprob"].to_numpy()
+        for start, end in pairwise(cuts.tolist()):
+            key = (names[codes[start]], int(sample[start]))
+            if last is not None and key != last:
+                yield last, *_joined(pieces)
+                pieces = []
+            if sum(len(entropy) for entropy, _ in pieces) != position[start]:
+                raise UserError(
+                    f"{entropies}: position: problem '{key[0]}', sample {key[1]} is not in order "
+                    "or occurs twice; make the file again"
+                )
+            pieces.append((values[0][start:end].copy(), values[1][start:end].copy()))
+            last = key
+    if last is not None:
+        yield last, *_joined(pieces)
 
 
-def _joined(pieces: Iterable[np.ndarray]) -> np.ndarray:
-    return np.concatenate(list(pieces))
+def _joined(pieces: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    entropies, logprobs = map(np.concatenate, zip(*pieces, strict=True))
+    return entropies, logprobs
 
 
-def engine_gap(gaps: np.ndarray) -> dict[str, Any]:
-    """How far engine and scorer are apart on the sampled tokens.
+class Gaps:
+    """How far engine and scorer are apart on the sampled tokens, in memory of one size."""
 
-    Args:
-        gaps: [N] float32, the engine's log-prob minus the scorer's, in nats; may be non-finite.
+    def __init__(self) -> None:
+        self._positions = self._finite = 0
+        self._sum = self._max = 0.0
+        # By the size of a gap: how many there are, and their sum.
+        self._counts = np.zeros(1 << GAP_BITS, dtype=np.int64)
+        self._sums = np.zeros(1 << GAP_BITS)
 
-    Returns:
-        Number of finite gaps, their mean, and 95% quantile and maximum of their size, all in nats;
-        and warnings in words.
-    """
-    positions, warnings = len(gaps), []
-    gaps = gaps[np.isfinite(gaps)].astype(np.float64)
-    if len(gaps) < positions:
-        warnings.append(f"the engine gave no finite log-prob at {positions - len(gaps)} positions")
-    if not len(gaps):
-        return {"positions": 0, "mean": None, "p95": None, "max": None, "warnings": warnings}
-    mean, size = float(gaps.mean()), np.abs(gaps)
-    p95 = float(np.quantile(size, 0.95))
-    if abs(mean) > AUDIT_MEAN:
-        warnings.append(f"engine and scorer log-probs differ by {mean:.4f} nats in the mean")
-    if p95 > AUDIT_P95:
-        warnings.append(f"engine and scorer log-probs differ by over {p95:.3f} nats at 5%")
-    return {
-        "positions": len(gaps),
-        "mean": mean,
-        "p95": p95,
-        "max": float(size.max()),
-        "warnings": warnings,
-    }
+    def add(self, gaps: np.ndarray) -> None:
+        """Take in gaps [N] float32, the engine's log-prob minus the scorer's; may be non-finite."""
+        finite = gaps[np.isfinite(gaps)]
+        self._positions += len(gaps)
+        self._finite += len(finite)
+        self._sum += float(finite.sum(dtype=np.float64))
+        size = np.abs(finite)
+        self._max = max(self._max, float(size.max(initial=0.0)))
+        # Bits of a positive float are in the order of their values.
+        bins = size.view(np.uint32) >> (31 - GAP_BITS)
+        np.add.at(self._counts, bins, 1)
+        np.add.at(self._sums, bins, size)
+
+    def audit(self) -> dict[str, Any]:
+        """Number of finite gaps, their mean, and 95% quantile and maximum of their size, in nats.
+
+        The quantile is right to 0.02%. Warnings stand beside them, in words.
+        """
+        warnings = []
+        if self._finite < self._positions:
+            lost = self._positions - self._finite
+            warnings.append(f"the engine gave no finite log-prob at {lost} positions")
+        if not self._finite:
+            return {"positions": 0, "mean": None, "p95": None, "max": None, "warnings": warnings}
+        mean = self._sum / self._finite
+        of_p95 = np.searchsorted(np.cumsum(self._counts), 0.95 * self._finite)
+        p95 = float(self._sums[of_p95] / self._counts[of_p95])
+        if abs(mean) > AUDIT_MEAN:
+            warnings.append(f"engine and scorer log-probs differ by {mean:.4f} nats in the mean")
+        if p95 > AUDIT_P95:
+            warnings.append(f"engine and scorer log-probs differ by over {p95:.3f} nats at 5%")
+        return {
+            "positions": self._finite,
+            "mean": mean,
+            "p95": p95,
+            "max": self._max,
+            "warnings": warnings,
+        }
