@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from reasonmaxxer import config
-from reasonmaxxer.graph.estimate import estimate
+from reasonmaxxer.graph.estimate import Work, estimate, stages
 from reasonmaxxer.modeling.dimensions import Dimensions
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +92,81 @@ def test_an_arm_of_rl_costs_its_own_rollouts_and_checkpoint_choice():
     assert many.tokens - few.tokens == 10 * 4 * (8 - 2) * 1000
     assert few.tokens > estimate(run, shape).tokens
     assert many.hours > few.hours > estimate(run, shape).hours
+
+
+def test_rl_takes_as_long_as_its_longest_completions_however_many_there_are():
+    """`generate` makes one token of all of a step's rollouts at a time."""
+    shape = SHAPES["qwen2.5-1.5b"][0]
+    short, long = (stages(with_grpo(max_tokens=n))["grpo"].steps for n in (512, 2048))
+    assert (short, long) == (10 * 512, 10 * 2048)
+    few, many = (stages(with_grpo(num_generations=n))["grpo"] for n in (2, 8))
+    assert few.steps == many.steps
+    assert many.decoded == 4 * few.decoded
+    alone = Work(steps=1000).seconds(shape, with_grpo())
+    assert alone == pytest.approx(1000 * 28 * 0.9e-3)
+
+
+@pytest.mark.parametrize("stage", ["footprint", "interventions", "pivotality", "capability"])
+def test_every_part_of_the_footprint_analysis_costs(stage):
+    run = yaml.safe_load((ROOT / "config" / "qwen2.5-1.5b.yaml").read_text())
+    footprint = {"footprint": {"teacher": "simplerl", "benchmark": "math500"}}
+    with_analysis = config.validate(config.overlay(run, footprint))
+    shape = SHAPES["qwen2.5-1.5b"][0]
+    assert stages(with_analysis)[stage].seconds(shape, with_analysis) > 30
+    # Without one the run is as before.
+    assert stage not in stages(config.validate(run))
+
+
+def test_interventions_decode_the_papers_50_problems_together():
+    run = yaml.safe_load((ROOT / "config" / "qwen2.5-1.5b.yaml").read_text())
+    section = {"teacher": "simplerl", "benchmark": "math500"}
+    hours = {}
+    for count in (50, None):
+        footprint = {"footprint": {**section, "interventions": count}}
+        given = config.validate(config.overlay(run, footprint))
+        work = stages(given)["interventions"]
+        hours[count] = work.seconds(SHAPES["qwen2.5-1.5b"][0], given) / 3600
+    assert hours[50] < 1
+    assert hours[None] == pytest.approx(8 * hours[50], rel=0.02)  # 500 problems, 64 at once
+
+
+def test_arms_with_rollouts_of_their_own_sample_and_score_them():
+    run = yaml.safe_load((ROOT / "config" / "qwen2.5-1.5b.yaml").read_text())
+    one = stages(config.validate(run))
+    arm = {"arms": {"warm": {"rollouts": {"temperature": 0.9}}}}
+    two = stages(config.validate(config.overlay(run, arm)))
+    for stage in ("rollouts", "entropies"):
+        assert two[stage].generated + two[stage].passed == 2 * (
+            one[stage].generated + one[stage].passed
+        )
+
+
+def test_every_start_of_the_engine_is_counted():
+    run, shape = config.load([ROOT / "config" / "qwen2.5-1.5b.yaml"]), SHAPES["qwen2.5-1.5b"][0]
+    found = estimate(run, shape)
+    arms, benchmarks, chosen = len(run.arms), len(run.benchmarks), len(run.trained_arms)
+    assert found.engines == arms * benchmarks + 1 + chosen + 1
+    assert f"{found.engines} starts of the engine" in " ".join(found.lines())
+
+
+def test_a_file_counts_with_its_own_rows(tmp_path):
+    rows = "".join(f'{{"problem": "{n}", "answer": "{n}"}}\n' for n in range(30))
+    (tmp_path / "aime.jsonl").write_text(rows)
+    run = yaml.safe_load((ROOT / "config" / "qwen2.5-1.5b.yaml").read_text())
+    local = {"benchmarks": {"aime24": {"source": {"path": str(tmp_path / "aime.jsonl")}}}}
+    run["benchmarks"].pop("aime24")
+    shape = SHAPES["qwen2.5-1.5b"][0]
+    without = estimate(config.validate(run), shape).tokens
+    found = estimate(config.validate(config.overlay(run, local)), shape).tokens
+    assert found - without == 30 * 6 * 8 * 1000  # of six arms, eight samples each
+
+
+def test_a_slower_card_takes_longer_and_one_too_small_is_not_named():
+    run = config.load([ROOT / "config" / "qwen2.5-1.5b.yaml"])
+    small, large = (estimate(run, SHAPES[name][0]) for name in ("qwen2.5-1.5b", "qwen2.5-7b"))
+    assert small.hours < small.elsewhere["A100"] < small.elsewhere["RTX 4090"]
+    assert small.elsewhere["RTX 4090"] < small.elsewhere["L4"]
+    assert set(large.elsewhere) == {"A100"}  # 27 GB to generate
 
 
 def test_rl_of_all_parameters_holds_them_in_float32_with_their_optimiser():

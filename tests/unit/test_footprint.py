@@ -24,8 +24,16 @@ from reasonmaxxer.errors import UserError
 from reasonmaxxer.generation.engine import Hardware, Prompt, open_engine
 from reasonmaxxer.generation.prompts import decode, load_tokenizer
 from reasonmaxxer.generation.teacher import load_pair
+from reasonmaxxer.modeling.batching import plan_batches
 from reasonmaxxer.stages.footprint import footprint
-from reasonmaxxer.stages.interventions import Settings, decode_all, random_positions, uniform
+from reasonmaxxer.stages.interventions import (
+    Settings,
+    _Cached,
+    cached_tokens,
+    decode_all,
+    random_positions,
+    uniform,
+)
 from reasonmaxxer.stages.pivotality import (
     ContinuationsJob,
     branches,
@@ -486,3 +494,22 @@ def test_continuations_keep_the_text_before_them_and_the_limit(
         size = len([word for word in text.split(" ") if word])
         assert (row["finish_reason"] == "length") == (size == 18)
         assert size <= 18
+
+
+@pytest.mark.parametrize(
+    ("model", "teacher", "texts"),
+    # Bytes of both models' keys and values of a token: Qwen2.5-1.5B, 7B, a small model.
+    [(28 * 2 * 2 * 128 * 2, 1.5e9 * 4, 64), (28 * 4 * 2 * 128 * 2, 7.6e9 * 4, 24), (1, 0, 128)],
+)
+def test_a_gpu_decodes_as_many_texts_at_once_as_its_memory_allows(model, teacher, texts):
+    """On 80 GB, with texts of up to 7,300 tokens; never more than 128."""
+    tokens = cached_tokens(int(80e9 - teacher), 2 * model, 7300)
+    (first, *_) = plan_batches([7300] * 500, tokens, tokens)
+    assert texts <= len(first) <= 128
+
+
+def test_what_a_token_takes_in_the_cache_is_read_from_the_cache(models: Any) -> None:
+    base = models[0].base
+    shape = base.model.config
+    heads = shape.num_key_value_heads * shape.hidden_size // shape.num_attention_heads
+    assert _Cached(base, [[0]]).nbytes == 2 * shape.num_hidden_layers * heads * 4

@@ -297,6 +297,7 @@ def test_a_part_of_the_analysis_is_told_its_own_keys_alone():
         ({"top_tokens": 9}, {"decode"}),
         ({"tau": 2.0}, {"decode", "continuations"}),
         ({"problems": 9}, {"greedy", "decode"}),
+        ({"interventions": 9}, {"decode"}),
     ):
         after = {name: job(analysed(**change)) for name, job in jobs.items()}
         assert {name for name in jobs if before[name] != after[name]} == touched

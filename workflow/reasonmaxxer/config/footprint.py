@@ -56,6 +56,11 @@ class FootprintConfig(Section):
         4,
         description="Rollouts of each training problem that are measured beside the greedy text.",
     )
+    interventions: Count | None = Field(
+        50,
+        description="Number of problems whose text is decoded with tokens put in, one token after "
+        "the other: the first ones, as many as in the paper. null: all of `problems`.",
+    )
     tau: Annotated[float, Field(ge=0)] | None = Field(
         None,
         description="Threshold of the entropy gate, in nats. Default: selection.tau.",

@@ -35,6 +35,11 @@ class RegisterEntry(Section):
     sha256: str | None = None
     licence: str
 
+    @property
+    def most_rows(self) -> int | None:
+        """Number of rows, of the largest copy."""
+        return max(self.rows) if isinstance(self.rows, list) else self.rows
+
 
 def read_register(path: str | Path = REGISTER) -> dict[str, RegisterEntry]:
     """The register of datasets by name."""

@@ -1,35 +1,92 @@
-"""What a run will take on GPUs: memory, tokens, hours and dollars, from the model's shape alone.
+"""What a run will take on GPUs: memory, disk, tokens, hours and dollars, from its model's shape.
 
 Hours are floating-point operations over the throughput stated below, which one H100 reaches on
 such work; they are meant to be right within a factor of two, and to warn before money is spent.
+Other cards are counted by what their makers state, in proportion.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
-from typing import Any
 
 from ..config import Config, Source
-from ..datasets import sources
+from ..datasets import readers, sources
 from ..method.kinds import CHOSEN
 from ..modeling.dimensions import Dimensions
 from ..training.lr_schedule import rollouts_per_step
+from . import footprint
+from .files import main_arm
 from .jobs import checkpoint_training
-from .protocol import protocol
-from .shards import rollout_shards
+from .protocol import VALIDATION, protocol, sources_of
+from .shards import Shard, evaluation_shards, rollout_shards, rollouts_origin
 
 GENERATION_FLOPS = 1.0e14  # a second, decoding in large batches: bound by memory traffic
-GENERATION_TOKENS = 15_000  # a second at most, however small the model
+GENERATION_TOKENS = 15_000  # a second at most, however small the model: bound by the processor
 TRAINING_FLOPS = 3.0e14  # a second, whole sequences at once
-START_SECONDS = 90  # of a job on a GPU: imports, weights, compilation
+# Decoding with transformers, one token of a batch at a time: bound by the processor that launches
+# a layer's kernels, or by the weights that each step reads.
+LAYER_SECONDS = 0.9e-3
+ENGINE_SECONDS = 90  # a start of vLLM on a GPU: imports, weights, compilation
+LOAD_SECONDS = 30  # a start of any other job on a GPU: imports and weights
 COMPLETION = 1000  # tokens, where the limit allows as many
 PROMPT = 150  # tokens
+TEXTS_AT_ONCE = 64  # that interventions decode
+INTERVENTIONS = 6
+# Models that a step of all of them runs: the base alone, and five times base and teacher.
+MODELS_A_STEP = 11
 PRICE = 2.49  # dollars an hour of an H100, as the paper counts
-UNKNOWN_ROWS = 600  # problems of a source whose size the register does not say
+UNKNOWN_ROWS = 600  # problems of a source whose size is not known before it is downloaded
 SCORED_BYTES = 50  # on disk, of a rollout's token with its entropy and top 5
 SAMPLED_BYTES = 12  # of any other token that is kept
 TYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU, by its maker's figures."""
+
+    memory_gb: float
+    flops: float  # a second, dense, in bfloat16 with sums in float32
+    bandwidth: float  # bytes a second
+
+
+H100 = Card(85.5, 989e12, 3.35e12)
+CARDS = {
+    "H100": H100,
+    "A100": Card(85.9, 312e12, 2.04e12),  # with 80 GB
+    "RTX 4090": Card(25.8, 165e12, 1.01e12),
+    "L4": Card(24.2, 121e12, 0.30e12),
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage has its GPU do."""
+
+    generated: int = 0  # tokens, by the engine
+    passed: int = 0  # tokens through the model, at 2 operations a parameter, in either direction
+    decoded: int = 0  # tokens, by transformers in so many ...
+    steps: int = 0  # ... steps of a model, of which each makes one token of every text
+    engines: int = 0  # starts of vLLM
+    loads: int = 0  # starts of other jobs
+
+    def seconds(self, shape: Dimensions, config: Config, card: Card = H100) -> float:
+        """On one such card."""
+        operations = 2 * shape.parameters
+        decoding, computing = card.bandwidth / H100.bandwidth, card.flops / H100.flops
+        token = max(operations / GENERATION_FLOPS / decoding, 1 / GENERATION_TOKENS)
+        read = weights_gb(config, shape) * 1e9 / card.bandwidth
+        return (
+            self.generated * token
+            + self.passed * operations / TRAINING_FLOPS / computing
+            + self.steps * max(LAYER_SECONDS * shape.layers, read)
+            + self.engines * ENGINE_SECONDS
+            + self.loads * LOAD_SECONDS
+        )
 
 
 @dataclass(frozen=True)
@@ -37,49 +94,156 @@ class RunEstimate:
     parameters: int
     generation_gb: float  # memory of all GPUs of the job together
     training_gb: float
+    disk_gb: float  # of the run's files
+    download_gb: float
     tokens: int  # to generate
-    hours: float  # of one GPU
+    engines: int  # starts of vLLM
+    hours: float  # of one H100
     dollars: float
+    elsewhere: dict[str, float]  # hours on the other cards that hold it
 
     def lines(self) -> list[str]:
         """The estimate in words, as it stands in a preset's header."""
         billions, millions = self.parameters / 1e9, self.tokens / 1e6
+        others = ", ".join(f"{hours:.1f} {name}" for name, hours in self.elsewhere.items())
         return [
             f"Estimate: {billions:.1f}e9 parameters; GPU memory {self.generation_gb:.0f} GB to"
             f" generate, {self.training_gb:.0f} GB to train;",
-            f"{millions:.1f}e6 tokens to generate at {COMPLETION} a completion; about"
-            f" {self.hours:.1f} H100 hours, {self.dollars:.0f} USD.",
+            f"{self.disk_gb:.0f} GB of disk and {self.download_gb:.0f} GB of models to download;",
+            f"{millions:.1f}e6 tokens to generate at {COMPLETION} a completion,"
+            f" {self.engines} starts of the engine;",
+            f"about {self.hours:.1f} H100 hours, {self.dollars:.0f} USD"
+            + (f" (or hours: {others})." if others else "."),
         ]
 
 
 def estimate(config: Config, shape: Dimensions) -> RunEstimate:
-    """Memory, tokens, hours and dollars of a whole run of `config` on a model of this shape."""
-    rollouts, arms = _rollouts(config), len(config.of_kind(*CHOSEN))
-    tokens = rollouts * _length(config.rollouts.max_tokens) + _checked_tokens(config)
-    sequence = PROMPT + _length(config.rollouts.max_tokens)
-    trained = len(config.trained_arms) * config.training.sequences * sequence
-    for section in _grpo_sections(config):
-        sampled = section.steps * rollouts_per_step(section)
-        tokens += sampled * _length(section.max_tokens)
-        trained += sampled * (PROMPT + _length(section.max_tokens))
-    # A token costs 2 operations a parameter forward; training adds the frozen base's own forward
-    # pass, the backward pass through it and one recomputation of the activations.
-    scored = rollouts * sequence
-    seconds = tokens * max(2 * shape.parameters / GENERATION_FLOPS, 1 / GENERATION_TOKENS)
-    seconds += 2 * shape.parameters * (scored + 4 * trained) / TRAINING_FLOPS
-    # Rollouts and their scores, training and checkpoint choice, a benchmark of an arm.
-    jobs = 2 * len(rollout_shards(config)) + 1 + 2 * arms
-    jobs += len(config.arms) * len(config.benchmarks)
-    hours = (seconds + jobs * START_SECONDS) / 3600
+    """Memory, disk, tokens, hours and dollars of a run of `config` on a model of this shape."""
+    work = stages(config).values()
+    hours = {
+        name: sum(one.seconds(shape, config, card) for one in work) / 3600
+        for name, card in CARDS.items()
+    }
     price = PRICE if config.report.price_per_hour is None else config.report.price_per_hour
+    generating, training = _generation_gb(config, shape), training_gb(config, shape)
+    least = max(generating / max(1, config.resources.generation.gpu), training)
     return RunEstimate(
         parameters=shape.parameters,
-        generation_gb=_generation_gb(config, shape),
-        training_gb=_training_gb(config, shape),
-        tokens=tokens,
-        hours=hours,
-        dollars=hours * price,
+        generation_gb=generating,
+        training_gb=training,
+        disk_gb=disk_gb(config, shape),
+        download_gb=len(hub_models(config)) * download_gb(shape),
+        tokens=sum(one.generated + one.decoded for one in work),
+        engines=sum(one.engines for one in work),
+        hours=hours["H100"],
+        dollars=hours["H100"] * price,
+        elsewhere={
+            name: hours[name]
+            for name, card in CARDS.items()
+            if card is not H100 and card.memory_gb >= least
+        },
     )
+
+
+def stages(config: Config) -> dict[str, Work]:
+    """The work of every stage that may use a GPU, by its name."""
+    found = {
+        **{"rollouts": _rollouts(config), "entropies": _entropies(config)},
+        **{"training": _training(config), "grpo": _grpo(config)},
+        **{"distillation": _distillation(config), "checkpoint": _checkpoint(config)},
+        **{"evaluation": _evaluation(config), "side_by_side": Work(loads=len(main_arm(config)))},
+    }
+    return found | (_analysis(config) if config.footprint else {})
+
+
+def _rollouts(config: Config) -> Work:
+    tokens = _completions(config) * _length(config.rollouts.max_tokens)
+    return Work(generated=tokens, engines=len(_shards(config)))
+
+
+def _entropies(config: Config) -> Work:
+    return Work(passed=_completions(config) * _sequence(config), loads=len(_shards(config)))
+
+
+def _training(config: Config) -> Work:
+    """The frozen base's forward pass, the adapter's, its backward and activations once more."""
+    sequences = sum(config.section_of(arm, "training").sequences for arm in config.trained_arms)
+    return Work(passed=4 * sequences * _sequence(config), loads=len(config.trained_arms))
+
+
+def _grpo(config: Config) -> Work:
+    """Sampled by `generate`, a step's rollouts at once, as long as the longest; then trained."""
+    sections = [config.section_of(arm, "grpo") for arm in config.of_kind("grpo")]
+    rollouts = [(s.steps * rollouts_per_step(s), _length(s.max_tokens)) for s in sections]
+    return Work(
+        passed=sum(4 * count * (PROMPT + length) for count, length in rollouts),
+        decoded=sum(count * length for count, length in rollouts),
+        steps=sum(s.steps * s.max_tokens for s in sections),
+        loads=len(sections),
+    )
+
+
+def _distillation(config: Config) -> Work:
+    """The teacher's rollouts, sampled once for all its students, and three passes of each epoch."""
+    sections = {arm: config.section_of(arm, "distillation") for arm in config.of_kind("distilled")}
+    sampled = {(config.arms[arm].teacher, s.problems, s.samples) for arm, s in sections.items()}
+    generated = sum(problems * samples for _, problems, samples in sampled)
+    passed = sum((1 + 3 * s.epochs) * s.problems * s.samples for s in sections.values())
+    return Work(
+        generated=generated * _length(config.rollouts.max_tokens),
+        passed=passed * _sequence(config),
+        engines=len(sampled),
+        loads=len(sections),
+    )
+
+
+def _checkpoint(config: Config) -> Work:
+    arms = config.of_kind(*CHOSEN)
+    checkpoints = sum(checkpoint_training(config, arm).checkpoints for arm in arms)
+    return Work(generated=checkpoints * _split_tokens(config, VALIDATION), engines=len(arms))
+
+
+def _evaluation(config: Config) -> Work:
+    """Every arm on its benchmarks, and the base on the validation problems."""
+    splits = [VALIDATION, *(split for arm in config.arms for split in config.benchmarks_of(arm))]
+    return Work(
+        generated=sum(_split_tokens(config, split) for split in splits),
+        engines=sum(len(evaluation_shards(config, split)) for split in splits),
+    )
+
+
+def _analysis(config: Config) -> dict[str, Work]:
+    """The footprint analysis and its parts."""
+    own = footprint.section(config)
+    there = _rows(config.benchmarks[own.benchmark].source)
+    problems = min(own.problems or there, there)
+    limit = footprint.max_tokens(config)
+    texts = problems * (PROMPT + _length(limit))
+    texts += _problems(config.problems.train) * own.samples * _sequence(config)
+    decoded = min(own.interventions or problems, problems)
+    found = {
+        "footprint": Work(
+            generated=problems * _length(limit), passed=2 * texts, engines=1, loads=2
+        ),
+        "interventions": Work(
+            decoded=INTERVENTIONS * decoded * _length(limit),
+            steps=ceil(decoded / TEXTS_AT_ONCE) * MODELS_A_STEP * limit,
+            loads=1,
+        ),
+    }
+    if own.pivotality:
+        one = own.pivotality
+        continued = one.positions * one.alternatives * one.continuations
+        tokens = continued * _length(config.rollouts.max_tokens)
+        found["pivotality"] = Work(generated=tokens, engines=1)
+    if own.capability:
+        arms = len(footprint.capability_arms(config))
+        sampled = arms * min(own.capability.problems, there) * own.capability.samples
+        found["capability"] = Work(generated=sampled * _length(limit), engines=arms)
+    return found
+
+
+# --- memory and disk ------------------------------------------------------------------------------
 
 
 def weights_gb(config: Config, shape: Dimensions) -> float:
@@ -89,9 +253,10 @@ def weights_gb(config: Config, shape: Dimensions) -> float:
 
 def disk_gb(config: Config, shape: Dimensions) -> float:
     """Space of a run's files."""
-    scored = _rollouts(config) * (PROMPT + _length(config.rollouts.max_tokens))
+    work = stages(config)
     states = shape.hidden * TYPE_BYTES[config.model.dtype] * config.entropies.cache_hidden_states
-    size = scored * (SCORED_BYTES + states) + _checked_tokens(config) * SAMPLED_BYTES
+    size = work["entropies"].passed * (SCORED_BYTES + states)
+    size += SAMPLED_BYTES * sum(w.generated for name, w in work.items() if name != "rollouts")
     for arm in config.of_kind(*CHOSEN):
         training = checkpoint_training(config, arm)
         weights = shape.parameters if config.is_whole(arm) else shape.adapter(training.rank)
@@ -110,27 +275,6 @@ def download_gb(shape: Dimensions) -> float:
     return 2 * shape.parameters / 1e9
 
 
-def _grpo_sections(config: Config) -> list[Any]:
-    return [config.section_of(arm, "grpo") for arm in config.of_kind("grpo")]
-
-
-def _rollouts(config: Config) -> int:
-    return _problems(config.problems.train) * config.rollouts.samples
-
-
-def _checked_tokens(config: Config) -> int:
-    """Tokens of all completions that checkpoints are chosen by and arms are compared by."""
-    checks = _problems(config.problems.validation) * config.checkpoint.samples
-    checkpoints = [checkpoint_training(config, arm).checkpoints for arm in config.of_kind(*CHOSEN)]
-    checks *= 1 + sum(checkpoints)
-    tokens = checks * _length(config.checkpoint.max_tokens)
-    for name, benchmark in config.benchmarks.items():
-        sampling, samples = protocol(config, name)
-        completions = _problems([benchmark.source]) * samples * len(config.arms)
-        tokens += completions * _length(sampling.max_tokens)
-    return tokens
-
-
 def _generation_gb(config: Config, shape: Dimensions) -> float:
     """Weights and the cache of 16 sequences of full length, within the share of memory taken."""
     cache = 2 * shape.layers * shape.kv_heads * shape.head_dim * 2 * config.model.max_length
@@ -138,7 +282,7 @@ def _generation_gb(config: Config, shape: Dimensions) -> float:
     return (2 * shape.parameters + 16 * cache + 2e9) / share / 1e9
 
 
-def _training_gb(config: Config, shape: Dimensions) -> float:
+def training_gb(config: Config, shape: Dimensions) -> float:
     """Weights, the adapter with its optimiser, activations at every layer, one layer's insides."""
     batch = max(config.resources.training.batch_tokens, PROMPT + config.rollouts.max_tokens)
     inside = 8 * shape.hidden + 4 * shape.intermediate
@@ -150,16 +294,53 @@ def _training_gb(config: Config, shape: Dimensions) -> float:
     return (2 * shape.parameters + adapter + activations + 4e9) / 1e9
 
 
+# --- counts ---------------------------------------------------------------------------------------
+
+
+def _shards(config: Config) -> set[tuple[str, str]]:
+    """All shards of rollouts, of which arms may share some."""
+    arms = [None, *config.trained_arms]
+    return {
+        (rollouts_origin(config, a), shard) for a in arms for shard in rollout_shards(config, a)
+    }
+
+
+def _completions(config: Config) -> int:
+    shards = [Shard.parse(name) for _, name in _shards(config)]
+    return sum(shard.problems * shard.samples for shard in shards)
+
+
+def _split_tokens(config: Config, split: str) -> int:
+    """Tokens that one model generates for a benchmark or the validation problems."""
+    sampling, samples = protocol(config, split)
+    return _problems(sources_of(config, split)) * samples * _length(sampling.max_tokens)
+
+
+def _sequence(config: Config) -> int:
+    return PROMPT + _length(config.rollouts.max_tokens)
+
+
 def _length(limit: int) -> int:
     return min(limit, COMPLETION)
 
 
-def _problems(given: list[Source]) -> int:
-    return sum(source.limit or _rows(source) for source in given)
+def _problems(given: Iterable[Source]) -> int:
+    return sum(map(_rows, given))
 
 
 def _rows(source: Source) -> int:
-    if source.register_ and not source.path:
-        rows = sources.entry_of(source.register_).rows or UNKNOWN_ROWS
-        return rows if isinstance(rows, int) else max(rows)
-    return UNKNOWN_ROWS
+    """Problems of a source, its filter and levels aside."""
+    if source.path:
+        rows: int | None = _file_rows(source.path)
+    elif source.register_:
+        rows = sources.entry_of(source.register_).most_rows
+    else:
+        rows = None
+    if source.limit and rows:
+        return min(source.limit, rows)
+    return source.limit or rows or UNKNOWN_ROWS
+
+
+@functools.cache
+def _file_rows(path: str) -> int:
+    return len(readers.read_file(path))

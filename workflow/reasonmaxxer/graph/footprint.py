@@ -37,8 +37,10 @@ def greedy_job(config: Config) -> str:
 
 
 def decode_job(config: Config) -> str:
-    others = {"pivotality": None, "capability": None, "samples": 1}
-    return section(config).model_copy(update=others).as_json()
+    own = section(config)
+    counts = [count for count in (own.problems, own.interventions) if count]
+    others = {"pivotality": None, "capability": None, "samples": 1, "interventions": None}
+    return own.model_copy(update={"problems": min(counts, default=None), **others}).as_json()
 
 
 def continuations_job(config: Config) -> str:

@@ -47,7 +47,7 @@ def samples_by_size(source: Source) -> int:
     30 problems with one sample each say little; 16 of each say more than half as much as 480
     problems would. Where the number of problems is not known before they are read: 1.
     """
-    rows = registered(source.register_).rows if source.register_ else None
+    rows = registered(source.register_).most_rows if source.register_ else None
     problems = min((n for n in (source.limit, rows) if n is not None), default=COMPLETIONS)
     samples = 1
     while samples < MOST_SAMPLES and samples * problems < COMPLETIONS:

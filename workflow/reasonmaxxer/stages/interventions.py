@@ -39,6 +39,10 @@ from ..tables.provenance import provenance
 
 HELP = "decode the base greedily with a teacher's or random tokens at chosen positions"
 
+# A step takes a GPU as long for many texts as for two, up to where their caches are read.
+MOST_TEXTS = 128
+CACHE_SHARE = 0.5  # of a GPU's free memory; the rest is for reading the prompts
+
 
 @dataclass(frozen=True)
 class Intervention:
@@ -115,13 +119,18 @@ def decode_all(
         prompts: one a problem.
         settings: threshold, draws and ends.
         tokenizer: to look for stop strings; not needed without them.
-        batch_tokens: most tokens of a batch, a text counting with its full length.
+        batch_tokens: on a CPU, most tokens of a batch, a text counting with its full length.
 
     Returns:
         Each intervention's name and the texts it leads to, in the order of the prompts.
     """
     lengths = [len(prompt.token_ids) + settings.max_tokens for prompt in prompts]
-    batches = plan_batches(lengths, batch_tokens)
+    least = 0
+    if pair.base.device.type == "cuda":  # where padding costs less than another batch
+        free, _ = torch.cuda.mem_get_info(pair.base.device)
+        kept = sum(_Cached(model, [[PADDING_ID]]).nbytes for model in (pair.base, pair.teacher))
+        batch_tokens = least = cached_tokens(free, kept, max(lengths))
+    batches = plan_batches(lengths, batch_tokens, least)
     gated: dict[str, frozenset[int]] = {}
     for name, intervention in INTERVENTIONS.items():
         found: dict[int, Decoded] = {}
@@ -141,6 +150,20 @@ def decode_all(
                 for text in texts
             }
         yield name, texts
+
+
+def cached_tokens(free: int, token_bytes: int, longest: int) -> int:
+    """Tokens whose keys and values are kept at once on a GPU.
+
+    Args:
+        free: bytes of its memory that nothing uses.
+        token_bytes: what both models keep of a token.
+        longest: tokens of the longest text.
+
+    Returns:
+        Those of at most 128 texts.
+    """
+    return min(int(CACHE_SHARE * free) // token_bytes, MOST_TEXTS * longest)
 
 
 class _Batch:
@@ -241,6 +264,11 @@ class _Cached:
     def logits(self) -> Tensor:
         """Float32 logits [B, V] of each text's next token."""
         return self._model.head.logits(self._last)
+
+    @property
+    def nbytes(self) -> int:
+        """What keys and values of the batch take."""
+        return sum(x.nbytes for layer in self._cache.layers for x in (layer.keys, layer.values))
 
     def push(self, tokens: Sequence[int], rows: Sequence[int]) -> None:
         """Keep these rows of the batch and read a token more of each."""
