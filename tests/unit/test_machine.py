@@ -71,6 +71,39 @@ def test_a_gpu_of_less_than_half_the_estimate_is_an_error(run, tmp_path, monkeyp
         machine.check(run, shape)
 
 
+@pytest.mark.parametrize(("gpus", "stages"), [(1, 3), (2, 2)])
+def test_weights_larger_than_a_card_are_an_error_whatever_the_estimate(
+    run, tmp_path, monkeypatch, gpus, stages
+):
+    """An engine shares them out; scorer and trainer hold a whole model in each process."""
+    shape = SHAPES["qwen2.5-7b"][0]
+    generation = run.resources.generation.model_copy(update={"gpu": gpus, "tensor_parallel": gpus})
+    resources = run.resources.model_copy(update={"generation": generation})
+    driver(tmp_path, monkeypatch, 14, 14)
+    with pytest.raises(UserError) as error:
+        machine.check(run.model_copy(update={"resources": resources}), shape)
+    lines = [line for line in str(error.value).splitlines() if "the weights of" in line]
+    assert len(lines) == stages
+    assert all("alone take 15 GB" in line and "larger GPUs" in line for line in lines)
+    assert ("raise gpu and tensor_parallel" in lines[0]) == (gpus == 1)
+
+
+def test_batches_that_would_fit_are_named(run, tmp_path, monkeypatch):
+    shape = SHAPES["qwen2.5-7b"][0]
+    driver(tmp_path, monkeypatch, 27)
+    line = machine.check(run, shape)[-1]
+    assert line.startswith("resources.training: GPU memory: 27.0 GB here, about 29.7 GB")
+    assert "set resources.training.batch_tokens: 8192" in line
+
+
+def test_a_machine_of_16_gib_has_the_16000_mb_that_a_job_asks_for(run, monkeypatch):
+    """The kernel keeps some for itself: what is left of 16 GiB is less than 16,000 MiB."""
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 16_374_584 // 4}
+    monkeypatch.setattr("os.sysconf", pages.__getitem__)
+    monkeypatch.setattr(machine, "CGROUP_LIMIT", Path("/nowhere"))
+    assert machine.memory_mb() == 16_767
+
+
 def test_gpus_that_the_run_may_not_use_do_not_count(run, tmp_path, monkeypatch):
     shape = SHAPES[PRESET][0]
     driver(tmp_path, monkeypatch, 4, 80, 40)

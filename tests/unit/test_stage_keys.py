@@ -15,7 +15,8 @@ from reasonmaxxer.tables.code_hash import reached
 MODEL = "datasets.sources modeling.base_model modeling.device"
 SCORER = f"{MODEL} modeling.batching modeling.cpu_kernels modeling.lm_head"
 TRAINER = (
-    f"{SCORER} modeling.hidden_states modeling.lora training.checkpoints training.dataset "
+    f"{SCORER} modeling.dimensions modeling.hidden_states modeling.lora training.checkpoints "
+    "training.dataset "
     "training.loss training.lr_schedule training.trainer"
 )
 ENGINE = "datasets.sources generation.engine generation.prompts modeling.device"

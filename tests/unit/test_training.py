@@ -183,6 +183,25 @@ def test_a_resumed_run_keeps_to_the_states_that_it_stored(tmp_path, model, monke
     assert [type(states) for states in found] == [base_states.StoredStates] * 2
 
 
+def test_what_a_cpu_began_goes_on_on_a_gpu(tmp_path, model):
+    """There are no random numbers of a GPU in what it saved; the weights go where the model is."""
+    rollouts = read_rollouts(_selection(tmp_path / "s.parquet"))
+    steps = training_steps(rollouts, TrainingConfig(**QUICK, sequences=8, checkpoints=1))
+
+    def trainer():
+        base = load_base(str(model), ModelConfig(path=str(model), dtype="float32"))
+        return training.Trainer(base, rollouts, TrainingConfig(**QUICK, sequences=8, checkpoints=1))
+
+    began = trainer()
+    began.fit(steps, tmp_path, 4096)
+    went_on = trainer()
+    went_on.base.device = torch.device("cuda")  # it is loaded only: no GPU is needed
+    done, log = went_on._load(tmp_path)
+    assert (done, len(log)) == (2, 2)
+    for one, other in zip(began.parameters.values(), went_on.parameters.values(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_stored_base_states_train_the_same_adapter(tmp_path, model, monkeypatch):
     selection = _selection(tmp_path / "s.parquet")
     stored, _ = _train(tmp_path / "stored", model, selection)

@@ -282,9 +282,13 @@ def _generation_gb(config: Config, shape: Dimensions) -> float:
     return (2 * shape.parameters + 16 * cache + 2e9) / share / 1e9
 
 
-def training_gb(config: Config, shape: Dimensions) -> float:
-    """Weights, the adapter with its optimiser, activations at every layer, one layer's insides."""
-    batch = max(config.resources.training.batch_tokens, PROMPT + config.rollouts.max_tokens)
+def training_gb(config: Config, shape: Dimensions, batch_tokens: int | None = None) -> float:
+    """Weights, the adapter with its optimiser, activations at every layer, one layer's insides.
+
+    `batch_tokens` stands in the place of the config's.
+    """
+    batch_tokens = batch_tokens or config.resources.training.batch_tokens
+    batch = max(batch_tokens, PROMPT + config.rollouts.max_tokens)
     inside = 8 * shape.hidden + 4 * shape.intermediate
     activations = 2 * batch * (shape.layers * shape.hidden + 2 * inside)
     # In float32 with its gradient and the optimiser's two: the adapter, or all parameters.

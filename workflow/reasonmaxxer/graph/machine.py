@@ -18,9 +18,10 @@ from ..errors import UserError
 from ..modeling.dimensions import Dimensions
 from ..training.tracking import not_installed
 from . import gpus
-from .estimate import disk_gb, download_gb, estimate, hub_models, weights_gb
+from .estimate import disk_gb, download_gb, estimate, hub_models, training_gb, weights_gb
 
 WRONG_BY = 2
+SMALLEST_BATCH = 1024  # tokens
 BFLOAT16_FROM = 8.0  # compute capability (Ampere), below which vLLM refuses the type
 # Limit of a container or a batch job on the memory of all its processes (control groups, v2).
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -47,10 +48,10 @@ def check(config: Config, shape: Dimensions | None) -> list[str]:
 
 
 def memory_mb() -> int:
-    """Memory of the machine, or of the container where that is less."""
+    """Memory of the machine in MB, or of the container where that is less."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.exists() else "max"
-    return (physical if limit == "max" else min(physical, int(limit))) // 2**20
+    return (physical if limit == "max" else min(physical, int(limit))) // 10**6
 
 
 def _gpus(config: Config) -> Iterator[str]:
@@ -103,14 +104,24 @@ def _memory(config: Config) -> Iterator[str]:
 
 
 def _weights(config: Config, shape: Dimensions) -> Iterator[str]:
-    """On a CPU the weights alone must fit into what a job may use."""
-    least = weights_gb(config, shape) * 1000
+    """The weights alone must fit: on a CPU into what a job may use, else into its GPUs."""
+    least = weights_gb(config, shape)
+    smallest = min(gpus.memory_gb(), default=least)
     for stage in ("generation", "entropies", "training"):
         resources = getattr(config.resources, stage)
-        if not resources.gpu and resources.mem_mb < least:
+        alone = f"the weights of {config.model.path} alone take"
+        if not resources.gpu and resources.mem_mb < 1000 * least:
             yield (
-                f"resources.{stage}.mem_mb: {resources.mem_mb} MB, but the weights of "
-                f"{config.model.path} alone take {least:.0f} MB; raise it"
+                f"resources.{stage}.mem_mb: {resources.mem_mb} MB, but {alone} "
+                f"{1000 * least:.0f} MB; raise it"
+            )
+        # An engine shares them out among its GPUs; any other process holds a whole model.
+        shared = resources.gpu if stage == "generation" else 1
+        if resources.gpu and smallest * shared < least:
+            remedy = "raise gpu and tensor_parallel, or " if stage == "generation" else ""
+            yield (
+                f"resources.{stage}.gpu: {smallest * shared:.0f} GB of GPU memory here, but "
+                f"{alone} {least:.0f} GB; {remedy}take larger GPUs or a smaller model"
             )
 
 
@@ -119,13 +130,25 @@ def _estimates(config: Config, shape: Dimensions) -> Iterator[tuple[str, float, 
     yield from _disks(config, shape)
     found = estimate(config, shape)
     smallest = min(gpus.memory_gb(), default=None)
-    wanted = {"generation": found.generation_gb, "training": found.training_gb}
-    for stage, gb in wanted.items():
-        count = getattr(config.resources, stage).gpu
-        if count and smallest is not None:
-            # The trainer's processes hold a whole model each.
-            here = smallest * (count if stage == "generation" else 1)
-            yield f"resources.{stage}: GPU memory", here, gb, "take more or larger GPUs"
+    if smallest is None:
+        return
+    if count := config.resources.generation.gpu:
+        what = "resources.generation: GPU memory"
+        yield what, smallest * count, found.generation_gb, "take more or larger GPUs"
+    if config.resources.training.gpu:
+        # The trainer's processes hold a whole model each.
+        what = "resources.training: GPU memory"
+        yield what, smallest, found.training_gb, _smaller_batches(config, shape, smallest)
+
+
+def _smaller_batches(config: Config, shape: Dimensions, here: float) -> str:
+    """The batch size with which training fits into `here` GB, if one does."""
+    batch = config.resources.training.batch_tokens
+    while batch > SMALLEST_BATCH and training_gb(config, shape, batch) > here:
+        batch = 2 ** ((batch - 1).bit_length() - 1)  # the next power of two
+    if training_gb(config, shape, batch) > here:
+        return "take larger GPUs"
+    return f"set resources.training.batch_tokens: {batch}, or take larger GPUs"
 
 
 def _disks(config: Config, shape: Dimensions) -> Iterator[tuple[str, float, float, str]]:

@@ -75,6 +75,10 @@ class Dimensions:
         """Weights that a token is multiplied with: all but an untied table of input embeddings."""
         return self.parameters - (0 if self.tied else self.vocabulary * self.hidden)
 
+    def activations(self, tokens: int) -> int:
+        """Numbers that a forward pass of a LoRA on q, k, v and o keeps for its backward pass."""
+        return tokens * self.layers * (10 * self.hidden + 3 * self.intermediate)
+
     def adapter(self, rank: int) -> int:
         """Parameters of a LoRA on q, k, v and o."""
         query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim

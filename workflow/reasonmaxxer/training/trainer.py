@@ -29,6 +29,7 @@ from ..config import TrainingConfig
 from ..errors import UserError
 from ..modeling.base_model import Base
 from ..modeling.device import on_gpu
+from ..modeling.dimensions import Dimensions
 from ..modeling.hidden_states import BaseStates, LiveStates
 from ..modeling.lora import Adapter
 from ..tables.artefacts import open_tensors, save_tensors
@@ -42,6 +43,8 @@ MIN_BATCH_TOKENS = 768
 # On a CPU, parameters of a model from which its activations would take more memory than they are
 # worth: a quarter of the time of SmolLM2 (135 million), which keeps a megabyte a token otherwise.
 RECOMPUTE_FROM = 50_000_000
+# On a GPU, of the memory that is free: what a batch's activations may take, to be kept.
+KEPT_SHARE = 0.5
 SAVE_SECONDS = 30.0
 
 
@@ -105,12 +108,26 @@ class Trainer:
         )
         self.base_states = LiveStates(base, self.adapter)
         base.model.train()
-        if base.device.type == "cuda" or base.model.num_parameters() > RECOMPUTE_FROM:
+        if base.model.num_parameters() > RECOMPUTE_FROM:
             self.recompute_activations()
 
     def recompute_activations(self) -> None:
         """Compute activations again in backward instead of keeping them."""
         self.base.model.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def _choose_activations(self, tokens: int) -> None:
+        """On a GPU, keep the activations of a batch of so many tokens if there is room."""
+        if self.base.device.type != "cuda":
+            return
+        free, _ = torch.cuda.mem_get_info(self.base.device)
+        # What PyTorch holds without using it is free as well.
+        free += torch.cuda.memory_reserved(self.base.device)
+        free -= torch.cuda.memory_allocated(self.base.device)
+        shape = Dimensions.of(self.base.model.config)
+        if keeps_activations(shape, tokens, self.base.dtype.itemsize, free):
+            self.base.model.gradient_checkpointing_disable()
+        else:
+            self.recompute_activations()
 
     def fit(self, steps: Sequence[Sequence[int]], folder: Path, batch_tokens: int) -> list[StepLog]:
         """All steps from the last saved one on, as the log; `UserError` if the run has diverged."""
@@ -179,6 +196,7 @@ class Trainer:
             batch_tokens = min(batch_tokens, -(-sum(lengths) // self.processes.count))
         batches = self.base.batches(lengths, batch_tokens, MIN_BATCH_TOKENS)
         for batch in batches[self.processes.rank :: self.processes.count]:
+            self._choose_activations(len(batch) * max(lengths[i] for i in batch))
             losses, rows = self.loss([indices[i] for i in batch])
             (losses.total / len(indices)).backward()
             totals.add(losses, rows)
@@ -218,15 +236,31 @@ class Trainer:
         with open_tensors(path, "random") as file:
             metadata = file.metadata()
             torch.set_rng_state(file.get_tensor("random"))
-            if self.base.device.type == "cuda":
+            # A run that began on a CPU has none.
+            if self.base.device.type == "cuda" and "random.cuda" in file.keys():  # noqa: SIM118
                 torch.cuda.set_rng_state(file.get_tensor("random.cuda"))
             for name, parameter in self.parameters.items():
                 parameter.data.copy_(file.get_tensor(f"parameter.{name}"))
                 self.optimiser.state[parameter] = {
-                    key: file.get_tensor(f"{key}.{name}").to(self.base.device)
+                    key: file.get_tensor(f"{key}.{name}").to(parameter.device)
                     for key in ("step", "exp_avg", "exp_avg_sq")
                 }
         return int(metadata["step"]), json.loads(metadata["log"])
+
+
+def keeps_activations(shape: Dimensions | None, tokens: int, width: int, free: int) -> bool:
+    """Whether a batch's activations are kept for backward, instead of computed again.
+
+    Args:
+        shape: the model's; None for a family whose activations are not known.
+        tokens: of the batch, padding included.
+        width: bytes of a number.
+        free: bytes of the GPU's memory that nothing uses.
+
+    Returns:
+        True if they take at most half of it.
+    """
+    return shape is not None and shape.activations(tokens) * width <= KEPT_SHARE * free
 
 
 def _diverged(row: StepLog, folder: Path, at: dict[int, int]) -> str:
