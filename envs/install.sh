@@ -15,7 +15,9 @@ for candidate in "$python" python3.11 python3.12; do
 done
 [ "$python" ] || { echo "Python 3.11 or 3.12 is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 
-echo "Making $folder with $($python --version) from $lock (some minutes, about 2 GB) ..."
+size="3.5 GB"
+if [ "$(basename "$lock")" = cuda.txt ]; then size="10 GB"; fi
+echo "Making $folder with $($python --version) from $lock (some minutes, about $size) ..."
 rm -rf "$folder"
 "$python" -m venv "$folder"
 pip() { "$folder/bin/pip" --disable-pip-version-check install --quiet --progress-bar off "$@"; }

@@ -14,6 +14,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
+import transformers
 import yaml
 from peft import PeftModel, get_peft_model
 from test_convert import write_gguf
@@ -36,7 +37,7 @@ from reasonmaxxer.generation.prompts import encode
 from reasonmaxxer.graph import checks
 from reasonmaxxer.modeling.base_model import lora_config
 from reasonmaxxer.stages import merge
-from reasonmaxxer.stages.preflight import check_model
+from reasonmaxxer.stages.preflight import check_model, check_vllm
 from reasonmaxxer.stages.problems import load_problems
 from reasonmaxxer.tools import check, export, init, push
 from reasonmaxxer.tools import show_prompts as preview
@@ -591,6 +592,24 @@ def test_a_model_that_would_fail_after_its_rollouts_is_refused_before(
     spoil(folder)
     with pytest.raises(UserError, match=message):
         check_model(ModelConfig(path=str(folder), max_length=512), ["q_proj"], "transformers")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "served"),
+    # Mistral derives from Llama, and Olmo2 runs as the class of transformers that it is.
+    [("Qwen2", True), ("Mistral", True), ("Olmo2", True), ("Falcon", False), ("Bloom", False)],
+)
+def test_a_model_that_vllm_serves_without_adapters_is_refused_before_one_is_trained(
+    architecture, served
+):
+    model = getattr(transformers, f"{architecture}ForCausalLM")
+    check_vllm(model, "mine")
+    if served:
+        check_vllm(model, "mine", lora=True)
+    else:
+        message = "mine: vLLM runs .* without adapters; .*resources.generation.gpu: 0"
+        with pytest.raises(UserError, match=message):
+            check_vllm(model, "mine", lora=True)
 
 
 def test_a_template_of_the_project_is_found_from_any_folder(written, monkeypatch, capsys):

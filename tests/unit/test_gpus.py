@@ -160,6 +160,25 @@ def test_gpus_that_pytorch_cannot_use_stop_the_job(tmp_path, monkeypatch, seen, 
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("flags", "own", "expected"),
+    [
+        ([], None, "expandable_segments:True"),
+        ([], "max_split_size_mb:512", "max_split_size_mb:512"),
+        (["--gpu-memory-utilization", "0.9"], None, "None"),
+    ],
+    ids=["torch", "the user's own", "an engine"],
+)
+def test_pytorchs_memory_may_grow_where_no_engine_orders_it(monkeypatch, flags, own, expected):
+    name = "PYTORCH_ALLOC_CONF"
+    monkeypatch.delenv(name, raising=False)
+    if own:
+        monkeypatch.setenv(name, own)
+    said = [sys.executable, "-c", f"import os; print(os.environ.get('{name}'))", *flags]
+    command = [sys.executable, "-m", "reasonmaxxer", "gpus", "0", *said]
+    assert subprocess.run(command, capture_output=True, text=True).stdout.strip() == expected
+
+
 def test_a_job_for_a_gpu_does_not_run_in_the_cpu_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "workflow"))
     job = start(None, "0", 1, 0)  # a scheduler gave it the GPU

@@ -5,6 +5,7 @@ import importlib
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,28 +13,72 @@ from conftest import Project
 from safetensors.numpy import load_file
 
 from reasonmaxxer.__main__ import COMMANDS
+from reasonmaxxer.registry import STAGE_OF_RULE
 
+ROOT = Path(__file__).parents[2]
 FOUR_GPUS = {
     "resources": {
         "generation": {"gpu": 4, "tensor_parallel": 2, "pipeline_parallel": 2},
+        "entropies": {"gpu": 1},
         "training": {"gpu": 4, "processes": 4},
     },
     "grpo": {"max_tokens": 64},
+    "memorization": {"check": True},
+    "footprint": {"teacher": "rl", "benchmark": "short"},
     "arms": {"rl": {"kind": "grpo"}, "kl": {"kind": "distilled", "teacher": "rl"}},
 }
 
 
 @pytest.fixture(scope="module")
 def planned(checkout) -> str:
-    """Every job of a run on four GPUs, with its command and resources."""
+    """Every job of a run on a cluster's GPUs, four at most, with its command and resources."""
     (checkout.folder / "gpus.yaml").write_text(yaml.safe_dump(FOUR_GPUS))
     files = ("config/test.yaml", "gpus.yaml")
+    options = ("--dry-run", "--printshellcmds", "--workflow-profile", "profiles/slurm")
     limits = ("--resources", "gpu=4", "mem_mb=64000")
-    return checkout.snakemake("--dry-run", "--printshellcmds", *limits, "--configfile", *files)
+    return checkout.snakemake("all", "memorization", *options, *limits, "--configfile", *files)
 
 
 def job(planned: str, rule: str) -> str:
     return next(block for block in planned.split("\n\n") if f"rule {rule}:" in block)
+
+
+def gpu_rules(planned: str) -> dict[str, list[str]]:
+    """The rules whose jobs have a GPU, and all that is said of each such job."""
+    found: dict[str, list[str]] = {}
+    for rule, text in re.findall(r"rule (\w+):\n(.*?)(?=\n *\n|\Z)", planned, re.S):
+        if re.search(r"resources: .*\bgpu=[1-9]", text):
+            found.setdefault(rule, []).append(text)
+    return found
+
+
+def test_every_job_with_a_gpu_is_a_heavy_stages_and_takes_it_from_the_pool(planned):
+    rules = gpu_rules(planned)
+    assert {"sample_rollouts", "sample_capability", "train_grpo"} <= rules.keys()
+    for rule, texts in rules.items():
+        assert STAGE_OF_RULE[rule].heavy
+        for text in texts:
+            count = re.search(r"\bgpu=(\d+)", text)[1]
+            assert f"python -m reasonmaxxer gpus {count} " in text, rule
+
+
+def test_slurms_partition_with_gpus_has_every_job_with_a_gpu_and_what_shares_its_group(planned):
+    settings = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    rules = gpu_rules(planned)
+    for rule, texts in rules.items():
+        assert all("slurm_partition=gpu" in text for text in texts), rule
+    # Jobs of a group are one submission, so they must agree on its partition.
+    groups = dict(entry.split("=") for entry in settings["groups"])
+    shared = {groups[rule] for rule in rules if rule in groups}
+    beside = {rule for rule, group in groups.items() if group in shared}
+    assert settings["set-resources"].keys() == rules.keys() | beside
+
+
+def test_a_model_is_asked_for_adapters_where_a_gpu_serves_them(planned, checkout):
+    assert " --lora " in job(planned, "check_model")
+    files = ("--configfile", "config/test.yaml")
+    on_a_cpu = checkout.snakemake("--dry-run", "--printshellcmds", *files)
+    assert " --lora " not in job(on_a_cpu, "check_model")
 
 
 def test_the_scheduler_looks_for_work_when_a_job_ends_and_not_all_the_time(project):
@@ -128,12 +173,3 @@ def test_a_rule_that_asks_for_what_training_has_asks_for_more_when_tried_again(c
     text = "\n".join(path.read_text() for path in rules if path.name != "common.smk")
     assert not re.findall(r"(?:mem_mb|runtime)=CONFIG.*", text)
     assert "retries: 2" in (checkout.folder / "workflow/rules/merge.smk").read_text()
-
-
-def test_every_rule_that_may_use_a_gpu_takes_it_from_the_pool(checkout):
-    text = "\n".join(p.read_text() for p in (checkout.folder / "workflow/rules").glob("*.smk"))
-    rules = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S))
-    on_gpu = {n for n, r in rules.items() if re.search(r'\*\*asked\("(gen|entr|train)', r)}
-    assert {"sample_rollouts", "train_adapter"} <= on_gpu
-    for name in on_gpu:
-        assert '"python -m reasonmaxxer gpus {resources.gpu}"' in rules[name], name

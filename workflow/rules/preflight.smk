@@ -28,7 +28,11 @@ rule check_model:
         **asked("cpu"),
     params:
         models=literal(json.dumps(jobs.models(CONFIG), sort_keys=True)),
+        # It looks at `resources`, so Snakemake does not track it: no result depends on it.
+        lora=lambda wildcards, resources: (
+            "--lora" if jobs.serves_adapters(CONFIG) else ""
+        ),
         code=code("preflight"),
     shell:
         "python -m reasonmaxxer preflight --models {params.models:q}"
-        " --problems {input.problems} --out {output} > {log} 2>&1"
+        " --problems {input.problems} {params.lora} --out {output} > {log} 2>&1"

@@ -26,6 +26,10 @@ from ..tables.reuse import POOL
 HELP = "run a command on GPUs of this machine that no other job has (CUDA_VISIBLE_DEVICES)"
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+# Batches of every size leave PyTorch's memory in pieces that no other fits, unless its blocks can
+# grow. An engine, which is told its share of the memory, has an order of its own.
+ALLOCATOR = "PYTORCH_ALLOC_CONF", "expandable_segments:True"
+ENGINES_FLAG = "--gpu-memory-utilization"
 SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -43,6 +47,8 @@ def main(args: argparse.Namespace) -> None:
     if args.count:
         check_usable(args.count)
     os.environ[spent.GPUS] = str(args.count)
+    if ENGINES_FLAG not in args.command:
+        os.environ.setdefault(*ALLOCATOR)
     try:
         os.execvp(args.command[0], args.command)
     except OSError as error:

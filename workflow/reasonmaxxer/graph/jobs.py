@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..config import Config, GrpoConfig, SamplingConfig, TrainingConfig
-from ..method.kinds import KINDS
+from ..method.kinds import KINDS, MADE
 from ..training.lr_schedule import of_grpo
 from ..training.model_card import how
 from .files import evaluation_tables, main_arm, model_of
@@ -82,6 +82,12 @@ def targets(config: Config) -> list[str]:
     for name, arm in config.arms.items():
         sections += [config.section_of(name, key) for key in KINDS[arm.kind].sections[-1:]]
     return sorted({module for section in sections for module in section.target_modules})
+
+
+def serves_adapters(config: Config) -> bool:
+    """Whether vLLM gets adapters beside their model: on a GPU; a CPU's are merged into it."""
+    made = config.of_kind(*MADE)
+    return bool(config.resources.generation.gpu) and not all(map(config.is_whole, made))
 
 
 def models(config: Config) -> list[dict[str, Any]]:

@@ -6,8 +6,10 @@ Seconds on any machine: configs, tokenizers and file headers are read, weights a
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,15 +34,20 @@ LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 Texts = Mapping[str, Mapping[str, str]]  # split -> problem id -> text
 
 
-def look(asked: Mapping[str, Any], splits: Texts, base: Any = None) -> tuple[Any, dict[str, int]]:
+def look(
+    asked: Mapping[str, Any], splits: Texts, base: Any = None, lora: bool = False
+) -> tuple[Any, dict[str, int]]:
     """A model's settings (a transformers config), and the tokens of each split's longest prompt.
 
     `asked` is one of `graph.jobs.models`; a split of it that is not among `splits` is passed over.
-    A teacher must share the vocabulary of the model with the settings `base`.
+    A teacher must share the vocabulary of the model with the settings `base`. With `lora`
+    the engine serves adapters beside the model that they belong to.
     """
     model = ModelConfig.model_validate(asked["model"])
     try:
-        settings, tokenizer = check_model(model, asked["targets"], asked["engine"])
+        settings, tokenizer = check_model(
+            model, asked["targets"], asked["engine"], lora and bool(asked["targets"])
+        )
         if asked.get("teaches") and base is not None and settings.vocab_size != base.vocab_size:
             raise UserError(
                 f"{model.path} has {settings.vocab_size} tokens and the base {base.vocab_size}: "
@@ -67,7 +74,9 @@ def look(asked: Mapping[str, Any], splits: Texts, base: Any = None) -> tuple[Any
     return settings, longest
 
 
-def check_model(model: ModelConfig, targets: list[str], engine: str) -> tuple[Any, Any]:
+def check_model(
+    model: ModelConfig, targets: list[str], engine: str, lora: bool = False
+) -> tuple[Any, Any]:
     """The model's settings (a transformers config) and its tokenizer.
 
     Raises `UserError` where it cannot be read, run by the engine, scored or trained here.
@@ -91,7 +100,7 @@ def check_model(model: ModelConfig, targets: list[str], engine: str) -> tuple[An
         )
     laid_out = skeleton(settings)
     if engine == "vllm":
-        check_vllm(type(laid_out), model.path)
+        check_vllm(type(laid_out), model.path, lora)
     if targets and not laid_out._supports_sdpa:
         raise UserError(
             f"model.path: {model.path}: {type(laid_out).__name__} has no SDPA attention (PyTorch's "
@@ -118,8 +127,8 @@ def check_model(model: ModelConfig, targets: list[str], engine: str) -> tuple[An
     return settings, tokenizer
 
 
-def check_vllm(architecture: Any, path: str) -> None:
-    """Raise `UserError` if vLLM cannot run this class of transformers.
+def check_vllm(architecture: Any, path: str, lora: bool = False) -> None:
+    """Raise `UserError` if vLLM cannot run this class of transformers, or not with `lora`.
 
     It has classes of its own, and runs others through transformers where they allow that. Its
     register is read as text, since importing it takes longer than all that is checked here.
@@ -130,15 +139,44 @@ def check_vllm(architecture: Any, path: str) -> None:
             "engine: vllm: is not installed; make the environment (make env), or take "
             "engine: transformers, which is slow"
         )
-    register = Path(package.origin).parent / "model_executor/models/registry.py"
-    own = f'"{architecture.__name__}"' in register.read_text(encoding="utf-8")
+    classes = Path(package.origin).parent / "model_executor/models"
+    register = (classes / "registry.py").read_text(encoding="utf-8")
+    name = architecture.__name__
+    own = re.search(rf'"{name}":\s*\(\s*"(\w+)",\s*"(\w+)"', register)
     if not (
         own or architecture.is_backend_compatible() or architecture._can_set_attn_implementation()
     ):
         raise UserError(
-            f"model.path: {path}: vLLM cannot run {architecture.__name__}; take engine: "
-            "transformers, which is slow"
+            f"model.path: {path}: vLLM cannot run {name}; take engine: transformers, which is slow"
         )
+    if lora and own and not _takes_adapters(classes, *own.groups()):
+        raise UserError(
+            f"model.path: {path}: vLLM runs {name} without adapters; take a model of another "
+            "architecture, resources.generation.gpu: 0 or engine: transformers, which merge "
+            "them into the weights"
+        )
+
+
+def _takes_adapters(classes: Path, module: str, name: str) -> bool:
+    """Whether a class of vLLM's models, or one that it derives from, serves LoRA."""
+    file = classes / f"{module}.py"
+    if not file.is_file():  # the package that runs transformers' own classes does
+        return module == "transformers"
+    defined: dict[str, list[str]] = {}
+    imported: dict[str, tuple[str, str]] = {}
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            defined[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imported |= {
+                a.asname or a.name: (node.module.split(".")[-1], a.name) for a in node.names
+            }
+    bases = defined.get(name, [])
+    return "SupportsLoRA" in bases or any(
+        _takes_adapters(classes, *((module, base) if base in defined else imported[base]))
+        for base in bases
+        if base in defined or base in imported
+    )
 
 
 def _check_weights(folder: Path, laid_out: Any) -> None:
@@ -253,6 +291,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--problems", required=True, nargs="+", type=Path, help="tables of problems"
     )
+    parser.add_argument(
+        "--lora", action="store_true", help="the engine serves adapters beside their model"
+    )
     parser.add_argument("--out", required=True, type=Path, help="JSON of what was found")
 
 
@@ -265,7 +306,7 @@ def main(args: argparse.Namespace) -> None:
     found: dict[str, Any] = {}
     base = None
     for one in asked:
-        settings, longest = look(one, splits, base)
+        settings, longest = look(one, splits, base, args.lora)
         base = base or settings
         found[one["place"]] = {
             "model_type": settings.model_type,

@@ -18,7 +18,7 @@ from ..generation.prompts import load_tokenizer
 from ..graph import machine
 from ..graph.checks import check, unpinned
 from ..graph.estimate import estimate
-from ..graph.jobs import models
+from ..graph.jobs import models, serves_adapters
 from ..graph.protocol import sources_of
 from ..modeling.dimensions import Dimensions
 from ..stages.convert import locate
@@ -111,7 +111,7 @@ class Checks:
             split: {row["problem_id"]: row["problem"] for row in rows}
             for split, rows in self.problems.items()
         }
-        settings, longest = look(asked, texts, self.base)
+        settings, longest = look(asked, texts, self.base, serves_adapters(self.run))
         self.base = self.base or settings
         tokens = max(longest.values(), default=0)
         seen = f"{model.path}, {settings.model_type}; the longest prompt has {tokens} tokens"
