@@ -202,6 +202,19 @@ def test_the_cost_claim_has_the_sweep_in_it(manifest):
     assert ratio.value == pytest.approx((135 + 37) / 68)
     assert cost_ratio(manifest, cost_rows(manifest, [], "rl"), "rl") is None
     assert cost_ratio(manifest, cost_rows(manifest, JOBS, None), None) is None
+    # GRPO samples with transformers: beside vLLM, seconds would compare the two engines.
+    rows = cost_rows(manifest, [], "rl")
+    by_name = {row["arm"]: row for row in rows}
+    ours, swept = by_name["reasonmaxxer"], by_name["reasonmaxxer+tau=0.2"]
+    rollouts = (
+        base_weights(manifest)
+        * 2
+        * sum(getattr(pool_tokens(manifest["rollouts"]), key) for key in ("sampled", "scored"))
+    )
+    assert ours["sweep_flops"] == pytest.approx(swept["flops"] - rollouts)  # which they share
+    with_vllm = {**manifest, "config": {**manifest["config"], "engine": "vllm"}}
+    ratio = cost_ratio(with_vllm, rows, "rl")
+    assert ratio.value == pytest.approx((ours["flops"] + ours["sweep_flops"]) / 4e6)
     found, _ = compute(manifest, JOBS)
     claims = {claim["id"]: claim for claim in found["claims"]}
     assert claims["C10"]["conditions"][0]["verdict"] == "fails"

@@ -173,7 +173,7 @@ CLAIMS = (
         (
             Condition(
                 "cost_ratio",
-                "its processor or GPU time with this run's sweeps, of RL's",
+                "its cost with this run's sweeps, of RL's",
                 "at most",
                 0.01,
                 "%",

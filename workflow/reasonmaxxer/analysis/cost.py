@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import pyarrow as pa
@@ -36,13 +38,15 @@ SWEPT = {
 Row = dict[str, Any]
 Manifest = Mapping[str, Any]
 Seconds = Mapping[tuple[str, str], float]  # by rule and name of a job
+GRPO_ENGINE = "transformers"  # that TRL's trainer samples with
 
 
 def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[Row]:
     """A row for each arm that is made here, in the manifest's order.
 
     `seconds` are of the arm with its shared stages, `sweep_seconds` what the run's other settings
-    of it add; None without timings of every job. `rl_seconds` is what the RL arm `rl` had spent on
+    of it add; None without timings of every job. `flops` and `sweep_flops` are the same in
+    floating-point operations. `rl_seconds` is what the RL arm `rl` had spent on
     training when it was first as good on the validation problems, None where it never was.
     """
     arms = manifest["arms"]
@@ -55,9 +59,17 @@ def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[R
     for name, arm in arms.items():
         if not arm["jobs"]:
             continue
-        spent = _spent(arm, arms, weights or 0, kept, pools)
+        parts = _parts(name, arms, weights or 0, kept, pools)
+        spent = reduce(add, parts.values())
         own = _jobs(arm)
-        tried = {job for other in _tried(arms, name) for job in _jobs(arms[other])} - own
+        others = _tried(arms, name)
+        tried = {job for other in others for job in _jobs(arms[other])} - own
+        swept = {
+            part: work.flops
+            for other in others
+            for part, work in _parts(other, arms, weights or 0, kept, pools).items()
+            if part not in parts
+        }
         rows.append(
             {
                 "arm": name,
@@ -66,6 +78,7 @@ def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[R
                 "generated_tokens": spent.generated,
                 "trained_tokens": spent.trained,
                 "flops": None if weights is None else spent.flops,
+                "sweep_flops": None if weights is None else sum(swept.values()),
                 "rl_seconds": None
                 if yardstick is None or arm is yardstick
                 else _seconds_to_match(yardstick, arm, timed.get(("train_grpo", str(rl)))),
@@ -75,9 +88,11 @@ def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[R
 
 
 def cost_ratio(manifest: Manifest, rows: Iterable[Row], rl: str | None) -> Estimate | None:
-    """The main arm's seconds over the RL arm's, sweeps included; the interval spans the seeds.
+    """The main arm's cost over the RL arm's, sweeps included; the interval spans the seeds.
 
-    None without timings of both, and for a public checkpoint, whose cost nobody measured.
+    The cost is in seconds, or in floating-point operations where the two are sampled by different
+    engines: a second of the slower one says nothing of the methods. None where it is not known of
+    both, and for a public checkpoint, whose cost nobody measured.
     """
     arms = manifest["arms"]
     main = main_of(arms)
@@ -85,13 +100,13 @@ def cost_ratio(manifest: Manifest, rows: Iterable[Row], rl: str | None) -> Estim
         return None
     found = {row["arm"]: row for row in rows}
     ours, theirs = ([found[arm] for arm in seeds_of(arms, name)] for name in (main, rl))
-    if any(row[key] is None for row in ours + theirs for key in ("seconds", "sweep_seconds")):
+    alike = manifest["config"].get("engine", GRPO_ENGINE) == GRPO_ENGINE
+    cost, sweep = ("seconds", "sweep_seconds") if alike else ("flops", "sweep_flops")
+    if any(row[key] is None for row in ours + theirs for key in (cost, sweep)):
         return None
-    sweeps = found[main]["sweep_seconds"], found[rl]["sweep_seconds"]
+    sweeps = found[main][sweep], found[rl][sweep]
     ratios = [
-        (one["seconds"] + sweeps[0]) / (other["seconds"] + sweeps[1])
-        for one in ours
-        for other in theirs
+        (one[cost] + sweeps[0]) / (other[cost] + sweeps[1]) for one in ours for other in theirs
     ]
     return Estimate(sum(ratios) / len(ratios), min(ratios), max(ratios))
 
@@ -160,25 +175,30 @@ class Pool:
     scored: int = 0
 
 
-def _spent(
-    arm: Mapping[str, Any],
+def _parts(
+    name: str,
     arms: Mapping[str, Mapping[str, Any]],
     weights: int,
     kept: bool,
     pools: dict[tuple[str, ...], Pool],
-) -> Spent:
-    """`kept`: the base's states come from the scorer; `pools` remembers what was counted."""
+) -> dict[Any, Spent]:
+    """What an arm needs, by what arms may share: rollouts by their files, all else by its arm.
+
+    `kept`: the base's states come from the scorer; `pools` remembers what was counted.
+    """
+    arm = arms[name]
     if arm.get("grpo"):
-        return _grpo(arm) + _choice(arm, weights)
+        return {name: _grpo(arm) + _choice(arm, weights)}
     paths = tuple(arm["rollouts"])
     if paths not in pools:
         pools[paths] = pool_tokens(paths)
-    own = _on_rollouts(arm, pools[paths], weights)
+    parts = {paths: _pool(pools[paths], weights), name: _training(arm, weights)}
     if arm.get("distillation"):
-        teacher = arms[arm["teacher"]]
-        return own + _spent(teacher, arms, weights, kept, pools) if teacher["jobs"] else own
-    beside = Spent(0, 0, 0 if kept else flops.forward(weights, own.trained))
-    return own + beside + _choice(arm, weights)
+        teacher = arm["teacher"]
+        made = bool(arms[teacher]["jobs"])  # in this run
+        return parts | (_parts(teacher, arms, weights, kept, pools) if made else {})
+    beside = Spent(0, 0, 0 if kept else flops.forward(weights, parts[name].trained))
+    return parts | {name: parts[name] + beside + _choice(arm, weights)}
 
 
 def _grpo(arm: Mapping[str, Any]) -> Spent:
@@ -187,15 +207,18 @@ def _grpo(arm: Mapping[str, Any]) -> Spent:
     return Spent(*(pc.sum(log[name]).as_py() or 0 for name in names))
 
 
-def _on_rollouts(arm: Mapping[str, Any], pool: Pool, weights: int) -> Spent:
-    """Rollouts sampled and scored, and a LoRA trained on them, if its kind logs training."""
+def _pool(pool: Pool, weights: int) -> Spent:
+    """Rollouts sampled and scored."""
+    return Spent(pool.generated, 0, flops.forward(weights, pool.sampled + pool.scored))
+
+
+def _training(arm: Mapping[str, Any], weights: int) -> Spent:
+    """A LoRA trained, if the arm's kind logs training."""
     trained = 0
     if arm["training"]:
         log = tables.read(arm["training"], "training", ["tokens"])
         trained = int(pc.sum(log["tokens"]).as_py() or 0)
-    operations = flops.training(weights, trained, whole=False)
-    operations += flops.forward(weights, pool.sampled + pool.scored)
-    return Spent(pool.generated, trained, operations)
+    return Spent(0, trained, flops.training(weights, trained, whole=False))
 
 
 def _choice(arm: Mapping[str, Any], weights: int) -> Spent:
