@@ -159,6 +159,9 @@ def test_a_file_counts_with_its_own_rows(tmp_path):
     without = estimate(config.validate(run), shape).tokens
     found = estimate(config.validate(config.overlay(run, local)), shape).tokens
     assert found - without == 30 * 6 * 8 * 1000  # of six arms, eight samples each
+    some = {"benchmarks": {"aime24": {"source": {"skip": 10, "limit": 25}}}}
+    found = estimate(config.validate(config.overlay(config.overlay(run, local), some)), shape)
+    assert found.tokens - without == 20 * 6 * 8 * 1000
 
 
 def test_a_slower_card_takes_longer_and_one_too_small_is_not_named():

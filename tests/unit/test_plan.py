@@ -103,6 +103,7 @@ def test_the_papers_protocol_is_a_preset():
         ({"register": "gsm8k"}, 1),
         ({"register": "math500"}, 1),
         ({"register": "minerva-math"}, 2),
+        ({"register": "olympiadbench"}, 1),  # of which there are two copies
         ({"register": "amc23"}, 16),
         ({"register": "math500", "limit": 100}, 8),
         ({"register": "simplerl-3to5"}, 1),  # its size is not known beforehand

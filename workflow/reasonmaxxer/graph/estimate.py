@@ -335,16 +335,16 @@ def _problems(given: Iterable[Source]) -> int:
 def _rows(source: Source) -> int:
     """Problems of a source, its filter and levels aside."""
     if source.path:
-        rows: int | None = _file_rows(source.path)
+        rows: int | None = _file_rows(source.path, source.delimiter)
     elif source.register_:
         rows = sources.entry_of(source.register_).most_rows
     else:
         rows = None
-    if source.limit and rows:
-        return min(source.limit, rows)
-    return source.limit or rows or UNKNOWN_ROWS
+    left = None if rows is None else max(0, rows - source.skip)
+    known = [count for count in (left, source.limit) if count is not None]
+    return min(known, default=UNKNOWN_ROWS)
 
 
 @functools.cache
-def _file_rows(path: str) -> int:
-    return len(readers.read_file(path))
+def _file_rows(path: str, delimiter: str | None) -> int:
+    return len(readers.read_file(path, delimiter))
