@@ -198,18 +198,24 @@ def _distillation(config: Config) -> Work:
 
 
 def _checkpoint(config: Config) -> Work:
+    """The base and every checkpoint on the validation problems, in one start for each arm."""
     arms = config.of_kind(*CHOSEN)
-    checkpoints = sum(checkpoint_training(config, arm).checkpoints for arm in arms)
-    return Work(generated=checkpoints * _split_tokens(config, VALIDATION), engines=len(arms))
+    sampled = sum(1 + checkpoint_training(config, arm).checkpoints for arm in arms)
+    return Work(generated=sampled * _split_tokens(config, VALIDATION), engines=len(arms))
 
 
 def _evaluation(config: Config) -> Work:
-    """Every arm on its benchmarks, and the base on the validation problems."""
-    splits = [VALIDATION, *(split for arm in config.arms for split in config.benchmarks_of(arm))]
-    return Work(
-        generated=sum(_split_tokens(config, split) for split in splits),
-        engines=sum(len(evaluation_shards(config, split)) for split in splits),
-    )
+    """Every arm on its benchmarks: in one start, or several arms in one, or block by block."""
+    tokens = 0
+    starts: set[tuple[str, ...]] = set()
+    for arm, own in config.arms.items():
+        for split in config.benchmarks_of(arm):
+            tokens += _split_tokens(config, split)
+            if own.evaluate is not None:
+                starts |= {(arm, split, shard) for shard in evaluation_shards(config, split)}
+            else:
+                starts.add((config.base_arm if config.shares_engine(arm) else arm,))
+    return Work(generated=tokens, engines=len(starts))
 
 
 def _analysis(config: Config) -> dict[str, Work]:
