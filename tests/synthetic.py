@@ -7,6 +7,7 @@ the cases a page has to survive: one problem, nothing correct, nothing parseable
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,12 @@ def write_problems(folder: Path, split: str, count: int) -> None:
 
 
 def completion(
-    rng: np.random.Generator, problem: str, sample: int, verdict: str, length: int
+    rng: np.random.Generator,
+    problem: str,
+    sample: int,
+    verdict: str,
+    length: int,
+    opening: Sequence[int] = (),
 ) -> dict[str, Any]:
     """A completion row; the first sample of every problem holds the hostile word."""
     count = int(rng.integers(length // 2, length))
@@ -146,6 +152,7 @@ def completion(
     body = [token if WORDS[token] != "\\boxed{" else IDS["so"] for token in body]
     if sample == 0:
         body[3] = IDS[HOSTILE]
+    body[: len(opening)] = opening
     number = int(problem.rsplit("-", 1)[1]) if verdict == "correct" else int(rng.integers(5))
     answer = None if verdict == "unparseable" else str(number)
     if answer is not None:
@@ -220,10 +227,13 @@ def write_pool(
     parseable: float,
     length: int,
 ) -> dict[str, list[str]]:
+    """The base's rollouts: those of a problem begin alike and part at their third token."""
     rates = rng.beta(0.5, 0.5, size=problems)
+    ways = [[IDS["Ada"], IDS["has"], IDS[word], IDS[HOSTILE], IDS["Bo"]] for word in ("+", "twice")]
     rows = [
         completion(
-            rng, f"train-{index:04}", sample, verdict_of(rng, rates[index], parseable), length
+            *(rng, f"train-{index:04}", sample, verdict_of(rng, rates[index], parseable), length),
+            opening=ways[sample % 2],
         )
         for index in range(problems)
         for sample in range(samples)
@@ -243,7 +253,8 @@ def write_pool(
 def entropy_rows(rng: np.random.Generator, row: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for position, token in enumerate(row["token_ids"]):
-        unsure = rng.random() < 0.1
+        # Every second problem is undecided where its rollouts have begun alike.
+        unsure = rng.random() < 0.1 or (position == 5 and row["problem_id"][-1] in "02468")
         entropy = float(rng.uniform(0.4, 1.4) if unsure else rng.exponential(0.03))
         others = rng.choice(len(WORDS), 4, replace=False).tolist()
         share = 0.5 if unsure else 0.97

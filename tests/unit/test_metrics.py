@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +312,60 @@ def test_excerpts_are_the_rollouts_themselves(run: dict[str, Any]) -> None:
         for choices in excerpt["alternatives"].values():
             assert len(choices) == 5
             assert sum(share for _, share in choices) == pytest.approx(1.0, abs=0.01)
+
+
+def test_forks_are_counted_from_all_rollouts_with_the_same_beginning(run: dict[str, Any]) -> None:
+    manifest, found = run["manifest"], run["figures"]["rollouts"]
+    rollouts = list(tables.rows(manifest["rollouts"][0], "rollouts"))
+    right = {
+        (r["problem_id"], r["sample"]): r["verdict"] == "correct"
+        for r in tables.rows(manifest["verdicts"][0], "verdicts")
+    }
+    forks = 0
+    for excerpt in found:
+        of_problem = [r for r in rollouts if r["problem_id"] == excerpt["problem_id"]]
+        own = next(r for r in of_problem if r["sample"] == excerpt["sample"])["token_ids"]
+        for at in excerpt["gated"]:
+            here = [r for r in of_problem if r["token_ids"][:at] == own[:at]]
+            ways = Counter(r["token_ids"][at] for r in here if len(r["token_ids"]) > at)
+            shown = excerpt["forks"].get(str(at), [])
+            assert (len(ways) > 1) == bool(shown)
+            counts = sorted(ways.values(), reverse=True)[: len(shown)]
+            assert [way["rollouts"] for way in shown] == counts
+            for way in shown:
+                forks += 1
+                word = [r for r in here if synthetic.WORDS[r["token_ids"][at]] == way["token"]]
+                outcomes = [right[r["problem_id"], r["sample"]] for r in word]
+                assert way["correct"] == sum(outcomes)
+                verdicts = [one["verdict"] == "correct" for one in way["continuations"]]
+                assert sorted(verdicts) == sorted(set(outcomes))
+                assert all(one["text"].startswith(way["token"]) for one in way["continuations"])
+    assert forks > 10
+
+
+def test_right_and_wrong_that_part_at_a_decision_come_first(run: dict[str, Any]) -> None:
+    manifest, found = run["manifest"], run["figures"]["rollouts"]
+    rollouts = list(tables.rows(manifest["rollouts"][0], "rollouts"))
+    verdicts = list(tables.rows(manifest["verdicts"][0], "verdicts"))
+    sides: dict[tuple[str, bool], list[list[int]]] = {}
+    for row_, judged in zip(rollouts, verdicts, strict=True):
+        key = (row_["problem_id"], judged["verdict"] == "correct")
+        sides.setdefault(key, []).append(row_["token_ids"])
+    at_decision = []
+    for right, wrong in zip(found[::2], found[1::2], strict=True):
+        name = right["problem_id"]
+        assert name == wrong["problem_id"]
+        assert right["verdict"] == "correct" != wrong["verdict"]
+        parting = first_difference(right["tokens"], wrong["tokens"])
+        both = product(sides[name, True], sides[name, False])
+        assert parting == max(first_difference(*pair) for pair in both)
+        at_decision.append(parting in right["gated"] and parting in wrong["gated"])
+    assert {*at_decision} == {True, False}
+    assert at_decision == sorted(at_decision, reverse=True)
+
+
+def first_difference(one: list[Any], other: list[Any]) -> int:
+    return next(i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
 
 
 def test_token_texts_join_to_the_decoded_text(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def page_of(folder: Path, found: dict[str, Any], drawn: dict[str, Any], **config
             *("report", "--metrics", str(folder / "metrics.json")),
             *("--figures", str(folder / "figures.json"), "--template", str(PAGE)),
             *("--config", json.dumps(config), "--benchmarks-dir", str(folder / "benchmarks")),
-            *("--out", str(folder / "report.html")),
+            *("--charts", str(folder / "charts"), "--out", str(folder / "report.html")),
         ]
     )
     return (folder / "report.html").read_text(encoding="utf-8")
@@ -96,7 +96,7 @@ def test_the_first_screen_has_verdict_table_and_intervals(run: dict[str, Any]) -
     assert "reasonmaxxer solves" in text
     assert "a gain of" in text
     assert "one seed: seed variance is not in the intervals" in text
-    assert text.index("a gain of") < text.index("Wilson's for an arm") < text.index("Chance that")
+    assert text.index("a gain of") < text.index("Wilson's for an arm") < text.index("Gain over")
 
 
 def test_an_arm_that_some_benchmarks_alone_saw_stands_among_the_ablations(tmp_path: Path) -> None:
@@ -124,9 +124,44 @@ def test_a_sweep_is_drawn_with_the_value_that_it_starts_from(tmp_path: Path) -> 
     for arm in list(arms)[2:]:
         manifest["arms"][arm]["swept"]["own"] = 32
     metrics, suite = compute(manifest)
-    charts = report.all_charts(view.Run(metrics, figures(manifest, suite)), [])
+    charts = report.all_charts(view.Run(metrics, figures(manifest, suite)))
     points = charts["sweep-rank"]["data"]["values"]
     assert sorted(point["setting"] for point in points) == [1, 4, 32]
+
+
+def test_charts_show_the_differences_of_the_table_and_no_curve_of_two_points(
+    tmp_path: Path,
+) -> None:
+    benchmarks = {"chains": (20, 4), "words": (20, 8)}
+    found, drawn = run_of(tmp_path, arms={"base": 0.3, "reasonmaxxer": 0.7}, benchmarks=benchmarks)
+    seen = view.Run(found, drawn)
+    charts = report.all_charts(seen)
+    shown = charts["gains"]["data"]["values"]
+    assert [row["benchmark"] for row in shown] == ["Mean", "Chains", "Words"]
+    for row, place in zip(shown, ("mean", "chains", "words"), strict=True):
+        gain = seen.difference("reasonmaxxer", place)
+        assert gain is not None
+        assert [row[key] / 100 for key in ("low", "value", "high")] == pytest.approx(
+            [gain[key] for key in ("low", "value", "high")]
+        )
+    curves = charts["pass-at-k"]["data"]["values"]
+    assert {(row["benchmark"], row["k"]) for row in curves} == {("Words", k) for k in (1, 2, 4)}
+
+
+def test_every_mark_leads_to_its_sentence(run: dict[str, Any]) -> None:
+    ids = [attributes.get("id") for _, attributes in run["page"].elements]
+    links = [a["href"] for _, a in run["page"].elements if "change" in (a.get("class") or "")]
+    assert len(links) >= 3
+    for link in links:
+        assert ids.count(str(link).removeprefix("#")) == 1, link
+
+
+def test_charts_are_pictures_of_their_own_in_the_pages_light_colours(run: dict[str, Any]) -> None:
+    pictures = {path.stem: path.read_text("utf-8") for path in run["folder"].glob("charts/*.svg")}
+    drawn = [a["data-chart"] for _, a in run["page"].elements if "data-chart" in a]
+    assert sorted(pictures) == sorted(map(str, drawn))
+    assert all(text.startswith("<svg") and "var(" not in text for text in pictures.values())
+    assert "#0a5c9c" in pictures["gains"]
 
 
 def test_no_difference_is_not_a_gain(tmp_path: Path) -> None:

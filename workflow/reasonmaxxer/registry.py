@@ -209,9 +209,10 @@ ALL = (
         name="report",
         rules=("render_report", "publish_report"),
         label="Report",
-        makes="`report.html`: the page, one file that needs no network",
+        makes="`report.html`: the page, one file that needs no network; its charts in `charts/`",
         uses="jinja, Vega",
         heavy=False,
+        outputs=("--out", "--charts"),
     ),
 )
 

@@ -13,8 +13,16 @@ rule compute_metrics:
         manifest_files(MANIFEST),
     output:
         metrics=f"{RUN}/metrics.json",
-        table=f"{RUN}/metrics.parquet",
-        differences=f"{RUN}/differences.parquet",
+        table=report(
+            f"{RUN}/metrics.parquet",
+            caption="../report/metrics.rst",
+            category="Tables",
+        ),
+        differences=report(
+            f"{RUN}/differences.parquet",
+            caption="../report/differences.rst",
+            category="Tables",
+        ),
         figures=f"{RUN}/figures.json",
     log:
         f"{RUN}/logs/compute_metrics.log",

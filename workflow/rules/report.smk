@@ -18,7 +18,14 @@ rule render_report:
             if Path(file).is_file()
         ],
     output:
-        f"{RUN}/report.html",
+        page=report(f"{RUN}/report.html", caption="../report/page.rst", category="Page"),
+        charts=report(
+            directory(f"{RUN}/charts"),
+            patterns=["{chart}.svg"],
+            caption="../report/chart.rst",
+            category="Figures",
+            labels={"figure": "{chart}"},
+        ),
     log:
         f"{RUN}/logs/render_report.log",
     benchmark:
@@ -36,7 +43,7 @@ rule render_report:
     shell:
         "python -m reasonmaxxer report --metrics {input.metrics} --figures {input.figures}"
         " --template {params.page:q} --config {params.config:q} --benchmarks-dir {params.timings}"
-        " --out {output} > {log} 2>&1"
+        " --out {output.page} --charts {output.charts} > {log} 2>&1"
 
 
 # The page of the run that came last. Each run keeps its own beside its results.

@@ -73,7 +73,7 @@ class Condition:
 
     @property
     def suffix(self) -> str:
-        return f" {self.unit}" if self.unit == "points" else self.unit
+        return f"\u00a0{self.unit}" if self.unit == "points" else self.unit
 
 
 @dataclass(frozen=True)

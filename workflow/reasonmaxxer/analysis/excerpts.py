@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import islice, product, takewhile
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,12 @@ TOKENS = 600  # shown of a completion
 TEXT = 4_000  # characters shown of a problem
 SURE = 0.02  # nats; below it a position's alternatives are not worth their space
 
+WAYS = 5  # on from a fork
+CONTINUED = 80  # tokens shown of a way
+
 Manifest = Mapping[str, Any]
 Key = tuple[str, int]
+Row = Mapping[str, Any]
 
 
 # --- rollouts of the base ---------------------------------------------------------------------
@@ -32,64 +36,138 @@ def collect_rollouts(
 ) -> list[dict[str, Any]]:
     """A right and a wrong rollout of problems that the base solves sometimes, near half first.
 
-    Each has the text of its tokens, their entropies (nats), whether they were gated, and the
-    likeliest tokens with probabilities where the base was not sure.
+    Each has the text of its tokens, their entropies (nats), whether they were gated, the likeliest
+    tokens with probabilities where the base was not sure, and how the problem's other rollouts went
+    on from its gated positions. Problems whose two rollouts part at such a position come first.
     """
     if not (manifest.get("rollouts") and manifest.get("entropies") and manifest.get("verdicts")):
         return []
-    selection = _selection(manifest)
-    verdicts = _verdicts(manifest)
-    keys = _chosen(verdicts, selection)
-    rows = _rows_of(manifest["rollouts"], "rollouts", keys)
+    drawn = _drawn(manifest)
+    pairs = [_right_and_wrong(rollouts) for rollouts in drawn.values()]
+    keys = [(row["problem_id"], row["sample"]) for pair in pairs for row in pair]
     scored = _entropies(manifest, keys)
-    problems = _problems(manifest, "train", {problem for problem, _ in keys})
+    problems = _problems(manifest, "train", {*drawn})
+    at_decision: list[dict[str, Any]] = []
+    elsewhere: list[dict[str, Any]] = []
+    for pair in pairs:
+        shown = [
+            {
+                **_head(problems, row["problem_id"], row["sample"], row),
+                **_read(row, scores, drawn[row["problem_id"]], threshold, tokens),
+            }
+            for row in pair
+            if (scores := scored.get((row["problem_id"], row["sample"])))
+        ]
+        parting = _shared(*pair)
+        group = at_decision if all(parting in one["gated"] for one in shown) else elsewhere
+        group.extend(shown)
+    return at_decision + elsewhere
+
+
+def _drawn(manifest: Manifest) -> dict[str, list[Row]]:
+    """All rollouts of the problems to show, with tokens, verdict, and what was selected of them.
+
+    Mixed problems, those that trained first, then by how near half their pass rate is.
+    """
+    selection, verdicts = _selection(manifest), _verdicts(manifest)
+    right: dict[str, list[bool]] = {}
+    for (problem, _), row in sorted(verdicts.items()):
+        right.setdefault(problem, []).append(row["verdict"] == "correct")
+    trained = {problem for problem, _ in selection}
+
+    def rank(problem: str) -> tuple[bool, float, str]:
+        return problem not in trained, abs(float(np.mean(right[problem])) - 0.5), problem
+
+    mixed = [name for name, outcomes in right.items() if len(set(outcomes)) > 1]
+    shown = sorted(mixed, key=rank)[:PROBLEMS] or sorted(right)[:PROBLEMS]
+    keys = sorted(key for key in verdicts if key[0] in shown)
+    columns = ["problem_id", "sample", "token_ids"]
+    rows = _rows_of(manifest["rollouts"], "rollouts", keys, columns)
+    return {
+        name: [
+            {**rows[key], **verdicts[key], "selected": selection.get(key)}
+            for key in keys
+            if key[0] == name and key in rows
+        ]
+        for name in shown
+    }
+
+
+def _right_and_wrong(rollouts: Sequence[Row]) -> tuple[Row, ...]:
+    """The right and the wrong one that go together the longest, of those that trained if any did.
+
+    One rollout where all are right or all wrong.
+    """
+    sides = [
+        [row for row in rollouts if (row["verdict"] == "correct") == right]
+        for right in (True, False)
+    ]
+    trained = [[row for row in side if row["selected"]] or side for side in sides if side]
+    return max(product(*trained), key=lambda pair: _shared(*pair))
+
+
+def _shared(*rows: Row) -> int:
+    """How many first tokens rollouts share."""
+    places = zip(*(row["token_ids"] for row in rows), strict=False)
+    return sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, places))
+
+
+def _read(
+    row: Row,
+    scores: Mapping[str, Any],
+    rollouts: Sequence[Row],
+    threshold: float | None,
+    tokens: TokenTexts,
+) -> dict[str, Any]:
+    """One of a problem's rollouts, token by token."""
+    shown, selected = row["token_ids"][:TOKENS], row["selected"]
+    entropy = scores["entropy"][: len(shown)]
+    gated = (
+        [position for position in selected["positions"] if position < len(shown)]
+        if selected
+        else np.flatnonzero(entropy > (np.inf if threshold is None else threshold)).tolist()
+    )
+    forks = {at: _ways(row["token_ids"][:at], rollouts, tokens) for at in gated}
+    return {
+        "advantage": selected["advantage"] if selected else None,
+        "tokens": tokens.pieces(shown),
+        "length": len(row["token_ids"]),
+        "entropy": [round(float(value), 3) for value in entropy],
+        "gated": gated,
+        "alternatives": _alternatives(tokens, scores, len(shown)),
+        "forks": {at: ways for at, ways in forks.items() if len(ways) > 1},
+    }
+
+
+def _ways(prefix: list[int], rollouts: Sequence[Row], tokens: TokenTexts) -> list[dict[str, Any]]:
+    """How the rollouts with this prefix went on, by their next token, the most frequent first.
+
+    Each way has its token, how many took it, how many of these were right, and a continuation of
+    either outcome.
+    """
+    at = len(prefix)
+    ways: dict[int, list[Row]] = {}
+    for row in rollouts:
+        if len(row["token_ids"]) > at and row["token_ids"][:at] == prefix:
+            ways.setdefault(row["token_ids"][at], []).append(row)
     found = []
-    for problem, sample in keys:
-        row, scores = rows.get((problem, sample)), scored.get((problem, sample))
-        if row is None or scores is None:
-            continue
-        trained = selection.get((problem, sample))
-        shown = row["token_ids"][:TOKENS]
-        entropy = scores["entropy"][: len(shown)]
-        gated = (
-            [position for position in trained["positions"] if position < len(shown)]
-            if trained
-            else np.flatnonzero(entropy > (np.inf if threshold is None else threshold)).tolist()
-        )
+    for token, rows in sorted(ways.items(), key=lambda way: -len(way[1]))[:WAYS]:
+        right = [row["verdict"] == "correct" for row in rows]
+        examples = [rows[right.index(outcome)] for outcome in (True, False) if outcome in right]
         found.append(
             {
-                **_head(problems, problem, sample, verdicts[problem, sample]),
-                "advantage": trained["advantage"] if trained else None,
-                "tokens": tokens.pieces(shown),
-                "length": len(row["token_ids"]),
-                "entropy": [round(float(value), 3) for value in entropy],
-                "gated": gated,
-                "alternatives": _alternatives(tokens, scores, len(shown)),
+                **{"token": tokens.alone(token), "rollouts": len(rows), "correct": sum(right)},
+                "continuations": [
+                    {
+                        **{key: row[key] for key in ("verdict", "answer")},
+                        "text": tokens.whole(row["token_ids"][at : at + CONTINUED]),
+                        "cut": len(row["token_ids"]) > at + CONTINUED,
+                    }
+                    for row in examples
+                ],
             }
         )
     return found
-
-
-def _chosen(verdicts: Mapping[Key, dict[str, Any]], selection: Mapping[Key, Any]) -> list[Key]:
-    """Right and wrong rollouts, in turn, of mixed problems; those that trained first."""
-    groups: dict[str, dict[bool, list[Key]]] = {}
-    for key in sorted(verdicts):
-        right = verdicts[key]["verdict"] == "correct"
-        groups.setdefault(key[0], {True: [], False: []})[right].append(key)
-
-    def rank(problem: str) -> tuple[bool, float, str]:
-        right, wrong = (len(groups[problem][which]) for which in (True, False))
-        trained = any(key in selection for keys in groups[problem].values() for key in keys)
-        return not trained, abs(right / (right + wrong) - 0.5), problem
-
-    mixed = [name for name, group in groups.items() if group[True] and group[False]]
-    ordered = sorted(mixed, key=rank)[:PROBLEMS] or sorted(groups)[:PROBLEMS]
-    return [
-        next((key for key in group if key in selection), group[0])
-        for name in ordered
-        for group in (groups[name][True], groups[name][False])
-        if group
-    ]
 
 
 def _alternatives(
@@ -243,11 +321,13 @@ def _verdicts(manifest: Manifest) -> dict[Key, dict[str, Any]]:
     }
 
 
-def _rows_of(paths: Sequence[str], name: str, keys: Sequence[Key]) -> dict[Key, dict[str, Any]]:
+def _rows_of(
+    paths: Sequence[str], name: str, keys: Sequence[Key], columns: list[str] | None = None
+) -> dict[Key, dict[str, Any]]:
     return {
         (row["problem_id"], row["sample"]): row
         for path in paths
-        for batch in tables.iter_batches(path, name)
+        for batch in tables.iter_batches(path, name, columns)
         for row in _filtered(batch, keys).to_pylist()
     }
 

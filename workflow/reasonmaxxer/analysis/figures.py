@@ -180,7 +180,7 @@ def training_curves(manifest: Manifest) -> list[dict[str, Any]]:
             key: _thinned(log[key])
             for key in (
                 *("step", "loss", "decision_loss", "anchor_loss", "positive_change"),
-                *("negative_change", "gradient_norm", "learning_rate"),
+                *("negative_change", "gradient_norm"),
             )
         }
         found.append({"arm": name, "points": points})

@@ -1,4 +1,4 @@
-"""The page's charts as Vega-Lite specs: plain dicts without colours, which the page's theme sets.
+"""The page's charts as Vega-Lite specs: plain dicts, whose colours the page's styles hold.
 
 Each builder returns None where its figures are missing, and the page says so.
 """
@@ -11,6 +11,7 @@ from typing import Any
 from ..analysis.arms import Arms, sweeps
 from .spec import (
     DOT,
+    EMPHASIS,
     INTERVAL,
     PERCENT,
     Rows,
@@ -25,27 +26,44 @@ from .spec import (
 )
 
 
-def accuracy(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
-    """Accuracy with intervals, a panel a benchmark."""
-    data = _shown(rows, titles, order, ["accuracy"])
+def gains(differences: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
+    """Differences in accuracy to the base in points, a panel a benchmark, their mean first."""
+    data = [
+        {
+            **{key: 100 * row[key] for key in ("value", "low", "high")},
+            "arm": titles[row["arm"]],
+            "benchmark": titles[row["benchmark"]],
+        }
+        for row in differences
+        if row["metric"] == "accuracy" and row["arm"] in order
+    ]
     if not data:
         return None
     y = {"field": "arm", "type": "nominal", "sort": arm_names(titles, order), "title": None}
-    x = {"type": "quantitative", "axis": {**PERCENT, "title": None}, "scale": {"zero": False}}
-    tooltip = tips(arm="", **INTERVAL)
+    x = {"type": "quantitative", "axis": {"format": "+~g", "title": None, "labelOverlap": True}}
     colour = by_arm(titles, order, data) | {"legend": None}  # the names stand on the axis
-    shared = {"y": y, "color": colour}
-    layers = with_interval(shared, "x", x, {"type": "point", **DOT}, tooltip)
-    return facets(data, "benchmark", {"height": {"step": 22}, "layer": layers})
+    tooltip = tips(arm="", **dict.fromkeys(INTERVAL, "+.1f"))
+    layers = with_interval({"y": y, "color": colour}, "x", x, {"type": "point", **DOT}, tooltip)
+    zero = {"mark": {"type": "rule", "strokeWidth": 1}, "encoding": {"x": {"datum": 0}}}
+    data.sort(key=lambda row: bool(row["benchmark"] != titles["mean"]))
+    return facets(data, "benchmark", {"height": {"step": 22}, "layer": [zero, *layers]})
 
 
 def pass_at_k(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
-    """pass@k over k up to half the samples, a panel a benchmark."""
+    """pass@k over k up to half the samples, a panel a benchmark; two points are no curve."""
     data = [
-        {**row, "k": int(row["metric"].partition("@")[2] or 1)}
-        for row in _shown(rows, titles, order, ["accuracy", "pass@"])
+        {
+            **{key: row[key] for key in ("value", "low", "high")},
+            **{"arm": titles[row["arm"]], "benchmark": titles[row["benchmark"]]},
+            "k": int(row["metric"].partition("@")[2] or 1),
+        }
+        for row in rows
+        if row["arm"] in order
+        and row["value"] is not None
+        and row["benchmark"] != "mean"
+        and (row["metric"] == "accuracy" or row["metric"].startswith("pass@"))
     ]
-    curves = {row["benchmark"] for row in data if row["k"] > 1}
+    curves = {row["benchmark"] for row in data if row["k"] > 2}
     data = [row for row in data if row["benchmark"] in curves]
     if not data:
         return None
@@ -98,7 +116,7 @@ def entropy(figure: Mapping[str, Any] | None) -> Spec | None:
             "y2": {"datum": 0.8},
             "color": {
                 **{"field": "above", "type": "nominal", "legend": None},
-                "scale": {"domain": ["other", "decision"], "range": "emphasis"},
+                "scale": {"domain": ["other", "decision"], "range": EMPHASIS},
             },
             "tooltip": tips(low=".3f", high=".3f", positions=","),
         },
@@ -133,34 +151,9 @@ def pass_rates(pool: Mapping[str, Any] | None) -> Spec | None:
                 "y": {"field": "problems", "type": "quantitative"},
                 "color": {
                     **{"field": "use", "type": "nominal", "legend": None},
-                    "scale": {"domain": ["all alike", "mixed"], "range": "emphasis"},
+                    "scale": {"domain": ["all alike", "mixed"], "range": EMPHASIS},
                 },
                 "tooltip": tips(correct="", problems=""),
-            },
-        }
-    )
-
-
-def gated_share(gates: Rows, titles: Mapping[str, str], arms: Arms) -> Spec | None:
-    """Share of completion positions that train as decisions, by arm; of several seeds the first."""
-    data = [
-        {"arm": titles[row["arm"]], "share": row["share_gated"], "gate": row["gate"]}
-        for row in gates
-        if row["share_gated"] is not None and arms[row["arm"]]["line"] == row["arm"]
-    ]
-    if not data:
-        return None
-    return single(
-        {
-            **{"data": {"values": data}, "height": 24 * len(data)},
-            "mark": {"type": "bar", "height": {"band": 0.6}},
-            "encoding": {
-                "y": {"field": "arm", "type": "nominal", "sort": None, "title": None},
-                "x": {
-                    **{"field": "share", "type": "quantitative"},
-                    "axis": {"format": ".1%", "title": "share of positions"},
-                },
-                "tooltip": tips(arm="", gate="", share=".2%"),
             },
         }
     )
@@ -172,7 +165,6 @@ CURVES = {
     "positive_change": "log-prob change, positive decisions",
     "negative_change": "log-prob change, negative decisions",
     "gradient_norm": "gradient norm",
-    "learning_rate": "learning rate",
 }
 
 
@@ -285,44 +277,7 @@ def _sweep_chart(key: str, data: list[dict[str, Any]], place: str) -> Spec:
     return single({"data": {"values": data}, "height": 200, "layer": layers})
 
 
-def cost(stages: Rows) -> Spec | None:
-    """Seconds by stage."""
-    if not stages:
-        return None
-    return single(
-        {
-            "data": {"values": [dict(row) for row in stages]},
-            **{"height": 24 * len(stages), "mark": {"type": "bar", "height": {"band": 0.6}}},
-            "encoding": {
-                "y": {"field": "stage", "type": "nominal", "sort": None, "title": None},
-                "x": {"field": "seconds", "type": "quantitative"},
-                "tooltip": tips(stage="", seconds=",.1f"),
-            },
-        }
-    )
-
-
 # --- parts ------------------------------------------------------------------------------------
-
-
-def _shown(
-    rows: Rows, titles: Mapping[str, str], order: Sequence[str], metrics: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Rows of these arms and metrics (a prefix with @), names as the reader knows them."""
-    return [
-        {
-            **{key: row[key] for key in ("metric", "value", "low", "high")},
-            "arm": titles[row["arm"]],
-            "benchmark": titles[row["benchmark"]],
-        }
-        for row in rows
-        if row["arm"] in order
-        and row["value"] is not None
-        and row["benchmark"] != "mean"
-        and any(
-            row["metric"] == m or (m[-1] == "@" and row["metric"].startswith(m)) for m in metrics
-        )
-    ]
 
 
 def _as_setting(value: Any) -> float | str:

@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import charts
-from .spec import DOT, INTERVAL, PERCENT, Spec, facets, single, threshold_rule, tips, with_interval
+from .spec import (
+    DOT,
+    EMPHASIS,
+    INTERVAL,
+    PERCENT,
+    Spec,
+    facets,
+    single,
+    threshold_rule,
+    tips,
+    with_interval,
+)
 
 Figures = Mapping[str, Any]
 
@@ -150,7 +161,7 @@ def entropy(texts: Figures, tau: float) -> Spec | None:
     if not data:
         return None
     kinds = {"field": "positions", "type": "nominal", "legend": {"orient": "top", "title": None}}
-    kinds["scale"] = {"domain": ["unchanged", "promoted"], "range": "emphasis"}
+    kinds["scale"] = {"domain": ["unchanged", "promoted"], "range": EMPHASIS}
     bars = {
         "mark": {"type": "bar", "binSpacing": 1, "opacity": 0.65},
         "encoding": {

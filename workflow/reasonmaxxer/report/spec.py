@@ -1,4 +1,7 @@
-"""Parts of Vega-Lite specs that the page's charts share: plain dicts without colours."""
+"""Parts of Vega-Lite specs that the page's charts share: plain dicts.
+
+Colours are the variables of the page's styles, so that a chart is light or dark with its page.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,28 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name; nothing is
 PERCENT = {"format": ".0%"}
 RULE = {"type": "rule", "strokeWidth": 2}
 DOT = {"filled": True, "size": 60, "opacity": 1}
+EMPHASIS = ["var(--muted)", "var(--accent)"]
 INTERVAL = {"value": ".1%", "low": ".1%", "high": ".1%"}
+
+_SMALL = {"labelFontSize": 11.5, "titleFontSize": 12, "titleFontWeight": "normal"}
+THEME: Spec = {
+    **{"background": "transparent", "view": {"stroke": None}},
+    "axis": {
+        **{"labelColor": "var(--soft)", "titleColor": "var(--soft)", **_SMALL},
+        **dict.fromkeys(("gridColor", "domainColor", "tickColor"), "var(--line)"),
+        **{"labelLimit": 190, "titlePadding": 8},
+    },
+    "header": {
+        **{"labelColor": "var(--ink)", "labelFontSize": 12.5, "labelFontWeight": 600},
+        **{"labelAnchor": "start", "labelPadding": 6},
+    },
+    "legend": {"labelColor": "var(--soft)", "labelFontSize": 12, "labelLimit": 260}
+    | {"symbolStrokeWidth": 3},
+    "range": {"category": [f"var(--arm-{number})" for number in range(1, 9)]},
+    **{mark: {"color": "var(--accent)"} for mark in ("bar", "line", "point")},
+    "rule": {"color": "var(--muted)"},
+    "text": {"color": "var(--ink)", "fontSize": 12},
+}
 
 
 def with_interval(

@@ -269,12 +269,12 @@ def _rl_words(run: Run, place: str) -> str:
 
 def _gap_words(gap: Row) -> str:
     value, low, high = (100 * gap[key] for key in ("value", "low", "high"))
-    interval = f"95% interval {low:+.1f} to {high:+.1f}".replace("-", "−")
+    interval = f"95%\u00a0interval {low:+.1f}\u00a0to\u00a0{high:+.1f}".replace("-", "−")
     if gap["p_corrected"] > ALPHA:
         words = str(gap["statement"]).partition(" (")[0]
-        return f"{words} ({value:+.1f} points, {interval})".replace("-", "−")
+        return f"{words} ({value:+.1f}\u00a0points, {interval})".replace("-", "−")
     direction = "a gain" if value > 0 else "a loss"
-    return f"{direction} of {abs(value):.1f} points ({interval})"
+    return f"{direction} of {abs(value):.1f}\u00a0points ({interval})"
 
 
 def remarks(run: Run) -> list[str]:
@@ -329,7 +329,7 @@ def gain_parts(run: Run) -> list[dict[str, Any]]:
         total = 100 * gain["value"]
         found.append(
             {
-                "benchmark": run.titles[benchmark],
+                **{"name": benchmark, "benchmark": run.titles[benchmark]},
                 **{"format": given, "reasoning": total - given, "total": total},
                 "change": change(run.difference(str(run.main), benchmark, "accuracy-parsed")),
             }

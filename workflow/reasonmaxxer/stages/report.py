@@ -7,9 +7,8 @@ template, data sits in JSON whose <, > and & are escaped, and the page's policy 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ..analysis.timings import Job
 from ..config import ReportConfig
 from ..errors import UserError
 from ..report import charts, footprint, view
+from ..report.spec import THEME
 from ..report.view import Run, read_run
 
 HELP = "render a run's page: one HTML file that needs no network"
@@ -67,7 +67,7 @@ def context(
     stages = timings.stage_rows(jobs, figures["tokens"], config.price_per_hour)
     seconds = {row["arm"]: row["seconds"] for row in run.metrics.get("costs", [])}
     rollouts = figures["rollouts"][: config.rollouts_shown]
-    drawn = all_charts(run, stages)
+    drawn = all_charts(run)
     pairs = view.spread(figures["pairs"], config.rollouts_shown)
     return {
         "title": config.title,
@@ -102,7 +102,7 @@ def context(
         "versions": versions(figures),
         "config": as_yaml({**(figures["config"] or {}), "report": config.model_dump(mode="json")}),
         "data": script_json({"rollouts": rollouts, "pairs": pairs, "titles": run.titles}),
-        "specs": script_json(drawn),
+        "specs": script_json({"theme": THEME, "charts": drawn}),
         "rollouts": rollouts,
         "pairs": pairs,
     }
@@ -117,19 +117,17 @@ def versions(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(package, ", ".join(sorted(names))) for package, names in sorted(found.items())]
 
 
-def all_charts(run: Run, stages: list[dict[str, Any]]) -> dict[str, Any]:
+def all_charts(run: Run) -> dict[str, Any]:
     """Charts by the id of their place in the page; None where there is nothing to draw."""
     figures, rows = run.figures, run.metrics["rows"]
     single = run.single
     found = {
-        "accuracy": charts.accuracy(rows, run.titles, run.shown),
+        "gains": charts.gains(run.metrics["differences"], run.titles, run.shown),
         "pass-at-k": charts.pass_at_k(rows, run.titles, run.shown),
         "entropy": charts.entropy(figures["entropy"]),
         "pass-rates": charts.pass_rates(figures["pool"]),
-        "gated": charts.gated_share(figures["gates"], run.titles, run.arms),
         "training": charts.training(figures["training"], run.titles, single),
         "validation": charts.validation(figures["validation"], run.titles, single),
-        "cost": charts.cost([row for row in stages if row["seconds"] is not None]),
         **footprint.all_charts(run.metrics.get("footprint"), run.titles),
     }
     return found | {f"sweep-{key}": spec for key, spec in charts.sweep(rows, run.arms)}
@@ -137,32 +135,32 @@ def all_charts(run: Run, stages: list[dict[str, Any]]) -> dict[str, Any]:
 
 def assets(page: Path) -> dict[str, Any]:
     """Styles and scripts of the page, inlined as they stand."""
+    import vl_convert
     from markupsafe import Markup
 
     return {
         "style": Markup((page / "page.css").read_text(encoding="utf-8")),
         "scripts": [
-            Markup((page / name).read_text(encoding="utf-8")) for name in ("charts.js", "reader.js")
+            Markup((page / name).read_text(encoding="utf-8"))
+            for name in ("charts.js", "reader.js", "tables.js")
         ],
-        "vega": Markup(vega_bundle().replace("</script", "<\\/script")),
+        "vega": Markup(vl_convert.javascript_bundle().replace("</script", "<\\/script")),
     }
 
 
-def vega_bundle() -> str:
-    """Vega-Lite and all it needs, as one script.
-
-    Bundling takes seconds, so it is done once for each version and kept in the user's cache.
-    """
+def as_svg(spec: dict[str, Any], colours: Mapping[str, str]) -> str:
+    """A chart as a picture of its own, in the page's light colours."""
     import vl_convert
 
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    kept = home / "reasonmaxxer" / f"vega-bundle-{vl_convert.__version__}.js"
-    if kept.is_file():
-        return kept.read_text(encoding="utf-8")
-    bundle: str = vl_convert.javascript_bundle()
-    with contextlib.suppress(OSError):  # a home that cannot be written to costs time only
-        tables.write_text(kept, bundle)
-    return bundle
+    shown = {**spec, "config": THEME, **({"columns": 3} if "facet" in spec else {"width": 420})}
+    text = re.sub(r"var\(--([\w-]+)\)", lambda name: colours[name[1]], json.dumps(shown))
+    return str(vl_convert.vegalite_to_svg(text))
+
+
+def light_colours(style: str) -> dict[str, str]:
+    """The values of the page's variables, as its styles give them first."""
+    root = style[: style.index("}")]
+    return dict(re.findall(r"--([\w-]+): (#\w+);", root))
 
 
 def script_json(data: Any) -> Any:
@@ -180,13 +178,13 @@ def as_yaml(config: Mapping[str, Any]) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people say them."""
+    """Seconds as people say them, in one piece."""
     if seconds is None:
         return "–"
     if seconds < 120:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f}\u00a0s"
     minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+    return f"{minutes:.0f}\u00a0min" if minutes < 120 else f"{minutes / 60:.1f}\u00a0h"
 
 
 def points(change: float) -> str:
@@ -211,6 +209,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--published", type=Path, default=PUBLISHED, help="the paper's figures, as YAML"
     )
+    parser.add_argument("--charts", type=Path, help="folder for the page's charts, as SVG files")
     parser.add_argument("--out", required=True, type=Path, help="page to write")
 
 
@@ -225,6 +224,11 @@ def main(args: argparse.Namespace) -> None:
             f"{LIMIT_BYTES >> 20}; lower report.rollouts_shown"
         )
     tables.write_text(args.out, html)
+    if args.charts:
+        colours = light_colours((args.template / "page.css").read_text(encoding="utf-8"))
+        for name, spec in all_charts(Run(metrics, figures)).items():
+            if spec is not None:
+                tables.write_text(args.charts / f"{name}.svg", as_svg(spec, colours))
 
 
 def read_published(path: Path) -> dict[str, Any]:

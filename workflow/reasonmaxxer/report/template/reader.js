@@ -1,4 +1,5 @@
-// Rollouts to read: tokens shaded by entropy, decisions marked, alternatives on hover and focus.
+// Rollouts to read: tokens shaded by entropy, decisions marked, alternatives on hover and focus, and
+// at a click how other rollouts went on from a decision.
 // Everything that a model or a dataset wrote enters the page through textContent.
 const data = JSON.parse(document.getElementById("data").textContent);
 const reader = document.getElementById("reader");
@@ -90,7 +91,7 @@ function render() {
     make("small", {}, [item.benchmark && (data.titles[item.benchmark] ?? item.benchmark), item.problem_id,
       item.reference !== null && `reference answer ${item.reference}`].filter(Boolean).join(" · ")));
   const sides = make("div", { class: "sides" });
-  const parts = state.view.id === "pairs" ? parting(item.sides) : -1;
+  const parts = item.sides.length === 2 ? parting(item.sides) : -1;
   for (const side of item.sides) sides.append(article(side, parts));
   reader.replaceChildren(controls(items), problem, sides, legend());
   if (focused) {
@@ -111,9 +112,9 @@ function article(side, parts) {
   if (side.gated) facts.push(`${side.gated.length} decision${side.gated.length === 1 ? "" : "s"}`);
   if (side.advantage !== null && side.advantage !== undefined) facts.push(`advantage ${side.advantage.toFixed(2).replace("-", "−")}`);
   if (side.finish_reason === "length") facts.push("cut off by the token limit");
-  const title = make("h4", {}, make("span", {}, side.arm ? data.titles[side.arm] ?? side.arm : "base"),
+  const title = make("h3", {}, make("span", {}, side.arm ? data.titles[side.arm] ?? side.arm : "base"),
     make("span", { class: `outcome ${side.verdict}` }, side.verdict), make("small", {}, facts.join(" · ")));
-  return make("article", {}, title, tokenList(side, parts));
+  return make("article", {}, title, tokenList(side, parts), make("div", { class: "ways", "aria-live": "polite" }));
 }
 
 function tokenList(side, parts) {
@@ -125,6 +126,11 @@ function tokenList(side, parts) {
     span.style.setProperty("--h", Math.min(1, (weights[i] ?? 0) / MOST).toFixed(3));
     if (gated.has(i)) span.classList.add("gated");
     if (i === parts) span.classList.add("parted");
+    if (side.forks?.[i]) {
+      span.classList.add("fork");
+      span.setAttribute("role", "button");
+      span.setAttribute("aria-expanded", "false");
+    }
     span.reader = { side, i, gated: gated.has(i) };
     list.append(span);
   });
@@ -142,7 +148,8 @@ function legend() {
     bar.append(make("span", {}, make("span", { class: "key token gated" }, "so"),
       pairs ? " a position that the gate would take" : " a decision: here training pushes"));
   }
-  if (pairs) bar.append(make("span", {}, make("span", { class: "key token parted" }, "so"), " here the two part"));
+  if (!pairs) bar.append(make("span", {}, make("span", { class: "key token gated fork" }, "so"), " a fork: click for other rollouts from here"));
+  bar.append(make("span", {}, make("span", { class: "key token parted" }, "so"), " here the two part"));
   return bar;
 }
 
@@ -195,10 +202,41 @@ function hideCard() {
   card.hidden = true;
 }
 
+// --- forks -------------------------------------------------------------------------------------
+
+// Shows how the problem's rollouts went on from a decision, or hides it again.
+function toggleWays(span) {
+  const { side, i } = span.reader;
+  if (!side.forks?.[i]) return;
+  const article = span.closest("article");
+  const open = span.getAttribute("aria-expanded") === "false";
+  for (const fork of article.querySelectorAll("[aria-expanded]")) fork.setAttribute("aria-expanded", "false");
+  span.setAttribute("aria-expanded", String(open));
+  hideCard();
+  article.querySelector(".ways").replaceChildren(...(open ? ways(side.forks[i]) : []));
+}
+
+function ways(forks) {
+  const count = (number) => `${number} rollout${number === 1 ? "" : "s"}`;
+  const list = make("dl");
+  for (const { token, rollouts, correct, continuations } of forks) {
+    list.append(make("dt", {}, make("b", {}, visible(token)), `${count(rollouts)}, ${correct} correct`));
+    for (const { verdict, answer, text, cut } of continuations) {
+      list.append(make("dd", {}, make("span", { class: `outcome ${verdict}` }, answer ?? verdict), text + (cut ? " …" : "")));
+    }
+  }
+  const all = forks.reduce((sum, { rollouts }) => sum + rollouts, 0);
+  return [make("p", {}, `${count(all)} of this problem came to this place, token by token the same. They went on:`), list];
+}
+
 function move(span, event) {
   const steps = { ArrowRight: ["nextElementSibling", ""], ArrowLeft: ["previousElementSibling", ""],
     n: ["nextElementSibling", ".gated, .parted"], p: ["previousElementSibling", ".gated, .parted"] };
   if (event.key === "Escape") return hideCard();
+  if (event.key === "Enter" || event.key === " ") {
+    event.preventDefault();
+    return toggleWays(span);
+  }
   const step = steps[event.key];
   if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
@@ -218,5 +256,6 @@ if (reader && VIEWS.length) {
   reader.addEventListener("focusin", of(showCard));
   reader.addEventListener("focusout", of(hideCard));
   reader.addEventListener("keydown", of(move));
+  reader.addEventListener("click", of(toggleWays));
   reader.dataset.ready = "yes";
 }
