@@ -179,8 +179,7 @@ def training_curves(manifest: Manifest) -> list[dict[str, Any]]:
         points = {
             key: _thinned(log[key])
             for key in (
-                *("step", "loss", "decision_loss", "anchor_loss", "positive_change"),
-                *("negative_change", "gradient_norm"),
+                *("step", "decision_loss", "anchor_loss", "positive_change", "negative_change"),
             )
         }
         found.append({"arm": name, "points": points})

@@ -164,7 +164,6 @@ CURVES = {
     "anchor_loss": "anchor loss, nats",
     "positive_change": "log-prob change, positive decisions",
     "negative_change": "log-prob change, negative decisions",
-    "gradient_norm": "gradient norm",
 }
 
 

@@ -6,7 +6,7 @@ function fitted(spec, width) {
   const copy = structuredClone(spec);
   if (copy.facet) {
     const panels = new Set(copy.data.values.map((row) => row[copy.facet.field])).size;
-    const columns = Math.max(1, Math.min(3, panels, Math.floor(width / 290)));
+    const columns = Math.max(1, Math.min(4, panels, Math.floor(width / 270)));
     const gap = 22;
     // Room for what stands left of a panel: names of arms, or a y axis in one panel or in each.
     const names = copy.spec.height && copy.spec.height.step ? 8 + 6.4 * longest(copy, "arm") : 74;
@@ -15,6 +15,7 @@ function fitted(spec, width) {
     copy.spacing = { row: 26, column: gap };
     copy.spec.width = Math.max(110, Math.min(560, Math.floor((width - axes - gap * (columns - 1) - 12) / columns)));
   }
+  if (width < 400 && copy.height > 160) copy.height = 160;
   visit(copy, (part) => { if (part.legend && part.legend.columns) part.legend.columns = Math.max(1, Math.floor(width / 190)); });
   return copy;
 }
