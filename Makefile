@@ -44,7 +44,7 @@ test-recovery: env ## break every stage at random moments: the results must be t
 docs/report.png: results/report.html ## the README's picture of a run's page (needs Chromium)
 	chromium --headless --no-sandbox --disable-gpu --disable-background-networking \
 	  --user-data-dir=$(shell mktemp -d) --hide-scrollbars --force-prefers-color-scheme=light \
-	  --window-size=1280,960 --virtual-time-budget=20000 --screenshot=$@ file://$(CURDIR)/$<
+	  --window-size=1280,850 --virtual-time-budget=20000 --screenshot=$@ file://$(CURDIR)/$<
 
 lint: env ## format, lint, types
 	ruff format --check workflow tests

@@ -115,8 +115,8 @@ def _heading(run: Run, column: str) -> dict[str, str]:
     if column == MEAN:
         return {"title": "Mean", "about": f"of {len(run.benchmarks)} benchmarks"}
     entry = run.benchmarks[column]
-    average = f" × {entry['samples']} samples" if entry["samples"] > 1 else ""
-    problems = f"{entry['problems']} problem{'s' if entry['problems'] != 1 else ''}"
+    average = f" ×\u00a0{entry['samples']}\u00a0samples" if entry["samples"] > 1 else ""
+    problems = f"{entry['problems']}\u00a0problem{'s' if entry['problems'] != 1 else ''}"
     return {"title": run.titles[column], "about": problems + average}
 
 
