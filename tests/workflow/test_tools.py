@@ -56,6 +56,24 @@ def test_judge_says_what_the_run_was_told(command, project, tmp_path):
     assert {"correct", "incorrect"} <= {row["verdict"] for row in judged}
 
 
+def test_snakemakes_own_report_has_the_page_the_tables_and_the_charts(project):
+    project.snakemake("--report", "own.html", "--configfile", CONFIG)
+    html = (project.folder / "own.html").read_text()
+    categories, results = (
+        json.JSONDecoder().raw_decode(html, html.index(f'= {{"{first}') + 2)[0]
+        for first in ("Page", f"{RUN}/")
+    )
+    charts = (project.folder / RUN / "charts").glob("*.svg")
+    files = {name: group["Other"] for name, group in categories.items()}
+    assert files == {
+        "Page": [f"{RUN}/report.html"],
+        "Tables": [f"{RUN}/differences.parquet", f"{RUN}/metrics.parquet"],
+        "Figures": sorted(f"{RUN}/charts/{path.name}" for path in charts),
+    }
+    assert len(files["Figures"]) >= 5
+    assert all("<p>" in result["caption"] for result in results.values())
+
+
 def test_show_prints_the_main_table(command):
     shown = command("show", RUN)
     assert "accuracy in percent" in shown
