@@ -40,7 +40,7 @@ def gains(differences: Rows, titles: Mapping[str, str], order: Sequence[str]) ->
     if not data:
         return None
     y = {"field": "arm", "type": "nominal", "sort": arm_names(titles, order), "title": None}
-    x = {"type": "quantitative", "axis": {"format": "+~g", "title": None, "labelOverlap": True}}
+    x = {"type": "quantitative", "axis": {"format": "+~f", "title": None, "labelOverlap": True}}
     colour = by_arm(titles, order, data) | {"legend": None}  # the names stand on the axis
     tooltip = tips(arm="", **dict.fromkeys(INTERVAL, "+.1f"))
     layers = with_interval({"y": y, "color": colour}, "x", x, {"type": "point", **DOT}, tooltip)

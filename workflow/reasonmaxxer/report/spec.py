@@ -21,7 +21,6 @@ INTERVAL = {"value": ".1%", "low": ".1%", "high": ".1%"}
 _SMALL = {"labelFontSize": 11.5, "titleFontSize": 12, "titleFontWeight": "normal"}
 THEME: Spec = {
     **{"background": "transparent", "view": {"stroke": None}},
-    "aria": False,  # a chart is one picture, named by its caption; its figures are in the tables
     "axis": {
         **{"labelColor": "var(--soft)", "titleColor": "var(--soft)", **_SMALL},
         **dict.fromkeys(("gridColor", "domainColor", "tickColor"), "var(--line)"),

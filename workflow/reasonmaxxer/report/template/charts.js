@@ -10,12 +10,13 @@ function fitted(spec, width) {
     const gap = 22;
     // Room for what stands left of a panel: names of arms, or a y axis in one panel or in each.
     const names = copy.spec.height && copy.spec.height.step ? 8 + 6.4 * longest(copy, "arm") : 74;
-    const axes = copy.resolve?.scale.y ? 44 * columns + 14 : names;
+    const axes = copy.resolve?.scale.y ? 60 * columns : names;
     copy.columns = columns;
     copy.spacing = { row: 26, column: gap };
     copy.spec.width = Math.max(110, Math.min(560, Math.floor((width - axes - gap * (columns - 1) - 12) / columns)));
   }
-  if (width < 400 && copy.height > 160) copy.height = 160;
+  const panel = copy.spec ?? copy;
+  if (width < 400 && panel.height > 100) panel.height *= 0.75;
   visit(copy, (part) => { if (part.legend && part.legend.columns) part.legend.columns = Math.max(1, Math.floor(width / 190)); });
   return copy;
 }
@@ -33,7 +34,11 @@ function visit(part, act) {
 async function draw(place) {
   const spec = fitted(charts[place.dataset.chart], place.clientWidth);
   const config = { ...theme, font: getComputedStyle(document.body).fontFamily };
-  await window.vegaEmbed(place, spec, { config, actions: false, renderer: "svg", tooltip: { theme: "custom" } });
+  // To a screen reader a chart is one picture with the name that its place has.
+  const drawing = document.createElement("div");
+  drawing.setAttribute("aria-hidden", "true");
+  place.replaceChildren(drawing);
+  await window.vegaEmbed(drawing, spec, { config, actions: false, renderer: "svg", tooltip: { theme: "custom" } });
   place.dataset.drawn = "yes";
 }
 
