@@ -130,6 +130,7 @@ function tokenList(side, parts) {
       span.classList.add("fork");
       span.setAttribute("role", "button");
       span.setAttribute("aria-expanded", "false");
+      span.setAttribute("aria-label", `${visible(text)}, a fork`);
     }
     span.reader = { side, i, gated: gated.has(i) };
     list.append(span);
