@@ -94,6 +94,10 @@ function render() {
   const parts = item.sides.length === 2 ? parting(item.sides) : -1;
   for (const side of item.sides) sides.append(article(side, parts));
   reader.replaceChildren(controls(items), problem, sides, legend());
+  for (const token of reader.querySelectorAll(".tokens .parted")) {
+    const list = token.parentElement;
+    list.scrollTop = token.getBoundingClientRect().top - list.getBoundingClientRect().top - list.clientHeight / 2;
+  }
   if (focused) {
     const same = focused.dataset.value ? `[data-value="${focused.dataset.value}"]` : `[data-step="${focused.dataset.step}"]`;
     reader.querySelector(`button${same}:not(:disabled)`)?.focus();
