@@ -225,6 +225,7 @@ def main(args: argparse.Namespace) -> None:
         )
     tables.write_text(args.out, html)
     if args.charts:
+        args.charts.mkdir(parents=True, exist_ok=True)
         colours = light_colours((args.template / "page.css").read_text(encoding="utf-8"))
         for name, spec in all_charts(Run(metrics, figures)).items():
             if spec is not None:
