@@ -58,13 +58,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{name}", required=True, nargs="+", type=Path, help=f"the {name}, shard by shard"
         )
     parser.add_argument("--config", required=True, help="config section `selection` as JSON")
+    parser.add_argument(
+        "--job",
+        default="{}",
+        help="JSON: samples, the number of rollouts of each problem to use; all without it",
+    )
     parser.add_argument("--out", required=True, type=Path, help="table `selection` to write")
     parser.add_argument("--summary", required=True, type=Path, help="JSON of counts to write")
 
 
 def main(args: argparse.Namespace) -> None:
     config = SelectionConfig.from_json(args.config)
-    run(args.rollouts, args.verdicts, args.entropies, config, args.out, args.summary)
+    scores = args.rollouts, args.verdicts, args.entropies
+    run(*scores, config, args.out, args.summary, json.loads(args.job).get("samples"))
 
 
 def run(
@@ -74,6 +80,7 @@ def run(
     config: SelectionConfig,
     out: Path,
     summary: Path,
+    samples: int | None = None,
 ) -> None:
     """Select from `rollouts` into the table `out`, with its figures in `summary`.
 
@@ -84,11 +91,12 @@ def run(
         config: the section `selection`.
         out: table `selection` to write.
         summary: JSON of counts to write.
+        samples: how many rollouts of each problem to use, the first ones; None: all.
 
     Raises:
         UserError: as `read_scored` and `select` do.
     """
-    scored, audit = read_scored(rollouts, verdicts, entropies, config)
+    scored, audit = read_scored(rollouts, verdicts, entropies, config, samples)
     rows, figures = select(scored, config)
     record = provenance(
         "selection",
@@ -327,6 +335,7 @@ def read_scored(
     verdicts: Sequence[Path],
     entropies: Sequence[Path],
     config: SelectionConfig,
+    samples: int | None = None,
 ) -> tuple[list[Scored], dict[str, Any]]:
     """Join rollouts with their verdicts and entropies.
 
@@ -335,6 +344,7 @@ def read_scored(
         verdicts: their verdicts.
         entropies: their entropies under the base.
         config: whether truncated rollouts count as wrong.
+        samples: how many rollouts of each problem to use, the first ones; None: all.
 
     Returns:
         The rollouts in the order of the files, and the audit of engine against scorer.
@@ -349,7 +359,7 @@ def read_scored(
     gaps: list[np.ndarray] = []
     columns = ["prompt_token_ids", "token_ids", "logprobs", "finish_reason", "problem_id", "sample"]
     for path in rollouts:
-        for row in tables.rows(path, "rollouts", columns):
+        for row in tables.rows(path, "rollouts", columns, samples):
             key = (row["problem_id"], row["sample"])
             where = f"{path}: problem '{key[0]}', sample {key[1]}"
             if key not in outcomes:
