@@ -96,7 +96,7 @@ empty = partial(MetadataRecord, record_format_version=RECORD_FORMAT_VERSION)
 
 
 def keep_records_with_results() -> None:
-    """Keep what Snakemake knows of a file in its run's folder, and trust no file without a record.
+    """Keep what Snakemake knows of a file in its run's folder, and trust no result without one.
 
     Snakemake keeps it in `.snakemake`, and takes a file of which it knows nothing for what the
     config asks for. Results that were copied, or a folder that had another run's page, would then
@@ -115,7 +115,8 @@ def keep_records_with_results() -> None:
 
     def or_unknown(self: Any, target: Any) -> Any:
         record = metadata(self, target)
-        return record or (empty(params=[NO_RECORD]) if Path(target).exists() else None)
+        ours = Path(target).parts[0] == "results" and Path(target).exists()
+        return record or (empty(params=[NO_RECORD]) if ours else None)
 
     def valid_as_it_is(self: Any, target: Any) -> bool:
         record, known = self.metadata(target), forget(self, target)
