@@ -26,7 +26,8 @@ $(INSTALLED): $(LOCK) envs/install.sh $(if $(filter-out $(MADE_FROM),$(LOCK)),an
 report: env ## the default run, ends at results/report.html
 	snakemake --cores $(CORES) results/report.html
 
-plan: env ## what a run would do, and why (another run: make plan CONFIG=config/smollm2.yaml)
+# It starts nothing, so where another environment is active it makes none.
+plan: $(if $(VIRTUAL_ENV),,env) ## what a run would do, and why (another run: make plan CONFIG=config/smollm2.yaml)
 	snakemake results/report.html --cores $(CORES) --dry-run --logger reasons \
 	  $(if $(CONFIG),--configfile $(CONFIG))
 

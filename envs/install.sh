@@ -22,13 +22,12 @@ rm -rf "$folder"
 "$python" -m venv "$folder"
 pip() { "$folder/bin/pip" --disable-pip-version-check install --quiet --progress-bar off "$@"; }
 
-# Every file of the lock is one whose SHA-256 stands in it. Not so torch without a GPU: there the CPU
-# build is wanted, which is on PyTorch's own index (or, without a line, beside pip as a wheel), while
-# the common one has a CUDA build of several GB. Which of its builds it is depends on the machine, so
-# it is pinned by version alone; what it depends on stands in the lock. Where that index cannot be
-# reached pip passes it over at once (--retries 0).
+# Every file that is installed is one whose SHA-256 stands in the lock. torch without a GPU comes first
+# and alone: it is on PyTorch's own index (or, without a line, beside pip as a wheel), which need not be
+# asked for the others. Where that index cannot be reached pip passes it over at once (--retries 0).
 if [ "$(basename "$lock")" = cpu.txt ]; then
-  pip --no-deps --retries 0 --extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
+  pip --no-deps --require-hashes --retries 0 --extra-index-url https://download.pytorch.org/whl/cpu \
+    --requirement <(sed -n '/^torch==/,$p' "$lock")
 fi
 pip --no-deps --require-hashes --requirement "$lock"
 pip --no-deps --no-build-isolation --editable .

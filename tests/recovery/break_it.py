@@ -5,7 +5,10 @@
 A run of config/test.yaml is made unbroken. Then its jobs are broken one at a time, each as the
 command that Snakemake starts, and a second run is killed whole several times with all its jobs.
 What must hold: no half file under an output's name; the next try ends well; what it makes says
-the same; finished shards and training steps before the last saved one are not done again.
+the same; finished shards and training steps before the last saved one are not done again. A bit
+that is flipped in what a job reads is named, or changes nothing. Results that are moved, a clock
+that is set back and a second run on the folder change nothing either. docs/recovery.md has the
+table. `--only` and `--reference` do it in parts.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
 
 import faults
 import jobs as runs
+import whole
 from jobs import Job, different, shell
 from project_copy import copy_of_the_project
 from safetensors import safe_open
@@ -148,6 +152,34 @@ def steps_done_again(job: Job, folder: Path, seen: int, saved: list[dict[str, An
     return ""
 
 
+def flip_a_bit(job: Job, reference: Path, rng: random.Random, folder: Path) -> str:
+    """Flip a bit of a table or of tensors that the job reads: it is named, or changes nothing."""
+    if job.rule in SUMMARIES:
+        reference = made_here(job, folder)
+    file = folder / rng.choice([name for name in job.inputs if is_checked(name)])
+    whole = file.read_bytes()
+    damaged, bit = bytearray(whole), rng.randrange(8 * len(whole))
+    damaged[bit // 8] ^= 1 << bit % 8
+    file.write_bytes(damaged)
+    try:
+        job.clear(folder)
+        failed = shell(job, folder).wait(faults.PATIENCE)
+    finally:
+        file.write_bytes(whole)
+    said = job.log(folder).read_text().strip().splitlines()[-1:]
+    if failed:
+        shell(job, folder).wait(faults.PATIENCE)
+        named = file.name in str(said) and "error: " in str(said)
+        return "" if named else f"bit {bit} of {file.name}: {said}"
+    wrong = different(job.outputs, folder, reference)
+    return f"bit {bit} of {file.name} unseen: {', '.join(wrong)}" if wrong else ""
+
+
+def is_checked(name: str) -> bool:
+    """Whether it is one of the run's files that have checksums."""
+    return name.startswith("results/") and name.endswith((".parquet", ".safetensors"))
+
+
 # --- a worker of the verifier, and the whole run ------------------------------------------------
 
 
@@ -158,7 +190,7 @@ def algebra(reference: Path) -> Job:
     (reference / "pairs.jsonl").write_text(text, encoding="utf-8")
     flags = "--input pairs.jsonl --output judged.jsonl --workers 2"
     command = f"python -m reasonmaxxer judge {flags} > judge.log 2>&1"
-    job = Job("judge", "judge", command, ("judged.jsonl",), 0, 0)
+    job = Job("judge", "judge", command, (), ("judged.jsonl",), 0, 0)
     if shell(job, reference).wait(faults.PATIENCE):
         raise RuntimeError((reference / "judge.log").read_text())
     return job
@@ -218,7 +250,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--kills", type=int, default=2, help="kill -9 of each stage")
-    parser.add_argument("--only", help="a rule: break its jobs alone")
+    parser.add_argument("--flips", type=int, default=2, help="bits flipped for each stage")
+    parser.add_argument("--only", default="", help="a rule, or words of a fault: these alone")
+    parser.add_argument("--reference", type=Path, help="folder of the unbroken run, made if absent")
     args = parser.parse_args()
     print(f"seed {args.seed}", flush=True)
     rng = random.Random(args.seed)
@@ -229,8 +263,10 @@ def main() -> None:
 
 def report(place: Path, args: argparse.Namespace, rng: random.Random) -> int:
     started = time.monotonic()
-    reference = copy_of_the_project(place / "unbroken")
-    runs.run(reference)
+    reference = args.reference or place / "unbroken"
+    if not reference.exists():
+        copy_of_the_project(reference)
+        runs.run(reference)
     seconds = time.monotonic() - started
     jobs = runs.jobs_of(reference)
     print(f"{len(jobs)} jobs of {len({j.rule for j in jobs})} stages in {seconds:.0f} s unbroken")
@@ -258,19 +294,37 @@ def report(place: Path, args: argparse.Namespace, rng: random.Random) -> int:
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for trial in trials(jobs, args.kills, rng):
-            if args.only in (None, trial.job.rule):
+            if args.only in f"{trial.what}, {trial.job.rule}":
                 own = random.Random(rng.random())
                 pool.submit(one, trial.what, trial.job, partial(attempt, trial, reference, own))
-        if args.only in (None, "judge"):
+        for job in flippable(jobs, args.flips, rng):
+            if args.only in f"bit flipped, {job.rule}":
+                own = random.Random(rng.random())
+                pool.submit(one, "bit flipped", job, partial(flip_a_bit, job, reference, own))
+        if args.only in "workers killed, judge":
             job = algebra(reference)
             pool.submit(one, "workers killed", job, partial(lose_workers, job, reference, rng))
-    if args.only is None:
-        whole = copy_of_the_project(place / "whole")
-        cuts = cut_whole_run(whole, jobs, reference, seconds, rng)
-        wrong = different([o for j in jobs for o in j.outputs if is_table(o)], whole, reference)
+    made = [o for j in jobs for o in j.outputs if is_table(o)]
+    if args.only in "kill -9 of the whole run":
+        folder = copy_of_the_project(place / "whole")
+        cuts = cut_whole_run(folder, jobs, reference, seconds, rng)
+        wrong = different(made, folder, reference)
         print(f"  the whole run killed {len(cuts)} times: {wrong or 'same results'} {cuts}")
         results += [("kill -9 of the whole run", "", cut or ", ".join(wrong)) for cut in cuts]
+    for what, check in whole.CHECKS.items():
+        for name, finding in check(place, reference, made) if args.only in what else ():
+            results.append((what, name, finding))
+            print(f"  {what}, {name}: {finding or 'recovered'}", flush=True)
     return summary(results, time.monotonic() - started)
+
+
+def flippable(jobs: list[Job], flips: int, rng: random.Random) -> list[Job]:
+    """Some jobs of each stage that read files with checksums."""
+    of: dict[str, list[Job]] = {}
+    for job in jobs:
+        if any(map(is_checked, job.inputs)):
+            of.setdefault(job.rule, []).append(job)
+    return [rng.choice(choices) for choices in of.values() for _ in range(flips)]
 
 
 def is_table(output: str) -> bool:

@@ -19,8 +19,9 @@ CONFIG = "config/test.yaml"
 RUN = Path("results/test")
 ENVIRONMENT = {**project_copy.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
 
-# What two runs of the same thing differ in: how fast they were.
-MEASURED = {"tokens_per_second", "peak_memory_mb", "seconds"}
+# What two runs of the same thing differ in: how fast they were; and what made a file, which names
+# the content of each input, is left out of tables and of JSON alike.
+MEASURED = {"tokens_per_second", "peak_memory_mb", "seconds", "provenance"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Job:
     rule: str
     name: str  # its log is logs/<name>.log
     command: str
+    inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     seconds: float
     size: int  # bytes of its largest output
@@ -55,10 +57,20 @@ class Job:
         return [path for parent in parents for path in parent.glob(".*.part")]
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Snakemake in a session of its own, so that it can be killed with all it started."""
+def snakemake(
+    folder: Path, *arguments: str, change: str | None = None, wrapper: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    """Snakemake in a session of its own, so that it can be killed with all it started.
+
+    `change` is YAML that is laid over the config.
+    """
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    command += ["--configfile", CONFIG]
+    if change is not None:
+        (folder / "change.yaml").write_text(change, encoding="utf-8")
+        command.append("change.yaml")
     return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", CONFIG],
+        [*wrapper, *command],
         cwd=folder,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
@@ -68,9 +80,9 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def run(folder: Path, *arguments: str) -> str:
+def run(folder: Path, *arguments: str, **options: Any) -> str:
     """The same, to its end. Raises if it fails."""
-    process = snakemake(folder, *arguments)
+    process = snakemake(folder, *arguments, **options)
     output = process.communicate()[0]
     if process.returncode:
         raise RuntimeError(f"snakemake {' '.join(arguments)} failed:\n{output[-4000:]}")
@@ -86,12 +98,12 @@ def jobs_of(folder: Path) -> list[Job]:
         if "output" not in about:
             continue
         rule = re.search(r"rule (\w+):", block).group(1)
-        outputs = tuple(about["output"].split(", "))
+        inputs, outputs = (tuple(about.get(key, "").split(", ")) for key in ("input", "output"))
         header, row = (folder / about["benchmark"]).read_text().splitlines()[:2]
         seconds = float(dict(zip(header.split("\t"), row.split("\t"), strict=True))["s"])
         size = max((folder / output).stat().st_size for output in outputs)
         name = Path(about["log"]).with_suffix("").relative_to(RUN / "logs").as_posix()
-        jobs.append(Job(rule, name, about["Shell command"], outputs, seconds, size))
+        jobs.append(Job(rule, name, about["Shell command"], inputs, outputs, seconds, size))
     return jobs
 
 

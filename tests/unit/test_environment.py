@@ -45,10 +45,10 @@ def test_both_locks_pin_the_same_libraries():
 
 
 def test_torch_has_one_version_everywhere_and_torchvision_none():
-    scripts = ("install.sh", "cpu.post-deploy.sh", "requirements.in", "cuda.txt")
-    found = [re.findall(r"^ *[^#\n]*\btorch==(\S+)", (ENVS / s).read_text(), re.M) for s in scripts]
-    assert found == [["2.13.0"]] * len(scripts)
-    assert "torch" not in pins("cpu.txt")
+    locks = [pins(f"{name}.txt") for name in ("cuda", "cpu")]
+    (wanted,) = re.findall(r"^torch==(\S+)", (ENVS / "requirements.in").read_text(), re.M)
+    assert [lock["torch"] for lock in locks] == [wanted, f"{wanted}+cpu"]
+    assert f"torch=={wanted}+cpu" in (ENVS / "lock.sh").read_text()
     assert "torchvision" not in pins("cpu.txt").keys() | pins("cuda.txt").keys()
 
 
@@ -61,8 +61,9 @@ def test_every_package_of_a_lock_has_hashes_and_they_are_required(name):
     ] == []
     for script in ("install.sh", f"{name}.post-deploy.sh"):
         lines = (ENVS / script).read_text().splitlines()
-        (line,) = [line for line in lines if "--requirement" in line]
-        assert "--no-deps --require-hashes" in line
+        calls = "\n".join(lines).replace("\\\n", " ").splitlines()
+        installed = [call for call in calls if "--requirement" in call]
+        assert installed and all("--no-deps --require-hashes" in call for call in installed)
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda"])
@@ -83,7 +84,7 @@ def test_a_changed_lock_makes_a_new_conda_environment(name):
     assert f"# lock: {lock}" in (ENVS / f"{name}.post-deploy.sh").read_text().splitlines()
 
 
-def installs(folder, stamp, newer, *arguments):
+def installs(folder, stamp, newer, *arguments, active=""):
     """The locks that `make` would install where .venv/installed says `stamp` (None: no .venv)."""
     shutil.copy(ROOT / "Makefile", folder)
     shutil.copytree(ENVS, folder / "envs")
@@ -97,6 +98,7 @@ def installs(folder, stamp, newer, *arguments):
         os.utime(folder / "envs" / newer, (3000, 3000))
     outer = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "LOCK")  # of a make around this
     environment = {key: value for key, value in os.environ.items() if key not in outer}
+    environment["VIRTUAL_ENV"] = active
     done = subprocess.run(
         ["make", "--dry-run", *arguments],
         cwd=folder,
@@ -142,3 +144,9 @@ def test_a_system_that_is_not_linux_is_refused_before_anything_is_made(tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("Linux is needed, and this is Darwin")
     assert not (tmp_path / "venv").exists()
+
+
+def test_a_plan_installs_nothing_where_the_environment_of_another_folder_is_active(tmp_path):
+    assert installs(tmp_path, None, None, "plan", active="/elsewhere/.venv") == []
+    (tmp_path / "without").mkdir()
+    assert installs(tmp_path / "without", None, None, "plan") == ["cpu.txt"]

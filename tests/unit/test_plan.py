@@ -24,6 +24,8 @@ from reasonmaxxer.graph.shards import (
     evaluation_shards,
     rollout_shards,
     rollouts_origin,
+    sample_blocks,
+    section_of,
     selection_origin,
 )
 from reasonmaxxer.registry import STAGES, Stage
@@ -74,9 +76,79 @@ def test_arms_share_what_they_have_in_common():
         },
     )
     origins = {arm: selection_origin(config, arm) for arm in config.trained_arms}
-    assert origins == {"ours": "main", "a": "a", "b": "a", "c": "main", "d": "d", "e": "e"}
+    assert origins == {
+        **{"ours": "main", "a": "tau=0.5", "b": "tau=0.5", "c": "main"},
+        **{"d": "rollouts.seed=7", "e": "rollouts.samples=10"},
+    }
     sampled = {arm: rollouts_origin(config, arm) for arm in config.trained_arms}
-    assert sampled == dict.fromkeys("abc", "main") | {"ours": "main", "d": "d", "e": "main"}
+    assert sampled == dict.fromkeys("abc", "main") | {"ours": "main", "d": "seed=7", "e": "main"}
+
+
+def test_what_arms_share_is_named_by_content_whatever_they_are_called_and_where_they_stand():
+    arms = {
+        "a": {"selection": {"tau": 0.5}, "rollouts": {"seed": 7}},
+        "b": {"selection": {"tau": 0.5}, "rollouts": {"seed": 7}, "training": {"rank": 4}},
+        "c": {"selection": {"window": [0.2, 0.8]}},
+    }
+    run = config_with(selection={"tau": 1.0}, arms=arms).origins
+    names = dict(zip("abc", ("late", "x", "y"), strict=True))
+    renamed = {names[arm]: arms[arm] for arm in reversed(arms)}
+    other = config_with(selection={"tau": 1.0}, arms=renamed).origins
+    for stage in ("rollouts", "selection"):
+        assert {arm: other[stage][names[arm]] for arm in arms} | {"ours": "main"} == run[stage]
+    alone = config_with(selection={"tau": 1.0}, arms={"b": arms["b"]}).origins
+    assert alone["selection"]["b"] == run["selection"]["b"]
+    assert re.fullmatch("[0-9a-f]{12}", run["selection"]["c"])  # a list is no name of a folder
+
+
+def test_a_seed_that_draws_nothing_makes_nothing_of_its_own():
+    gates = {"e": "entropy", "r": "random"}
+    arms = {arm: {"selection": {"gate": gate, "seed": 7}} for arm, gate in gates.items()}
+    arms["e"]["training"] = {"rank": 4}
+    config = config_with(selection={"tau": 1.0}, arms=arms)
+    assert config.origins["selection"] == {
+        **{"ours": "main", "e": "main", "r": "gate=random,seed=7"}
+    }
+    told = {section_of(config, arm, "selection").as_json() for arm in (None, "ours", "e")}
+    assert len(told) == 1 and "seed" not in told.pop()
+    other = config_with(selection={"tau": 1.0, "seed": 8}, arms={"e": arms["e"]})
+    again = config_with(selection={"tau": 1.0}, arms={"e": arms["e"]})
+    assert manifest(other, "results/t") == manifest(again, "results/t")
+
+
+@pytest.mark.parametrize(
+    ("total", "drawn", "blocks"),
+    [
+        (20, [], [(0, 20)]),
+        (40, [], [(0, 20), (20, 40)]),
+        (10, [(0, 20)], [(0, 20)]),
+        (8, [(0, 4)], [(0, 4), (4, 8)]),
+        (6, [(0, 4), (4, 8)], [(0, 4), (4, 8)]),
+        (8, [(4, 8)], [(0, 4), (4, 8)]),
+        (4, [(0, 4), (0, 20)], [(0, 4)]),
+        (10, [(0, 4), (0, 20)], [(0, 4), (4, 10)]),
+        (40, [(0, 30)], [(0, 30), (30, 40)]),
+    ],
+)
+def test_blocks_that_were_drawn_stay_and_only_what_they_lack_is_drawn(total, drawn, blocks):
+    assert sample_blocks(total, 20, drawn) == blocks
+    # As the graph is built again in the middle of the run, with some of the blocks there.
+    assert sample_blocks(total, 20, [*drawn, *blocks]) == blocks
+
+
+def test_other_numbers_of_samples_keep_what_lies_there_at_the_default_block_sizes(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("rollouts/main/p0-9.s0-19", "evaluation/base/short/s0-3.completions"):
+        (tmp_path / f"results/t/{name}.parquet").parent.mkdir(parents=True)
+        (tmp_path / f"results/t/{name}.parquet").touch()
+    few = config_with(rollouts={"samples": 10}, benchmarks={"short": {"samples": 2}})
+    assert rollout_shards(few) == ["p0-9.s0-19"]
+    assert evaluation_shards(few, "short") == ["s0-3"]
+    more = config_with(rollouts={"samples": 30}, benchmarks={"short": {"samples": 8}})
+    assert rollout_shards(more) == ["p0-9.s0-19", "p0-9.s20-29"]
+    assert evaluation_shards(more, "short") == ["s0-3", "s4-7"]
 
 
 def test_a_benchmark_overlays_the_protocol_and_an_arm_cannot():
@@ -250,8 +322,8 @@ def test_an_arm_needs_its_own_jobs_and_those_it_shares():
     assert jobs["base"] == {}
     assert jobs["ours"]["sample_rollouts"] == [f"main.{s}" for s in rollout_shards(config)]
     assert jobs["fewer"]["score_rollouts"] == ["main.p0-9.s0-1"]
-    assert jobs["fewer"]["select_positions"] == ["fewer"]
-    assert jobs["other"]["judge_rollouts"][0].startswith("other.p0-9.")
+    assert jobs["fewer"]["select_positions"] == ["rollouts.samples=2"]
+    assert jobs["other"]["judge_rollouts"][0].startswith("seed=7.p0-9.")
     assert jobs["rl"] == {"train_grpo": ["rl"], "choose_whole_checkpoint": ["rl"]}
     assert jobs["rl-lora"]["choose_checkpoint"] == ["rl-lora"]
     own = {"sample_teacher": ["rl.p10.s2"], "distil_teacher": ["small"]}

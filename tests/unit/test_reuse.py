@@ -74,11 +74,24 @@ def test_any_difference_makes_the_job_run(change, monkeypatch):
     assert not job(tau=1.5 if change == "settings" else 1.4).take()
 
 
-def test_a_renamed_template_or_input_of_the_same_content_is_the_same():
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_a_renamed_template_or_input_of_the_same_content_is_the_same(ends):
+    Path("template.txt").write_bytes(b"{problem}\nSolution:\n")
     done()
     Path("in.txt").rename("other.txt")
-    Path("template.txt").rename("moved.txt")
+    Path("template.txt").unlink()
+    Path("moved.txt").write_bytes(f"{{problem}}{ends}Solution:{ends}".encode())
     assert job(source="other.txt", template="moved.txt").take()
+
+
+def test_the_card_of_an_adapter_is_no_part_of_it():
+    for arm, rank in (("a", 8), ("b", 8), ("c", 4)):
+        (RUN / arm).mkdir(parents=True)
+        (RUN / arm / "README.md").write_text(arm)
+        (RUN / arm / "adapter_config.json").write_text(str(rank))
+    done(source=str(RUN / "a"))
+    assert job(source=str(RUN / "b")).take()
+    assert not job(source=str(RUN / "c")).take()
 
 
 def test_what_made_a_table_is_no_part_of_its_content(tmp_path):

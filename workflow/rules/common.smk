@@ -270,13 +270,18 @@ def shard_files(stage, arm=None):
     ]
 
 
-def state_files(origin):
+def selected_from(stage, origin):
+    """The same files for the arms that share a selection."""
+    return shard_files(stage, shards.arm_of(CONFIG, "selection", origin))
+
+
+def state_files(arm):
     """The base's hidden states of every shard, if they are kept (`entropies.cache_hidden_states`)."""
     if not CONFIG.entropies.cache_hidden_states:
         return []
     return [
         str(Path(file).with_suffix(".safetensors"))
-        for file in shard_files("entropies", origin)
+        for file in shard_files("entropies", arm)
     ]
 
 

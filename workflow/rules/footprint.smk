@@ -54,7 +54,7 @@ rule measure_footprint:
     params:
         model=section("model"),
         teacher=lambda wildcards: teacher_flags(),
-        samples=lambda wildcards: analysis().samples,
+        samples=lambda wildcards: f"{analysis().samples} {CONFIG.rollouts.samples}",
         code=kept_code("footprint", f"{FOOTPRINT}/{{text}}.parquet"),
     shell:
         "python -m reasonmaxxer gpus {resources.gpu}"

@@ -1,4 +1,5 @@
-PAGE = f"{HOME}/workflow/reasonmaxxer/report/template"
+# Relative, so that a project that was moved has the same inputs.
+PAGE = os.path.relpath(f"{HOME}/workflow/reasonmaxxer/report/template")
 
 
 rule report:
@@ -11,7 +12,7 @@ rule render_report:
     input:
         metrics=f"{RUN}/metrics.json",
         figures=f"{RUN}/figures.json",
-        published=local(f"{HOME}/data/published.yaml"),
+        published=local(os.path.relpath(f"{HOME}/data/published.yaml")),
         page=[
             local(file)
             for file in sorted(map(str, Path(PAGE).rglob("*")))

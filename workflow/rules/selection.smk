@@ -11,9 +11,9 @@ rule selection:
 
 rule select_positions:
     input:
-        rollouts=lambda wildcards: shard_files("rollouts", wildcards.origin),
-        verdicts=lambda wildcards: shard_files("verdicts", wildcards.origin),
-        entropies=lambda wildcards: shard_files("entropies", wildcards.origin),
+        rollouts=lambda wildcards: selected_from("rollouts", wildcards.origin),
+        verdicts=lambda wildcards: selected_from("verdicts", wildcards.origin),
+        entropies=lambda wildcards: selected_from("entropies", wildcards.origin),
     output:
         table=f"{RUN}/selection/{{origin}}.parquet",
         summary=f"{RUN}/selection/{{origin}}.json",
@@ -28,10 +28,11 @@ rule select_positions:
         **asked("cpu"),
     params:
         config=lambda wildcards: shards.section_of(
-            CONFIG, wildcards.origin, "selection"
+            CONFIG, shards.arm_of(CONFIG, "selection", wildcards.origin), "selection"
         ).as_json(),
+        job=lambda wildcards: jobs.selection_job(CONFIG, wildcards.origin),
         code=kept_code("selection", f"{RUN}/selection/{{origin}}.parquet"),
     shell:
         "python -m reasonmaxxer selection --rollouts {input.rollouts} --verdicts {input.verdicts}"
-        " --entropies {input.entropies} --config {params.config:q} --out {output.table}"
-        " --summary {output.summary} > {log} 2>&1"
+        " --entropies {input.entropies} --config {params.config:q} --job {params.job:q}"
+        " --out {output.table} --summary {output.summary} > {log} 2>&1"

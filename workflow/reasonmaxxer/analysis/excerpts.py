@@ -317,7 +317,7 @@ def _verdicts(manifest: Manifest) -> dict[Key, dict[str, Any]]:
     return {
         (row["problem_id"], row["sample"]): row
         for path in manifest["verdicts"]
-        for row in tables.rows(path, "verdicts", columns)
+        for row in tables.rows(path, "verdicts", columns, manifest.get("samples"))
     }
 
 

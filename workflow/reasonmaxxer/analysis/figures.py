@@ -99,7 +99,8 @@ def pool_figures(manifest: Manifest) -> dict[str, Any] | None:
     """Problems of the pool by number of correct rollouts, and rollouts by verdict."""
     if not manifest.get("verdicts"):
         return None
-    table = tables.read_all(manifest["verdicts"], "verdicts", ["problem_id", "verdict"])
+    columns = ["problem_id", "sample", "verdict"]
+    table = tables.read_all(manifest["verdicts"], "verdicts", columns, manifest.get("samples"))
     right: Counter[str] = Counter()
     drawn: Counter[str] = Counter()
     for problem, verdict in zip(
@@ -125,7 +126,9 @@ def entropy_histogram(manifest: Manifest, threshold: float | None) -> dict[str, 
         [
             batch["entropy"].to_numpy()
             for path in manifest["entropies"]
-            for batch in tables.iter_batches(path, "entropies", ["entropy"])
+            for batch in tables.iter_batches(
+                path, "entropies", ["sample", "entropy"], manifest.get("samples")
+            )
         ]
         or [np.empty(0, np.float32)]
     )

@@ -63,7 +63,7 @@ def load_scores(
 ) -> Scores:
     """Read an arm's evaluation shards. Raises `UserError` unless every problem has all samples."""
     where = f"{paths[0]}: arm '{arm}', benchmark '{benchmark}'"
-    table = tables.read_all(paths, "evaluation", COLUMNS)
+    table = tables.read_all(paths, "evaluation", COLUMNS, samples)
     table = table.sort_by([("problem_id", "ascending"), ("sample", "ascending")])
     ids = table["problem_id"].to_pylist()
     drawn = table["sample"].to_numpy()

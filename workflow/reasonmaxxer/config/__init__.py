@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from ..errors import UserError
+from .arms import SHARED
 from .footprint import FootprintConfig, PivotalityConfig
 from .model import ModelConfig, PromptConfig
 from .problems import HubSource, Source
@@ -29,6 +30,7 @@ from .verdicts import JudgingConfig, VerdictsConfig
 NOT_IN_KEY = {"*": "the values of a section are among the params of the rules that use them"}
 
 __all__ = [
+    "SHARED",
     "BenchmarkConfig",
     "CheckpointConfig",
     "Config",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
@@ -15,6 +18,9 @@ from .model import ModelConfig, PromptConfig
 from .section import Name, Section, Seed, explain, one_of
 
 MOST_ARMS = 1000  # of one sweep
+# What an arm without overlays shares with all others of its kind lies under this name.
+SHARED = "main"
+FOLDER = re.compile(r"[\w.,=+-]{1,80}")
 
 
 class ArmConfig(Section):
@@ -241,3 +247,11 @@ def _with_seed(kind: str, arm: Mapping[str, Any], seed: int) -> dict[str, Any]:
 def _word(value: Any) -> str:
     """A setting's value as it stands in a name: [0.2, 0.8] is 0.2-0.8."""
     return "-".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def folder_of(differences: Mapping[str, Any]) -> str:
+    """A folder's name for what is not the run's own: in words where these may be a name."""
+    words = ",".join(f"{key}={value}" for key, value in differences.items())
+    if not words or FOLDER.fullmatch(words):
+        return words or SHARED
+    return hashlib.sha256(json.dumps(differences, sort_keys=True).encode()).hexdigest()[:12]

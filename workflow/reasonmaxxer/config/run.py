@@ -15,10 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from ..method.advantages import ADVANTAGES
-from ..method.gates import GATES
 from ..method.kinds import CHOSEN, KINDS, SECTIONS
-from .arms import ArmConfig, Made, SweepConfig, made_arms
+from .arms import ArmConfig, Made, SweepConfig, folder_of, made_arms
 from .footprint import FootprintConfig
 from .model import ModelConfig, PromptConfig
 from .problems import ProblemsConfig
@@ -173,10 +171,7 @@ class Config(Section):
     def _experiment(self, name: str) -> str:
         """All that an arm's figures come from."""
         arm = self.arms[name]
-        sections = {key: self._dumped(name, key) for key in KINDS[arm.kind].sections}
-        own = sections.get("selection")
-        if own and not (GATES[own["gate"]].draws or ADVANTAGES[own["advantages"]].draws):
-            own.pop("seed")
+        sections = {k: self.section_of(name, k).as_json() for k in KINDS[arm.kind].sections}
         about = arm.model_dump(mode="json", include={"kind", "model", "prompt", "teacher"})
         return json.dumps([about, sections, self.benchmarks_of(name)], sort_keys=True)
 
@@ -274,6 +269,29 @@ class Config(Section):
                 for name in names
             }
         return found
+
+    @cached_property
+    def origins(self) -> dict[str, dict[str, str]]:
+        """The folders of each trained arm's `rollouts` and `selection`, which arms may share.
+
+        They are named by what differs from the run's own sections, whatever the arms are called
+        and in which order they stand. The number of samples is not part of the first: an arm with
+        another K has more or fewer shards of the same folder.
+        """
+        names: dict[str, dict[str, str]] = {"rollouts": {}, "selection": {}}
+        for arm in self.trained_arms:
+            sampling, selection = (self._differences(arm, name) for name in names)
+            differences = {f"rollouts.{key}": value for key, value in sampling.items()} | selection
+            names["selection"][arm] = folder_of(differences)
+            sampling.pop("samples", None)
+            names["rollouts"][arm] = folder_of(sampling)
+        return names
+
+    def _differences(self, arm: str, section: str) -> dict[str, Any]:
+        """Where a section of an arm, as jobs are told it, is not the run's own."""
+        own = json.loads(self.section_of(arm, section).as_json())
+        shared = getattr(self, section).model_dump(mode="json")
+        return {key: value for key, value in own.items() if value != shared[key]}
 
     def line_of(self, arm: str) -> str:
         """The arm whose `seeds` made this one; itself where none did."""

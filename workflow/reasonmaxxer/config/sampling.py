@@ -38,8 +38,7 @@ class RolloutsConfig(SamplingConfig):
 
     samples: Annotated[int, Field(ge=2)] = Field(
         20,
-        description="K, the number of completions per problem. Raising it by whole shards keeps "
-        "what was sampled.",
+        description="K, the number of completions per problem. Raising it keeps what was sampled.",
     )
     problems_per_shard: Count = Field(
         500,
@@ -85,8 +84,7 @@ class EvaluationConfig(SamplingConfig):
     seed: Seed = Field(44, description="Seed of sampling.")
     samples_per_shard: Count = Field(
         64,
-        description="Samples of each problem per job. Raising `samples` by whole shards keeps "
-        "what was sampled.",
+        description="Samples of each problem per job. Raising `samples` keeps what was sampled.",
     )
     second_opinion: SecondOpinion = Field(
         "slow",

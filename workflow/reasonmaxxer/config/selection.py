@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, model_validator
@@ -78,6 +79,16 @@ class SelectionConfig(Section):
     seed: Seed = Field(
         42, description="Seed of the random gate and of shuffled advantages; otherwise unused."
     )
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything is drawn, so that `seed` counts."""
+        return GATES[self.gate].draws or ADVANTAGES[self.advantages].draws
+
+    def as_json(self) -> str:
+        """The same without a seed that draws nothing, so that nothing runs again for it."""
+        left_out = set() if self.draws else {"seed"}
+        return json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True)
 
     @model_validator(mode="after")
     def _threshold(self) -> Self:

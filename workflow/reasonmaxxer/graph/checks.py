@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import registry
-from ..config import Config, PromptConfig, Source
+from ..config import SHARED, Config, PromptConfig, Source
 from ..datasets.sources import suggest
 from ..errors import UserError
 from ..generation.prompts import template_text
@@ -19,7 +19,7 @@ from ..method import kinds
 from ..method.kinds import KINDS
 from ..registry import STAGE_OF_RULE, STAGES, Stage
 from .protocol import VALIDATION, protocol, registered
-from .shards import SHARED, section_of
+from .shards import section_of
 
 REGISTRY = Path(registry.__file__)
 KINDS_FILE = Path(kinds.__file__)

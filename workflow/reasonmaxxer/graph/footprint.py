@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..config import Config, FootprintConfig, SamplingConfig
+from ..config import SHARED, Config, FootprintConfig, SamplingConfig
 from ..errors import UserError
 from .files import main_arm
 from .jobs import generation_job
 from .protocol import protocol
-from .shards import SHARED, rollout_shards
+from .shards import rollout_shards
 
 HOW = "add a section to the config, such as footprint: {teacher: <arm>, benchmark: <benchmark>}"
 
@@ -50,7 +50,9 @@ def continuations_job(config: Config) -> str:
     sampling = SamplingConfig(
         **config.rollouts.model_dump(include=set(SamplingConfig.model_fields))
     )
-    return generation_job(config, sampling, {**keys, "tau": own.tau})
+    return generation_job(
+        config, sampling, {**keys, "tau": own.tau, "rollouts": config.rollouts.samples}
+    )
 
 
 def capability_job(config: Config) -> str:

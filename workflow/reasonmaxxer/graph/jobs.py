@@ -14,7 +14,7 @@ from ..training.lr_schedule import of_grpo
 from ..training.model_card import how
 from .files import evaluation_tables, main_arm, model_of
 from .protocol import VALIDATION, prompt_of, prompt_of_arm, protocol
-from .shards import Shard, section_of
+from .shards import Shard, arm_of, section_of
 
 
 def generation_job(config: Config, sampling: SamplingConfig, share: Mapping[str, Any]) -> str:
@@ -25,8 +25,16 @@ def generation_job(config: Config, sampling: SamplingConfig, share: Mapping[str,
 
 def rollouts_job(config: Config, origin: str, shard: str) -> str:
     return generation_job(
-        config, section_of(config, origin, "rollouts"), asdict(Shard.parse(shard))
+        config,
+        section_of(config, arm_of(config, "rollouts", origin), "rollouts"),
+        asdict(Shard.parse(shard)),
     )
+
+
+def selection_job(config: Config, origin: str) -> str:
+    """How many rollouts of each problem count: a shard may hold more than are asked for."""
+    rollouts = section_of(config, arm_of(config, "selection", origin), "rollouts")
+    return json.dumps({"samples": rollouts.samples})
 
 
 def evaluation_job(config: Config, benchmark: str, shard: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..config import Config
+from ..config import SHARED, Config
 from ..method.kinds import KINDS
 from . import footprint
 from .files import evaluation_tables, model_of, side_by_side_file, teacher_rollouts, training_log
 from .protocol import VALIDATION, prompt_of, protocol
-from .shards import SHARED, rollout_shards, rollouts_origin, selection_origin
+from .shards import rollout_shards, rollouts_origin, selection_origin
 
 # What the metrics stage reads of an arm that is made here, beside its evaluation.
 MADE_FILES = (
@@ -23,6 +23,7 @@ def manifest(config: Config, run: str) -> dict[str, Any]:
     shards = rollout_shards(config)
     return {
         "run": config.run,
+        "samples": config.rollouts.samples,
         "model": {"path": config.model.path, "revision": config.model.revision},
         "arms": {
             name: {
@@ -63,9 +64,18 @@ def manifest(config: Config, run: str) -> dict[str, Any]:
         "footprint": footprint.manifest(config, run),
         # For the page to show; without what changes no figure.
         "config": config.model_dump(
-            mode="json", by_alias=True, exclude_none=True, exclude={"resources", "freeze", "report"}
+            mode="json", by_alias=True, exclude_none=True, exclude=_no_figure(config)
         ),
     }
+
+
+def _no_figure(config: Config) -> dict[str, Any]:
+    """The keys of the config that change no figure, as pydantic leaves them out."""
+    selections = (config.section_of(arm, "selection") for arm in config.trained_arms)
+    keys: dict[str, Any] = dict.fromkeys(("resources", "freeze", "report"), True)
+    if not any(selection.draws for selection in selections):
+        keys["selection"] = {"seed"}
+    return keys
 
 
 def _own_prompt(config: Config, arm: str) -> dict[str, Any] | None:

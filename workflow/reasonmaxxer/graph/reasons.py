@@ -22,6 +22,8 @@ from ..registry import STAGE_OF_RULE, STAGES
 OTHERS = "others"
 ORDER = [*STAGES, OTHERS]
 MISSING, FORCED = "missing", "forced"
+# In the place of params where nothing is known of a file.
+NO_RECORD = "nothing says what it was made from"
 CODE_HASH = re.compile(r"[0-9a-f]{16}")
 PARAMS = re.compile(r"Params have changed .*?before: (.*) now: (.*?) *(?:; Software |$)", re.DOTALL)
 FILES = re.compile(r"Updated input files: (.*?)(?:; [A-Z]|$)")
@@ -33,7 +35,11 @@ SECTIONS = {
     frozenset(kind.model_fields): name
     for name, field in Config.model_fields.items()
     if isinstance(kind := field.annotation, type) and hasattr(kind, "model_fields")
-} | {frozenset(ModelConfig.model_fields): "model", frozenset(PromptConfig.model_fields): "prompt"}
+} | {
+    frozenset(ModelConfig.model_fields): "model",
+    frozenset(PromptConfig.model_fields): "prompt",
+    frozenset({"samples"}): "rollouts",  # of the job of a selection
+}
 
 
 @dataclass(frozen=True)
@@ -56,18 +62,19 @@ def report(jobs: Sequence[PlannedJob]) -> list[str]:
     if not jobs:
         return ["nothing to do"]
     changed: dict[tuple[str, str], list[PlannedJob]] = {}
+    first: dict[str, str] = {}  # cause -> the stage that names it: the first one
     missing, follows = Counter[str](), Counter[str]()
-    for job in jobs:
+    for job in sorted(jobs, key=lambda job: ORDER.index(job.stage)):
         causes = causes_of(job)
+        own = [c for c in causes if c == FORCED or first.setdefault(c, job.stage) == job.stage]
         if causes == [MISSING]:
             missing[job.stage] += 1
-        elif not causes:
+        elif not own:
             follows[job.stage] += 1
-        for cause in causes:
-            if cause != MISSING:
+        else:
+            for cause in own:
                 changed.setdefault((job.stage, cause), []).append(job)
-    first = sorted(changed, key=lambda change: ORDER.index(change[0]))
-    lines = [f"{stage}{_of(changed[stage, cause])}: {cause}" for stage, cause in first]
+    lines = [f"{stage}{_of(changed[stage, cause])}: {cause}" for stage, cause in changed]
     lines += [f"missing: {_counts(missing)}"] if missing else []
     lines += [f"and what follows: {_counts(follows)}"] if follows else []
     return [*lines, f"{len(jobs)} job{'s' if len(jobs) > 1 else ''} would run"]
@@ -75,6 +82,8 @@ def report(jobs: Sequence[PlannedJob]) -> list[str]:
 
 def causes_of(job: PlannedJob) -> list[str]:
     """What has changed for a job itself; empty where it only follows from others."""
+    if NO_RECORD in job.reason:
+        return [NO_RECORD]
     if "Forced execution" in job.reason:
         return [FORCED]
     if "Missing output files" in job.reason:
@@ -113,7 +122,8 @@ def differences(before: Sequence[Any], now: Sequence[Any], stage: str) -> list[s
             f"{_short(value.get(key))}"
             for key in keys
         ]
-        causes.append(_few(told))
+        causes += told if len(told) <= MOST else [_few(told)]
+        causes += [] if told else ["the order of what it is told has changed"]
     if any(isinstance(value, str) and CODE_HASH.fullmatch(value) for value in old + new):
         causes.append(f"the code of {stage} has changed")
     elif old or new:
@@ -167,8 +177,8 @@ def _here(path: str) -> str:
 
 def _of(group: Sequence[PlannedJob]) -> str:
     """Of which arms, or else of how many jobs."""
-    arms = dict.fromkeys(job.wildcards.get("arm") or job.wildcards.get("origin") for job in group)
-    named = [arm for arm in arms if arm]
+    arms = {job.wildcards.get("arm") or job.wildcards.get("origin") for job in group}
+    named = sorted(arm for arm in arms if arm)
     return f" of {_few(named)}" if named else ""
 
 

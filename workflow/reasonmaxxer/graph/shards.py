@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ..config import Config
+from ..config import SHARED, Config
 from .protocol import protocol
 
-# What an arm without overlays shares with all others of its kind lies under this name.
-SHARED = "main"
+Block = tuple[int, int]  # first sample, and the one past the last
+NAME = re.compile(r"(?:(p\d+-\d+)\.)?s(\d+)-(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -42,57 +45,78 @@ def blocks(total: int, size: int) -> list[tuple[int, int]]:
     return [(start, min(size, total - start)) for start in range(0, total, size)]
 
 
+def sample_blocks(total: int, size: int, drawn: Collection[Block] = ()) -> list[Block]:
+    """The blocks that hold the first `total` samples: those that were drawn, and what they lack.
+
+    A block that was drawn is never cut, so the last one may hold more samples than are asked for;
+    whoever reads it takes the first `total`. New blocks have at most `size`.
+    """
+    found: list[Block] = []
+    while (start := found[-1][1] if found else 0) < total:
+        ends = [end for first, end in drawn if first == start]
+        later = [first for first, _ in drawn if first > start]
+        fitting = [end for end in ends if end <= total] or [min(ends, default=0)]
+        found.append((start, max(fitting) or min(start + size, total, *later)))
+    return found
+
+
+def _drawn(folder: str) -> dict[str, set[Block]]:
+    return _blocks_in(Path(folder).absolute())
+
+
+@functools.cache
+def _blocks_in(folder: Path) -> dict[str, set[Block]]:
+    """The blocks of samples in a folder, finished ones: block of problems -> blocks.
+
+    Listed once, since many arms ask, and since a graph must not change with what it makes.
+    """
+    found: dict[str, set[Block]] = {}
+    for path in folder.glob("*.parquet"):
+        if block := NAME.match(path.name):
+            found.setdefault(block[1] or "", set()).add((int(block[2]), int(block[3]) + 1))
+    return found
+
+
 def rollout_shards(config: Config, arm: str | None = None) -> list[str]:
     """Names of the shards that hold an arm's rollouts (None: those of the run's own section)."""
     rollouts = section_of(config, arm, "rollouts")
     problems = sum(source.limit or 0 for source in config.problems.train)
+    drawn = _drawn(f"results/{config.run}/rollouts/{rollouts_origin(config, arm)}")
     return [
-        Shard(first_problem, count, first_sample, samples).name
+        Shard(first_problem, count, first, end - first).name
         for first_problem, count in blocks(problems, rollouts.problems_per_shard)
-        for first_sample, samples in blocks(rollouts.samples, rollouts.samples_per_shard)
+        for first, end in sample_blocks(
+            rollouts.samples,
+            rollouts.samples_per_shard,
+            drawn.get(f"p{first_problem}-{first_problem + count - 1}", ()),
+        )
     ]
 
 
 def evaluation_shards(config: Config, benchmark: str) -> list[str]:
-    """Sample blocks of a benchmark's evaluation."""
+    """Sample blocks of a benchmark's evaluation, alike for all arms: those that the base has."""
     samples = protocol(config, benchmark)[1]
-    return [
-        f"s{first}-{first + count - 1}"
-        for first, count in blocks(samples, config.evaluation.samples_per_shard)
-    ]
+    drawn = _drawn(f"results/{config.run}/evaluation/{config.base_arm}/{benchmark}").get("", ())
+    size = config.evaluation.samples_per_shard
+    return [f"s{first}-{end - 1}" for first, end in sample_blocks(samples, size, drawn)]
 
 
 def rollouts_origin(config: Config, arm: str | None) -> str:
-    """The folder of the arm's rollouts: shared, unless the arm samples in its own way.
-
-    The number of samples is not part of it: an arm with another K has more or fewer shards of
-    the same folder.
-    """
-    return _origin(config, arm, _sampling_key)
+    """The folder of the arm's rollouts: shared, unless the arm samples in its own way."""
+    return SHARED if arm is None else config.origins["rollouts"][arm]
 
 
 def selection_origin(config: Config, arm: str) -> str:
     """The name of the arm's selection: shared with arms that select the same."""
-    return _origin(config, arm, _selection_key)
-
-
-def _origin(config: Config, arm: str | None, key: Callable[[Config, str | None], Any]) -> str:
-    own = key(config, arm)
-    if own == key(config, None):
-        return SHARED
-    return next(name for name in config.trained_arms if key(config, name) == own)
-
-
-def _sampling_key(config: Config, arm: str | None) -> dict[str, Any]:
-    return section_of(config, arm, "rollouts").model_dump(exclude={"samples"})
-
-
-def _selection_key(config: Config, arm: str | None) -> tuple[Any, Any]:
-    return section_of(config, arm, "rollouts"), section_of(config, arm, "selection")
+    return config.origins["selection"][arm]
 
 
 def section_of(config: Config, arm: str | None, name: str) -> Any:
-    """A section as an arm has it; for None or `main`, the run's own."""
-    if arm is None or arm == SHARED:
-        return getattr(config, name)
-    return config.section_of(arm, name)
+    """A section as an arm has it; for None, the run's own."""
+    return getattr(config, name) if arm is None else config.section_of(arm, name)
+
+
+def arm_of(config: Config, stage: str, origin: str) -> str | None:
+    """An arm whose `rollouts` or `selection` lie under this name; None: the run's own do."""
+    arms = {name: arm for arm, name in config.origins[stage].items()}
+    return None if origin == SHARED else arms[origin]

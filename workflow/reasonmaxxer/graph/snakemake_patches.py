@@ -11,11 +11,17 @@ import logging
 import sys
 from collections.abc import Iterable, Mapping
 from copy import copy
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import snakemake
 from snakemake.dag import DAG
+from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
+from snakemake.persistence.file import FilePersistence
 from snakemake.ruleinfo import RuleInfo
+
+from .reasons import NO_RECORD
 
 CHECKED_ON = ("9.27",)
 
@@ -30,6 +36,8 @@ def apply(workflow: Any) -> None:
         )
     see_changes_behind_ancient_files()
     keep_resources_that_are_not_named(workflow.globals)
+    keep_records_with_results()
+    name_every_cause(workflow)
 
 
 class NotAncient:
@@ -81,6 +89,62 @@ def keep_resources_that_are_not_named(
         return apply(self, modifier, *arguments, **options)
 
     RuleInfo.apply_modifier = apply_modifier
+
+
+RECORDS = ".records"
+empty = partial(MetadataRecord, record_format_version=RECORD_FORMAT_VERSION)
+
+
+def keep_records_with_results() -> None:
+    """Keep what Snakemake knows of a file in its run's folder, and trust no result without one.
+
+    Snakemake keeps it in `.snakemake`, and takes a file of which it knows nothing for what the
+    config asks for. Results that were copied, or a folder that had another run's page, would then
+    pass for results of any config. Without this, tests/workflow/test_moved_results.py fails.
+    """
+    place, metadata = FilePersistence._record_path, FilePersistence.metadata
+    forget = FilePersistence.cleanup_metadata
+
+    def beside(self: Any, subject: str, name: str) -> Any:
+        if subject == self._metadata_path:
+            self._fetch_max_len(subject)  # of a folder that exists
+            parts = Path(name).parts
+            run = parts[:2] if parts[0] == "results" and len(parts) > 2 else ("results",)
+            subject = str(Path(*run, RECORDS))
+        return place(self, subject, name)
+
+    def or_unknown(self: Any, target: Any) -> Any:
+        record = metadata(self, target)
+        ours = Path(target).parts[0] == "results" and Path(target).exists()
+        return record or (empty(params=[NO_RECORD]) if ours else None)
+
+    def valid_as_it_is(self: Any, target: Any) -> bool:
+        record, known = self.metadata(target), forget(self, target)
+        if record is not None:  # its inputs are compared by content, as ever
+            valid = empty(input_checksums=record.input_checksums)
+            self._write_record(self._get_key(target), valid)
+        return known or record is not None
+
+    FilePersistence._record_path = beside
+    FilePersistence.metadata = or_unknown
+    FilePersistence.cleanup_metadata = valid_as_it_is  # as its option promises
+
+
+def name_every_cause(workflow: Any) -> None:
+    """Let a plan see what changed in jobs that run anyway, behind others.
+
+    Snakemake asks no job behind one that runs for reasons of its own. Without this,
+    `test_the_plan_names_every_change` of tests/workflow/test_moved_results.py fails.
+    """
+    find = DAG.update_needrun
+
+    async def find_all(self: Any, *arguments: Any, **options: Any) -> None:
+        await find(self, *arguments, **options)
+        for job in self.needrun_jobs() if workflow.dryrun else ():
+            if workflow.persistence.has_metadata(job):
+                self.reason(job).params_changed = workflow.persistence.params_changed(job)
+
+    DAG.update_needrun = find_all
 
 
 def look_when_a_job_ends(workflow: Any) -> None:

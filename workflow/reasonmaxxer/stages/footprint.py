@@ -33,7 +33,10 @@ ROWS_A_PART = 512
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rollouts", required=True, nargs="+", type=Path, help="tables of texts")
     parser.add_argument(
-        "--samples", type=int, help="use only this many texts of each problem, the first ones"
+        "--samples",
+        type=int,
+        nargs="+",
+        help="use only so many texts of each problem, the first ones: the least of these numbers",
     )
     add_pair_arguments(parser)
     parser.add_argument("--out", required=True, type=Path, help="table `footprint` to write")
@@ -41,12 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     pair, files = pair_of(args)
-    made_by = provenance("footprint", {"samples": args.samples}, [*args.rollouts, *files])
+    samples = min(args.samples) if args.samples else None
+    made_by = provenance("footprint", {"samples": samples}, [*args.rollouts, *files])
     texts = (
         row
         for path in args.rollouts
         for row in tables.rows(path, "rollouts", COLUMNS)
-        if args.samples is None or row["sample"] < args.samples
+        if samples is None or row["sample"] < samples
     )
     with (
         tables.open_writer(args.out, "footprint", made_by) as writer,

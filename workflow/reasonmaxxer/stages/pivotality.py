@@ -42,6 +42,7 @@ class ContinuationsJob(GenerationJob, PivotalityConfig):
     """How positions are drawn and continued; `max_tokens` is that of a whole completion."""
 
     tau: float
+    rollouts: int | None = None  # of each problem, the first ones; None: all
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,22 @@ class Branch:
     text_ids: list[int]  # of the completion, the alternative's token included
 
 
-def mixed_problems(verdicts: Sequence[Path]) -> set[str]:
-    """Problems with right and wrong rollouts."""
+def mixed_problems(verdicts: Sequence[Path], rollouts: int | None = None) -> set[str]:
+    """Problems with right and wrong ones among their first `rollouts` (None: among all)."""
     right: dict[str, set[bool]] = {}
     for path in verdicts:
-        for row in tables.rows(path, "verdicts", ["problem_id", "verdict"]):
+        for row in tables.rows(path, "verdicts", ["problem_id", "sample", "verdict"], rollouts):
             right.setdefault(row["problem_id"], set()).add(row["verdict"] == "correct")
     return {problem for problem, outcomes in right.items() if len(outcomes) == 2}
 
 
 def sample_positions(
-    entropies: Sequence[Path], problems: set[str], tau: float, count: int, seed: int
+    entropies: Sequence[Path],
+    problems: set[str],
+    tau: float,
+    count: int,
+    seed: int,
+    rollouts: int | None = None,
 ) -> list[dict[str, Any]]:
     """Draw positions of the base's rollouts, half with an entropy above tau and half not.
 
@@ -73,6 +79,7 @@ def sample_positions(
         tau: threshold in nats.
         count: how many positions; a stratum with fewer than its half gives all it has.
         seed: of the draws.
+        rollouts: how many of each problem to draw from, the first ones; None: all.
 
     Returns:
         Rows with `ENTROPY_COLUMNS`, `gated` (above tau), and `weight`, the positions it stands for.
@@ -83,7 +90,7 @@ def sample_positions(
     wanted = pa.array(sorted(problems), pa.string())
     parts = []
     for path in entropies:
-        for batch in tables.iter_batches(path, "entropies", ENTROPY_COLUMNS):
+        for batch in tables.iter_batches(path, "entropies", ENTROPY_COLUMNS, rollouts):
             parts.append(batch.filter(pc.is_in(batch["problem_id"], value_set=wanted)))
     table = pa.concat_tables(parts)
     gated = table["entropy"].to_numpy() > tau
@@ -206,8 +213,10 @@ def main(args: argparse.Namespace) -> None:
     prompt = PromptConfig.from_json(args.prompt)
     inputs = [*args.rollouts, *args.verdicts, *args.entropies]
     made_by = provenance("pivotality", job.model_dump(mode="json"), inputs, job.seed)
-    mixed = mixed_problems(args.verdicts)
-    positions = sample_positions(args.entropies, mixed, job.tau, job.positions, job.seed)
+    mixed = mixed_problems(args.verdicts, job.rollouts)
+    positions = sample_positions(
+        args.entropies, mixed, job.tau, job.positions, job.seed, job.rollouts
+    )
     rollouts = _rollouts_of(
         args.rollouts, {(row["problem_id"], row["sample"]) for row in positions}
     )

@@ -65,13 +65,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{name}", required=True, nargs="+", type=Path, help=f"the {name}, shard by shard"
         )
     parser.add_argument("--config", required=True, help="config section `selection` as JSON")
+    parser.add_argument(
+        "--job",
+        default="{}",
+        help="JSON: samples, the number of rollouts of each problem to use; all without it",
+    )
     parser.add_argument("--out", required=True, type=Path, help="table `selection` to write")
     parser.add_argument("--summary", required=True, type=Path, help="JSON of counts to write")
 
 
 def main(args: argparse.Namespace) -> None:
     config = SelectionConfig.from_json(args.config)
-    run(args.rollouts, args.verdicts, args.entropies, config, args.out, args.summary)
+    scores = args.rollouts, args.verdicts, args.entropies
+    run(*scores, config, args.out, args.summary, json.loads(args.job).get("samples"))
 
 
 def run(
@@ -81,6 +87,7 @@ def run(
     config: SelectionConfig,
     out: Path,
     summary: Path,
+    samples: int | None = None,
 ) -> None:
     """Select from `rollouts` into the table `out`, with its figures in `summary`.
 
@@ -91,11 +98,12 @@ def run(
         config: the section `selection`.
         out: table `selection` to write.
         summary: JSON of counts to write.
+        samples: how many rollouts of each problem to use, the first ones; None: all.
 
     Raises:
         UserError: as `read_scored` and `select` do.
     """
-    scored, audit = read_scored(rollouts, verdicts, entropies, config)
+    scored, audit = read_scored(rollouts, verdicts, entropies, config, samples)
     rows, figures = select(scored, config)
     record = provenance(
         "selection",
@@ -355,6 +363,7 @@ def read_scored(
     verdicts: Sequence[Path],
     entropies: Sequence[Path],
     config: SelectionConfig,
+    samples: int | None = None,
 ) -> tuple[list[Scored], dict[str, Any]]:
     """Join rollouts with their verdicts and entropies.
 
@@ -363,6 +372,7 @@ def read_scored(
         verdicts: their verdicts.
         entropies: their entropies under the base.
         config: whether truncated rollouts count as wrong.
+        samples: how many rollouts of each problem to use, the first ones; None: all.
 
     Returns:
         The rollouts in the order of the files, and the audit of engine against scorer.
@@ -372,7 +382,9 @@ def read_scored(
             the scorer's that is not finite.
     """
     outlined = [
-        r for shard in zip(rollouts, verdicts, strict=True) for r in _outlined(*shard, config)
+        r
+        for shard in zip(rollouts, verdicts, strict=True)
+        for r in _outlined(*shard, config, samples)
     ]
     kept = frozenset(kept_problems(_pool(outlined, config), config)[0])
     gaps = Gaps()
@@ -380,18 +392,22 @@ def read_scored(
     found = [
         replace(next(whole), **arrays)
         for path, scores in zip(rollouts, entropies, strict=True)
-        for arrays in _arrays(path, scores, kept, gaps)
+        for arrays in _arrays(path, scores, kept, gaps, samples)
     ]
     return found, gaps.audit()
 
 
-def _outlined(rollouts: Path, verdicts: Path, config: SelectionConfig) -> Iterator[Scored]:
+def _outlined(
+    rollouts: Path, verdicts: Path, config: SelectionConfig, samples: int | None
+) -> Iterator[Scored]:
     """The rollouts of a shard without their tokens: enough to choose among problems."""
     outcomes = {
         (row["problem_id"], row["sample"]): row["verdict"]
         for row in tables.rows(verdicts, "verdicts", ["problem_id", "sample", "verdict"])
     }
-    for row in tables.rows(rollouts, "rollouts", ["problem_id", "sample", "finish_reason"]):
+    for row in tables.rows(
+        rollouts, "rollouts", ["problem_id", "sample", "finish_reason"], samples
+    ):
         key = row["problem_id"], row["sample"]
         if key not in outcomes:
             raise UserError(f"{_where(rollouts, key)}: has no verdict; are the files from one run?")
@@ -403,19 +419,19 @@ def _outlined(rollouts: Path, verdicts: Path, config: SelectionConfig) -> Iterat
 
 
 def _arrays(
-    rollouts: Path, entropies: Path, kept: frozenset[str], gaps: Gaps
+    rollouts: Path, entropies: Path, kept: frozenset[str], gaps: Gaps, samples: int | None
 ) -> Iterator[dict[str, Any]]:
     """What each rollout of a shard lacks: its ids and entropies, if its problem is kept.
 
     Both files are in one order and read side by side, so that memory does not grow with them.
     """
-    scores = _scores(entropies)
+    scores = _scores(entropies, samples)
     columns = ["problem_id", "sample", "prompt_token_ids", "token_ids", "logprobs"]
     ahead = next(scores, None)
-    for table in tables.iter_batches(rollouts, "rollouts", columns):
-        problems, samples = table["problem_id"].to_pylist(), table["sample"].to_pylist()
+    for table in tables.iter_batches(rollouts, "rollouts", columns, samples):
+        keys = table["problem_id"].to_pylist(), table["sample"].to_pylist()
         lists = [_lists(table[name]) for name in columns[2:]]
-        for *key, prompt, ids, logprobs in zip(problems, samples, *lists, strict=True):
+        for *key, prompt, ids, logprobs in zip(*keys, *lists, strict=True):
             entropy, logprob = _NOTHING, _NOTHING
             if ahead is not None and ahead[0] == (*key,):
                 _, entropy, logprob = ahead
@@ -450,12 +466,12 @@ def _lists(column: pa.ChunkedArray) -> list[np.ndarray]:
     return np.split(lists.flatten().to_numpy(zero_copy_only=False), ends)[:-1]
 
 
-def _scores(entropies: Path) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
+def _scores(entropies: Path, samples: int | None) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
     """Each rollout with its entropies and log-probs; its positions stand together, in order."""
     columns = ["problem_id", "sample", "position", "entropy", "logprob"]
     last: Key | None = None
     pieces: list[tuple[np.ndarray, np.ndarray]] = []
-    for table in tables.iter_batches(entropies, "entropies", columns):
+    for table in tables.iter_batches(entropies, "entropies", columns, samples):
         problems = table["problem_id"].combine_chunks().dictionary_encode()
         names, codes = problems.dictionary.to_pylist(), problems.indices.to_numpy()
         sample, position = table["sample"].to_numpy(), table["position"].to_numpy()

@@ -1,25 +1,28 @@
 """The tables of a run: one Parquet schema each, checked on every write and on every read.
 
 A file appears when it is complete (see `writing.py`), so a stage that is killed leaves no half
-table behind. What made it stands in its metadata (see `provenance.py`), and every page has a
-checksum: a flipped bit is found when the page is read.
+table behind. What made it stands in its metadata (see `provenance.py`), in the footer. Every page
+and the footer have a checksum: a flipped bit is found when they are read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import UserError
-from .artefacts import remedy
+from .artefacts import CHECKSUM, NO_CHECKSUM, remedy
 from .writing import replacing as replacing
 from .writing import write_text as write_text
 
@@ -28,6 +31,8 @@ NOT_IN_KEY = {
 }
 
 PROVENANCE_KEY = b"reasonmaxxer"
+# The checksum in a footer, as Parquet writes an entry of its metadata: lengths before texts.
+SEAL = re.compile(rb"\x06%s\x18@(.{64})" % CHECKSUM.encode(), re.DOTALL)
 ROW_GROUP_BYTES = 32 << 20
 ROWS_A_WRITE = 1024
 
@@ -183,7 +188,7 @@ class TableWriter:
     """Appends rows to a table; rows become visible only when the writer closes without error."""
 
     def __init__(self, path: Path, schema: pa.Schema, partial: Path) -> None:
-        self._path, self._schema = path, schema
+        self._path, self._schema, self._partial = path, schema, partial
         self._file = pq.ParquetWriter(
             partial, schema, compression="zstd", write_statistics=True, write_page_checksum=True
         )
@@ -216,7 +221,37 @@ class TableWriter:
 
     def close(self) -> None:
         self.flush()
+        self._file.add_key_value_metadata({CHECKSUM: NO_CHECKSUM})
         self._file.close()
+        _seal(self._partial)
+
+
+def _footer(path: str | os.PathLike[str]) -> tuple[int, bytes]:
+    """Where a Parquet file's footer begins, and its bytes, the length and mark at the end aside."""
+    with Path(path).open("rb") as file:
+        end = file.seek(-8, os.SEEK_END)
+        start = file.seek(end - int.from_bytes(file.read(4), "little"))
+        return start, file.read(end - start)
+
+
+def _seal(path: Path) -> None:
+    """Put the footer's checksum, of itself with zeros there, into the place kept for it."""
+    start, footer = _footer(path)
+    with path.open("rb+") as file:
+        file.seek(start + SEAL.search(footer).start(1))  # type: ignore[union-attr]
+        file.write(hashlib.sha256(footer).hexdigest().encode())
+
+
+def _check_footer(path: str | os.PathLike[str]) -> None:
+    """Raise `ArrowInvalid` where the footer is not what its checksum says, if it has one.
+
+    It is looked for in the bytes: a damaged footer must not be parsed.
+    """
+    _, footer = _footer(path)
+    if seal := SEAL.search(footer):
+        blank = footer[: seal.start(1)] + NO_CHECKSUM.encode() + footer[seal.end(1) :]
+        if hashlib.sha256(blank).hexdigest().encode() != seal[1]:
+            raise pa.ArrowInvalid("its footer is not what its checksum says")
 
 
 @contextlib.contextmanager
@@ -253,31 +288,49 @@ def write(
 def read(path: str | os.PathLike[str], name: str, columns: list[str] | None = None) -> pa.Table:
     """The whole table. Raises `UserError` when the file is not an intact table of this kind."""
     with _open(path, name) as file:
-        return _guarded(path, name, lambda: file.read(columns=columns))
+        table = _guarded(path, name, lambda: file.read(columns=columns))
+        return table.replace_schema_metadata(file.schema_arrow.metadata)  # without the checksum
 
 
 def iter_batches(
-    path: str | os.PathLike[str], name: str, columns: list[str] | None = None
+    path: str | os.PathLike[str],
+    name: str,
+    columns: list[str] | None = None,
+    samples: int | None = None,
 ) -> Iterator[pa.Table]:
-    """The table's row groups, one after the other, so that memory does not grow with the file."""
+    """The table's row groups, one after the other, so that memory does not grow with the file.
+
+    With `samples`, only the first so many of each problem: a file may hold more than are asked for.
+    """
     with _open(path, name) as file:
         for group in range(file.num_row_groups):
-            yield _guarded(path, name, lambda g=group: file.read_row_group(g, columns=columns))
+            table = _guarded(path, name, lambda g=group: file.read_row_group(g, columns=columns))
+            yield _first(table, samples)
+
+
+def _first(table: pa.Table, samples: int | None) -> pa.Table:
+    return table if samples is None else table.filter(pc.field("sample") < samples)
 
 
 def rows(
-    path: str | os.PathLike[str], name: str, columns: list[str] | None = None
+    path: str | os.PathLike[str],
+    name: str,
+    columns: list[str] | None = None,
+    samples: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The table's rows as dicts, streamed."""
-    for table in iter_batches(path, name, columns):
+    for table in iter_batches(path, name, columns, samples):
         yield from table.to_pylist()
 
 
 def read_all(
-    paths: Iterable[str | os.PathLike[str]], name: str, columns: list[str] | None = None
+    paths: Iterable[str | os.PathLike[str]],
+    name: str,
+    columns: list[str] | None = None,
+    samples: int | None = None,
 ) -> pa.Table:
     """Several files of one table (a stage's shards) as one."""
-    return pa.concat_tables([read(path, name, columns) for path in paths])
+    return _first(pa.concat_tables([read(path, name, columns) for path in paths]), samples)
 
 
 def provenance_of(path: str | os.PathLike[str], name: str) -> dict[str, Any]:
@@ -287,7 +340,8 @@ def provenance_of(path: str | os.PathLike[str], name: str) -> dict[str, Any]:
 
 
 def recorded(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The same of a table of any kind, the file otherwise unchecked; empty if there is none."""
+    """The same of a table of any kind, its rows unchecked; empty if there is none."""
+    _guarded(path, "any", lambda: _check_footer(path))
     metadata = _guarded(path, "any", lambda: pq.read_schema(path)).metadata or {}
     return json.loads(metadata.get(PROVENANCE_KEY, "{}"))
 
@@ -298,6 +352,7 @@ def num_rows(path: str | os.PathLike[str], name: str) -> int:
 
 
 def _open(path: str | os.PathLike[str], name: str) -> pq.ParquetFile:
+    _guarded(path, name, lambda: _check_footer(path))
     file = _guarded(path, name, lambda: pq.ParquetFile(path, page_checksum_verification=True))
     metadata = (file.schema_arrow.metadata or {}).get(PROVENANCE_KEY)
     found = json.loads(metadata)["table"] if metadata else None
@@ -321,7 +376,7 @@ def _guarded(path: str | os.PathLike[str], name: str, action: Any) -> Any:
         return action()
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file (table '{name}'); {remedy(path)}") from error
-    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"{path}: not a readable Parquet file ({reason}); {remedy(path)}"

@@ -40,6 +40,7 @@ UNTRACKED = {
     *("--gpu-memory-utilization", "--tensor-parallel", "--pipeline-parallel"),
 }
 PARQUET = b"PAR1"
+CARD = "README.md"  # of an adapter or a model: it has the arm's name, and no job reads it
 
 
 class Reuse:
@@ -194,7 +195,8 @@ def _of_path(path: Path) -> Any:
     if path.is_file():
         return content_hash(path)
     if path.parts[:1] == ("results",) or (path / "config.json").is_file():
-        return {str(file.relative_to(path)): content_hash(file) for file in sorted(_files(path))}
+        files = sorted(file for file in _files(path) if file.name != CARD)
+        return {str(file.relative_to(path)): content_hash(file) for file in files}
     return str(path)
 
 
@@ -207,10 +209,13 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file; of a Parquet file, of its rows alone.
+    """SHA-256 of a file; of a Parquet file, of its rows alone, and of a template, of its lines.
 
-    What made a table stands behind its rows, in the footer, and may differ where they do not.
+    What made a table stands behind its rows, in the footer, and may differ where they do not. Other
+    line ends make no other prompt.
     """
+    if path.suffix == ".txt":
+        return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     size = path.stat().st_size
     with path.open("rb") as file:
         if size < 12 or file.read(4) != PARQUET:
