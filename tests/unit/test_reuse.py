@@ -47,15 +47,6 @@ def test_the_same_job_takes_its_files(capsys):
     assert "spent: 1.00 s" in capsys.readouterr().err
 
 
-def test_a_folder_that_was_left_empty_is_there_again():
-    made = job(out="folder")
-    (RUN / "folder").mkdir(parents=True)
-    made.keep("spent: nothing")
-    (RUN / "folder").rmdir()
-    assert job(out="folder").take()
-    assert (RUN / "folder").is_dir()
-
-
 def test_another_arms_job_that_is_the_same_takes_them_under_its_own_name():
     done()
     assert job(out="renamed.txt").take()

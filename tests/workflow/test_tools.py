@@ -70,7 +70,7 @@ def test_snakemakes_own_report_has_the_page_the_tables_and_the_charts(project):
         "Tables": [f"{RUN}/differences.parquet", f"{RUN}/metrics.parquet"],
         "Figures": sorted(f"{RUN}/charts/{path.name}" for path in charts),
     }
-    assert len(files["Figures"]) >= 5
+    assert len(files["Figures"]) == 5
     assert all("<p>" in result["caption"] for result in results.values())
 
 

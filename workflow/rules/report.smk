@@ -20,13 +20,15 @@ rule render_report:
         ],
     output:
         page=report(f"{RUN}/report.html", caption="../report/page.rst", category="Page"),
-        charts=report(
-            directory(f"{RUN}/charts"),
-            patterns=["{chart}.svg"],
-            caption="../report/chart.rst",
-            category="Figures",
-            labels={"figure": "{chart}"},
-        ),
+        charts=[
+            report(
+                f"{RUN}/charts/{name}.svg",
+                caption="../report/chart.rst",
+                category="Figures",
+                labels={"figure": name},
+            )
+            for name in ("gains", "entropy", "pass-rates", "training", "validation")
+        ],
     log:
         f"{RUN}/logs/render_report.log",
     benchmark:

@@ -117,6 +117,12 @@ def versions(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(package, ", ".join(sorted(names))) for package, names in sorted(found.items())]
 
 
+NOTHING_TO_DRAW = {
+    "data": {"values": [{}]},
+    "mark": {"type": "text", "text": "This run has nothing to draw here."},
+}
+
+
 def all_charts(run: Run) -> dict[str, Any]:
     """Charts by the id of their place in the page; None where there is nothing to draw."""
     figures, rows = run.figures, run.metrics["rows"]
@@ -209,7 +215,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--published", type=Path, default=PUBLISHED, help="the paper's figures, as YAML"
     )
-    parser.add_argument("--charts", type=Path, help="folder for the page's charts, as SVG files")
+    parser.add_argument(
+        "--charts",
+        nargs="*",
+        default=[],
+        type=Path,
+        help="charts of the page to write as SVG files, each named after its place in the page",
+    )
     parser.add_argument("--out", required=True, type=Path, help="page to write")
 
 
@@ -224,12 +236,10 @@ def main(args: argparse.Namespace) -> None:
             f"{LIMIT_BYTES >> 20}; lower report.rollouts_shown"
         )
     tables.write_text(args.out, html)
-    if args.charts:
-        args.charts.mkdir(parents=True, exist_ok=True)
-        colours = light_colours((args.template / "page.css").read_text(encoding="utf-8"))
-        for name, spec in all_charts(Run(metrics, figures)).items():
-            if spec is not None:
-                tables.write_text(args.charts / f"{name}.svg", as_svg(spec, colours))
+    colours = light_colours((args.template / "page.css").read_text(encoding="utf-8"))
+    drawn = all_charts(Run(metrics, figures))
+    for path in args.charts:
+        tables.write_text(path, as_svg(drawn[path.stem] or NOTHING_TO_DRAW, colours))
 
 
 def read_published(path: Path) -> dict[str, Any]:

@@ -75,9 +75,6 @@ class Reuse:
             for name, (kept, _) in record["files"].items():
                 output, _, inner = name.partition("/")
                 _link(entry / kept, Path(self.outputs[int(output)], inner))
-            for folder in self.outputs:  # one that had nothing in it
-                if not folder.exists():
-                    folder.mkdir(parents=True)
             print("taken from an earlier job: same code, settings and inputs", file=sys.stderr)
             print(record["log"], file=sys.stderr)
             return True
