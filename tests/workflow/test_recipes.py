@@ -250,7 +250,7 @@ def test_a_gate_is_an_entry_of_the_table(tree):
     folder = tree.folder / "results/test/selection"
     found, main = (
         tables.read(folder / f"{name}.parquet", "selection").to_pylist()
-        for name in ("middle", "main")
+        for name in ("gate=middle", "main")
     )
     assert len(found) == len(main)
     for row, other in zip(found, main, strict=True):

@@ -227,6 +227,11 @@ def test_more_samples_draw_the_missing_ones_alone(project):
     for path in new:
         samples = {row["sample"] for row in tables.rows(path, "rollouts", ["sample"])}
         assert samples == {4, 5, 6, 7}
+    # The way back samples nothing: the arm's job takes what is there.
+    project.snakemake("--configfile", "config/test.yaml")
+    log = results / "logs/sample_evaluation/base.log"
+    assert log.read_text().count("taken from an earlier job") == 2
+    assert "10/10" not in log.read_text()
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def test_a_forced_stage_is_really_made_again(project):
 
 def test_a_changed_benchmark_is_sampled_alone_in_one_job_an_arm(project, edited):
     """The other benchmark's samples and the first block of its own come from the earlier job."""
-    folder = project.folder / "results/test/evaluation/base"
+    folder = project.folder / "results/test/evaluation/reasonmaxxer"
     before = {path: path.stat().st_ino for path in folder.rglob("*.completions.parquet")}
     files = project.config_files({"benchmarks": {"far": {"samples": 8}}})
     project.snakemake("--configfile", *files)
@@ -75,6 +75,7 @@ def test_a_changed_benchmark_is_sampled_alone_in_one_job_an_arm(project, edited)
     assert [str(path.relative_to(folder)) for path in made.keys() - before.keys()] == [
         "far/s4-7.completions.parquet"
     ]
-    for log in (project.folder / "results/test/logs/sample_evaluation").glob("*.log"):
+    for arm in ("reasonmaxxer", "random-gate"):
+        log = project.folder / f"results/test/logs/sample_evaluation/{arm}.log"
         assert log.read_text().count(TAKEN) == 2
         assert "10/10" in log.read_text()  # problems sampled
