@@ -84,7 +84,7 @@ class EvaluationConfig(SamplingConfig):
     seed: Seed = Field(44, description="Seed of sampling.")
     samples_per_shard: Count = Field(
         64,
-        description="Samples of each problem per job. Raising `samples` keeps what was sampled.",
+        description="Samples of each problem per file. Raising `samples` keeps what was sampled.",
     )
     second_opinion: SecondOpinion = Field(
         "slow",
