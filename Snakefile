@@ -19,6 +19,10 @@ for stage in STAGES:
 include: "workflow/rules/pretrain.smk"
 
 
+if workflow.is_main_process:
+    os.environ[DRAWN] = shards.told()
+
+
 onstart:
     try:
         machine.check_site(workflow)

@@ -134,7 +134,8 @@ def test_sections_of_the_config_work_nothing_out_themselves():
         if not name.startswith("_")
     }
     # What the Snakefile asks of them, which ends in no job.
-    assert public == {"ResourcesConfig.gpus", "ResourcesConfig.of"}
+    resources = {"ResourcesConfig.gpus", "ResourcesConfig.of"}
+    assert public == resources | {"SelectionConfig.as_json", "SelectionConfig.draws"}
 
 
 def test_a_better_verifier_makes_nobody_sample_again(package):

@@ -80,6 +80,12 @@ if moved.prefix or moved.modifies_prefixes:
 
 RUN = f"results/{CONFIG.run}"
 
+# A cluster's job plans the blocks of samples that the run's own process found, not those that lie
+# there when it starts.
+DRAWN = "REASONMAXXER_DRAWN"
+if not workflow.is_main_process and DRAWN in os.environ:
+    shards.listen(os.environ[DRAWN])
+
 if workflow.is_main_process and (warning := upgrades.warning(RUN)):
     print(f"versions: {warning}", file=sys.stderr)
 
@@ -151,7 +157,7 @@ CLEANED_OF = {
 }
 
 
-snakemake_patches.apply(workflow)
+snakemake_patches.apply(workflow, RUN)
 
 # The name that a rule has here, since whoever imports it may have renamed it.
 called = workflow.modifier.modify_rulename

@@ -24,7 +24,6 @@ use rule sample_rollouts as write_greedy_text with:
         model=section("model"),
         prompt=lambda wildcards: footprint_prompt(),
         job=lambda wildcards: footprint.greedy_job(CONFIG),
-        adapter="",
         code=kept_code("rollouts", f"{FOOTPRINT}/text.parquet", "footprint"),
 
 

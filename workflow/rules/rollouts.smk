@@ -36,5 +36,5 @@ rule sample_rollouts:
         "python -m reasonmaxxer gpus {resources.gpu}"
         " python -m reasonmaxxer {params.command} --model-config {params.model:q}"
         " --problems {input.problems:q} --prompt {params.prompt:q} --job {params.job:q}"
-        " --adapter {params.adapters:q}"
+        " --adapter {params.adapters:q} --code {params.code}"
         f" {ENGINE} --out {{output}} > {{log}} 2>&1"

@@ -27,4 +27,4 @@ rule judge_rollouts:
     shell:
         "python -m reasonmaxxer verdicts --table {params.table} --completions {input.completions:q}"
         " --problems {input.problems:q} --config {params.verdicts:q} --workers {threads}"
-        " --out {output} > {log} 2>&1"
+        " --code {params.code} --out {output} > {log} 2>&1"

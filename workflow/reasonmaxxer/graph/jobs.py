@@ -61,7 +61,7 @@ def side_by_side_job(config: Config, run: str) -> str:
         {
             **{"base": arms[0], "main": arms[-1]},
             "evaluation": {arm: evaluation_tables(config, run, arm) for arm in arms},
-            "samples": {name: protocol(config, name)[1] for name in config.benchmarks},
+            "samples": {name: protocol(config, name)[1] for name in config.benchmarks_of(arms[-1])},
         }
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -60,21 +60,37 @@ def sample_blocks(total: int, size: int, drawn: Collection[Block] = ()) -> list[
     return found
 
 
-def _drawn(folder: str) -> dict[str, set[Block]]:
-    return _blocks_in(Path(folder).absolute())
+# Folder -> block of problems -> blocks of samples that were drawn.
+_listed: dict[Path, dict[str, list[Block]]] = {}
 
 
-@functools.cache
-def _blocks_in(folder: Path) -> dict[str, set[Block]]:
-    """The blocks of samples in a folder, finished ones: block of problems -> blocks.
+def _drawn(folder: str) -> dict[str, list[Block]]:
+    """The blocks of samples in a folder, finished ones.
 
     Listed once, since many arms ask, and since a graph must not change with what it makes.
     """
-    found: dict[str, set[Block]] = {}
-    for path in folder.glob("*.parquet"):
-        if block := NAME.match(path.name):
-            found.setdefault(block[1] or "", set()).add((int(block[2]), int(block[3]) + 1))
-    return found
+    place = Path(folder).absolute()
+    if place not in _listed:
+        found: dict[str, list[Block]] = {}
+        for path in sorted(place.glob("*.parquet")):
+            if block := NAME.match(path.name):
+                found.setdefault(block[1] or "", []).append((int(block[2]), int(block[3]) + 1))
+        _listed[place] = found
+    return _listed[place]
+
+
+def told() -> str:
+    """What has been listed, as JSON for the processes of a cluster's jobs."""
+    here = Path.cwd()
+    return json.dumps({str(path.relative_to(here)): found for path, found in _listed.items()})
+
+
+def listen(text: str) -> None:
+    """Take over what another process has listed: when a job starts, other blocks may lie there."""
+    for folder, found in json.loads(text).items():
+        _listed[Path(folder).absolute()] = {
+            problems: [(first, end) for first, end in blocks] for problems, blocks in found.items()
+        }
 
 
 def rollout_shards(config: Config, arm: str | None = None) -> list[str]:

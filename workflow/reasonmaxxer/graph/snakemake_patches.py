@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,8 @@ from .reasons import NO_RECORD
 CHECKED_ON = ("9.27",)
 
 
-def apply(workflow: Any) -> None:
-    """Change what has to be changed before the graph is built."""
+def apply(workflow: Any, run: str) -> None:
+    """Change what has to be changed before the graph is built; `run` is the run's folder."""
     if not snakemake.__version__.startswith(CHECKED_ON) and workflow.is_main_process:
         print(
             f"Snakemake {snakemake.__version__}: this workflow was checked with "
@@ -36,7 +36,7 @@ def apply(workflow: Any) -> None:
         )
     see_changes_behind_ancient_files()
     keep_resources_that_are_not_named(workflow.globals)
-    keep_records_with_results()
+    keep_records_with_results((run, "results/report.html", "results/models", "results/pretrain"))
     name_every_cause(workflow)
 
 
@@ -95,28 +95,33 @@ RECORDS = ".records"
 empty = partial(MetadataRecord, record_format_version=RECORD_FORMAT_VERSION)
 
 
-def keep_records_with_results() -> None:
+def keep_records_with_results(ours: Sequence[str]) -> None:
     """Keep what Snakemake knows of a file in its run's folder, and trust no result without one.
 
     Snakemake keeps it in `.snakemake`, and takes a file of which it knows nothing for what the
     config asks for. Results that were copied, or a folder that had another run's page, would then
-    pass for results of any config. Without this, tests/workflow/test_moved_results.py fails.
+    pass for results of any config. Files that are not `ours`, of a workflow that imports this one,
+    are left to it. Without this, tests/workflow/test_moved_results.py fails.
     """
     place, metadata = FilePersistence._record_path, FilePersistence.metadata
     forget = FilePersistence.cleanup_metadata
 
+    def is_ours(name: Any) -> bool:
+        path = Path(name)
+        return any(Path(one) in (path, *path.parents) for one in ours)
+
     def beside(self: Any, subject: str, name: str) -> Any:
-        if subject == self._metadata_path:
+        if subject == self._metadata_path and is_ours(name):
             self._fetch_max_len(subject)  # of a folder that exists
             parts = Path(name).parts
-            run = parts[:2] if parts[0] == "results" and len(parts) > 2 else ("results",)
+            run = parts[:2] if len(parts) > 2 else ("results",)
             subject = str(Path(*run, RECORDS))
         return place(self, subject, name)
 
     def or_unknown(self: Any, target: Any) -> Any:
         record = metadata(self, target)
-        ours = Path(target).parts[0] == "results" and Path(target).exists()
-        return record or (empty(params=[NO_RECORD]) if ours else None)
+        unknown = is_ours(target) and Path(target).exists()
+        return record or (empty(params=[NO_RECORD]) if unknown else None)
 
     def valid_as_it_is(self: Any, target: Any) -> bool:
         record, known = self.metadata(target), forget(self, target)

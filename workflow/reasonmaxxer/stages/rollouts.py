@@ -170,6 +170,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folders of adapters, each of which continues every block; `none` stands for "
         "the model itself",
     )
+    parser.add_argument("--code", help=reuse.CODE)
     parser.add_argument(
         "--out",
         required=True,
@@ -187,8 +188,11 @@ def sample(args: argparse.Namespace, stage: str, logprobs: bool = False) -> None
     """Write each part's completions as a table `rollouts` that `stage` has made."""
     model = ModelConfig.from_json(args.model_config)
     parts = parts_of(args)
+    files = reuse.content(args.model_config)  # once for all parts: a model may have gigabytes
     missing = reuse.missing(
-        stage, {part.out: [args.model_config, *part.made_from()] for part in parts}
+        stage,
+        {part.out: [files, *part.made_from()] for part in parts},
+        args.code,
     )
     parts = [part for part in parts if part.out in missing]
     if not parts:

@@ -137,13 +137,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--problems", type=Path, help="table of the problems of each", **several)
     parser.add_argument("--config", help="config section `verdicts` for each, as JSON", **several)
     parser.add_argument("--workers", type=int, default=1, help="processes for slow comparisons")
+    parser.add_argument("--code", help=reuse.CODE)
     parser.add_argument("--out", type=Path, help="table to write of each", **several)
 
 
 def main(args: argparse.Namespace) -> None:
     parts = list(zip(args.completions, args.problems, args.config, args.out, strict=True))
     missing = reuse.missing(
-        "verdicts", {out: [args.table, config, *map(str, files)] for *files, config, out in parts}
+        "verdicts",
+        {
+            out: [args.table, config, _sampled(files[0]), *map(str, files)]
+            for *files, config, out in parts
+        },
+        args.code,
     )
     laps = Laps()
     for completions, problems, config, out in parts:
@@ -152,6 +158,12 @@ def main(args: argparse.Namespace) -> None:
         judge(args.table, completions, problems, JudgingConfig.from_json(config), args.workers, out)
         if (kept := missing[out]) is not None:
             kept.keep(laps.line())
+
+
+def _sampled(completions: Path) -> list[Any]:
+    """How they were sampled: it is recorded with the verdicts, and a prompt may open thinking."""
+    record = tables.recorded(completions)
+    return [record.get("config"), record.get("prompt_end")]
 
 
 def judge(

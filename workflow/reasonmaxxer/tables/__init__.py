@@ -50,7 +50,7 @@ _COMPLETION = [
     ("seed", pa.int64()),
     ("prompt_token_ids", _IDS),
     ("token_ids", _IDS),  # as sampled, the end-of-sequence id included
-    ("logprobs", _FLOATS),  # the engine's, at temperature 1, one for each of token_ids
+    ("logprobs", _FLOATS),  # the engine's, at temperature 1, of token_ids; empty in an evaluation
     ("finish_reason", pa.string()),  # stop, length
     ("text", pa.string()),  # token_ids decoded, special tokens left out
 ]
@@ -305,7 +305,8 @@ def iter_batches(
     with _open(path, name) as file:
         for group in range(file.num_row_groups):
             table = _guarded(path, name, lambda g=group: file.read_row_group(g, columns=columns))
-            yield _first(table, samples)
+            if (first := _first(table, samples)).num_rows:
+                yield first
 
 
 def _first(table: pa.Table, samples: int | None) -> pa.Table:

@@ -38,25 +38,31 @@ KEPT = 2  # earlier results of the same files, beside the present one
 UNTRACKED = {
     *("--threads", "--workers", "--batch-tokens", "--scratch", "--kv-cache-mb"),
     *("--gpu-memory-utilization", "--tensor-parallel", "--pipeline-parallel"),
+    *("--record", "--report-to"),
 }
 PARQUET = b"PAR1"
-CARD = "README.md"  # of an adapter or a model: it has the arm's name, and no job reads it
+CODE = "hash of the code whose earlier results are taken; by default that of the code here"
+# Of an adapter or a model: what tells of it, which no job reads that runs it.
+TOLD = {"README.md", "validation.parquet", "checkpoint.json", "distillation.json"}
 
 
 class Reuse:
     """What a job of the workflow would make, or one file of it, and whether it was made before."""
 
-    def __init__(self, stage: str, settings: Any, outputs: Sequence[Path]) -> None:
+    def __init__(
+        self, stage: str, settings: Any, outputs: Sequence[Path], code: str | None = None
+    ) -> None:
         """Reads and hashes all inputs.
 
         Args:
             stage: whose command makes it.
             settings: all that it is made from, paths of files among them.
             outputs: files or folders to write, in the folder of a run.
+            code: hash of the code that counts as the maker's; None: of the code that is here.
         """
         self.outputs = list(outputs)
-        code = code_hash(f"stages.{stage}")
-        said = json.dumps([stage, code, _content(settings), len(outputs)], sort_keys=True)
+        code = code or code_hash(f"stages.{stage}")
+        said = json.dumps([stage, code, content(settings), len(outputs)], sort_keys=True)
         self.key = hashlib.sha256(said.encode()).hexdigest()[:24]
         self.store = Path(*self.outputs[0].parts[:2]) / FOLDER
         places = "\0".join(map(str, self.outputs))
@@ -131,18 +137,21 @@ def of_job(stage: Stage, arguments: Sequence[str]) -> Reuse | None:
     return None if several or not _in_a_run(outputs) else Reuse(stage.name, settings, outputs)
 
 
-def missing(stage: str, files: Mapping[Path, Any]) -> dict[Path, Reuse | None]:
+def missing(
+    stage: str, files: Mapping[Path, Any], code: str | None = None
+) -> dict[Path, Reuse | None]:
     """Which of a job's files no earlier job has made; the others are put where they belong.
 
     Args:
         stage: whose command makes them.
         files: each with what it is made from.
+        code: as in `Reuse`: an older hash where the config freezes the stage.
 
     Returns:
         File -> where to keep it once it is made; None where nothing is kept.
     """
     found = {
-        path: Reuse(stage, made, [path]) if _in_a_run([path]) else None
+        path: Reuse(stage, made, [path], code) if _in_a_run([path]) else None
         for path, made in files.items()
     }
     return {path: reuse for path, reuse in found.items() if reuse is None or not reuse.take()}
@@ -171,18 +180,18 @@ def _by_flag(arguments: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def _content(value: Any) -> Any:
+def content(value: Any) -> Any:
     """A value such that equal ones make equal results: files by their content, JSON by its keys."""
     if isinstance(value, Mapping):
-        return {key: _content(inner) for key, inner in value.items()}
+        return {key: content(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_content(inner) for inner in value]
+        return [content(inner) for inner in value]
     if not isinstance(value, str):
         return value
     if value[:1] in ("{", "["):
         with contextlib.suppress(ValueError):
-            return _content(json.loads(value))
-    if len(value) > 1000 or "\n" in value or not ("/" in value or "." in value):
+            return content(json.loads(value))
+    if len(value) > 250 or "\n" in value or not ("/" in value or "." in value):
         return value
     return _of_path(Path(value))
 
@@ -192,7 +201,7 @@ def _of_path(path: Path) -> Any:
     if path.is_file():
         return content_hash(path)
     if path.parts[:1] == ("results",) or (path / "config.json").is_file():
-        files = sorted(file for file in _files(path) if file.name != CARD)
+        files = sorted(file for file in _files(path) if file.name not in TOLD)
         return {str(file.relative_to(path)): content_hash(file) for file in files}
     return str(path)
 
