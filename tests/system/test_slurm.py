@@ -152,6 +152,6 @@ def test_gpus_memory_and_time_are_asked_of_slurm(runs):
 
 
 def test_short_stages_share_a_submission(runs):
-    """34 jobs for Snakemake; 17 submissions, and the cancelled one's second."""
+    """26 jobs for Snakemake; 13 submissions, and the cancelled one's second."""
     comments = [job["Comment"] for job in submitted(runs).values()]
-    assert len(comments) == 18, comments
+    assert len(comments) == 14, comments
