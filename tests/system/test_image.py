@@ -84,6 +84,7 @@ class Root:
 
 def test_every_step_of_the_recipe_runs_and_makes_the_environment(tmp_path):
     (suite,) = re.findall(r"^FROM debian:(\w+)-slim$", RECIPE, re.M)
+    assert {"ENV", "COPY", "RUN"} <= {instruction for instruction, _ in steps()}
     root = Root(tmp_path / "root", suite)
     try:
         for instruction, text in steps():
