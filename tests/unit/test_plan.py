@@ -425,7 +425,7 @@ def test_a_forgotten_half_of_a_stage_names_the_other(tmp_path, file, edit, said)
 
 
 def test_a_stage_without_its_module_is_named(monkeypatch):
-    lost = Stage(name="lost", rules=("lose",), label="", makes="")
+    lost = Stage(name="lost", rules=("lose",), makes="")
     monkeypatch.setitem(STAGES, "lost", lost)
     with pytest.raises(UserError, match=r"stage 'lost': its module .*stages/lost.py is missing"):
         check_stages(ROOT / "workflow/rules")

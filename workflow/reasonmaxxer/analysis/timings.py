@@ -31,9 +31,9 @@ class Job:
 
     @property
     def stage(self) -> str:
-        """The label of the job's stage; a rule that belongs to no stage keeps its name."""
+        """The title of the job's stage; a rule that belongs to no stage keeps its name."""
         stage = STAGE_OF_RULE.get(self.rule)
-        return self.rule.replace("_", " ").capitalize() if stage is None else stage.label
+        return self.rule.replace("_", " ").capitalize() if stage is None else stage.title
 
     def cost(self, unit: Unit) -> float | None:
         """Seconds of it; None where nothing measured them."""
@@ -99,7 +99,7 @@ def stage_rows(
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         groups.setdefault(job.stage, []).append(job)
-    order = list(dict.fromkeys(stage.label for stage in STAGES.values()))
+    order = list(dict.fromkeys(stage.title for stage in STAGES.values()))
     stages = sorted(groups, key=lambda s: order.index(s) if s in order else len(order))
     return [
         {

@@ -29,35 +29,6 @@ from .verdicts import JudgingConfig, VerdictsConfig
 
 NOT_IN_KEY = {"*": "the values of a section are among the params of the rules that use them"}
 
-__all__ = [
-    "SHARED",
-    "BenchmarkConfig",
-    "CheckpointConfig",
-    "Config",
-    "DistillationConfig",
-    "EntropiesConfig",
-    "FootprintConfig",
-    "GrpoConfig",
-    "HubSource",
-    "JudgingConfig",
-    "MemorizationConfig",
-    "ModelConfig",
-    "PivotalityConfig",
-    "PromptConfig",
-    "ReportConfig",
-    "SamplingConfig",
-    "Section",
-    "SelectionConfig",
-    "Source",
-    "TrainingConfig",
-    "VerdictsConfig",
-    "explain",
-    "load",
-    "overlay",
-    "read_file",
-    "validate",
-]
-
 
 def validate(raw: Mapping[str, Any], where: str = "config") -> Config:
     """The checked config. Raises `UserError` with a line for each key that is wrong."""
