@@ -32,7 +32,7 @@ NOT_IN_KEY = {"*": "how changes of code are noticed computes no result"}
 # Keywords whose text is for people to read, by the function that takes them.
 WORDS = {
     "add_argument": {"help", "metavar"},
-    "add_parser": {"help", "description", "epilog"},
+    "_flag": {"help"},
     "ArgumentParser": {"description", "epilog"},
     "Field": {"description"},
     "Gate": {"words"},
