@@ -8,8 +8,6 @@ A stage of this name has a module `stages/<name>.py` with its command, and a rul
 `workflow/rules/<name>.smk` with its jobs and a rule of its name that gathers their files.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 NOT_IN_KEY = {"*": "names and descriptions of stages"}

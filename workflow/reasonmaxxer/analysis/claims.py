@@ -5,8 +5,6 @@ threshold, `fails` when none of it does, `undecided` in between, `not tested` wi
 a method trained with one seed does says nothing of the method: `undecided (one seed)`, at most.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """One arm against another: which seeds stand for each, and one interval over problems and seeds."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """What the page draws besides the table: distributions, curves, token counts, provenance."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The analysis in figures: shares, ratios and recoveries with intervals over problems."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which problems are read side by side, as the base and as the main arm answered them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

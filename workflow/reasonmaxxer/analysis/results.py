@@ -1,7 +1,5 @@
 """An arm's samples on a benchmark as arrays, and the protocol that all arms share."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

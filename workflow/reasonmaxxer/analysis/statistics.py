@@ -6,8 +6,6 @@ mean over its samples). `tests/benchmarks/coverage.py` measures how often the in
 true value.
 """
 
-from __future__ import annotations
-
 import functools
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ The cost is GPU time where the run used GPUs, and processor time where it used n
 is neither: it measures what else the machine did.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

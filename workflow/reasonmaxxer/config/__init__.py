@@ -5,8 +5,6 @@
 the Snakefile reads a config through this module on every call.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

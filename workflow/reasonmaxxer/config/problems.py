@@ -1,7 +1,5 @@
 """The section `problems`, and the sources that problems are read from."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, NonNegativeInt, model_validator

@@ -1,7 +1,5 @@
 """The whole config, as a file holds it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from functools import cached_property

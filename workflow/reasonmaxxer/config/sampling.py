@@ -1,7 +1,5 @@
 """The sections `rollouts`, `checkpoint`, `evaluation`, `benchmarks` and `memorization`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator

@@ -1,7 +1,5 @@
 """The section `verdicts`: how answers are compared with their references."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal

@@ -5,8 +5,6 @@ such work; they are meant to be right within a factor of two, and to warn before
 Other cards are counted by what their makers state, in proportion.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass

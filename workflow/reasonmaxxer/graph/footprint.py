@@ -1,7 +1,5 @@
 """The analysis as files and jobs. Light, since the Snakefile calls it while the graph is built."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..config import SHARED, Config, FootprintConfig, SamplingConfig

@@ -1,7 +1,5 @@
 """The jobs of each stage, and what each of them is told: its own share only, as one string."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What the metrics stage reads, and where: arm by arm, benchmark by benchmark."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..config import SHARED, Config

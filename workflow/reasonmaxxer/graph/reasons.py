@@ -4,8 +4,6 @@ Snakemake compares the params of a job as a set of their texts, and says which w
 before and which are only there now. Ours are JSON, so the keys that differ can be named.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re

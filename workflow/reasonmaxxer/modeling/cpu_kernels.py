@@ -11,8 +11,6 @@ dtype, so nothing is run again when the switch changes. `load_base` puts the ker
 with `install`.
 """
 
-from __future__ import annotations
-
 import ctypes
 import functools
 import os

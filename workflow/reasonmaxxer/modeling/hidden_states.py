@@ -5,8 +5,6 @@ are visited more than once, from a file in which the trainer put them before; or
 that the scorer kept, which saves every arm its passes through the base.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

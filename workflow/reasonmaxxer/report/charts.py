@@ -3,8 +3,6 @@
 Each builder returns None where its figures are missing, and the page says so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

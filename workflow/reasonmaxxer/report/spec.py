@@ -3,8 +3,6 @@
 Colours are the variables of the page's styles, so that a chart is light or dark with its page.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the page says in numbers and words: table cells, the verdict, what a gain is made of."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path

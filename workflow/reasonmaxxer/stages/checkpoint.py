@@ -1,7 +1,5 @@
 """Stage `checkpoint`: the checkpoint with the best pass@1 on validation, as a PEFT folder."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

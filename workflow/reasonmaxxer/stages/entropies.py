@@ -5,8 +5,6 @@ completion position: the entropy of the base's prediction (Eq. 2), the log-prob 
 token, and the likeliest tokens, all at temperature 1.
 """
 
-from __future__ import annotations
-
 import argparse
 import shutil
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ The yardstick, from the same base, problems and prompt. What is ours here is the
 every arm has them, rewards from the verifier, checkpoints to resume from, a log with costs.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -3,8 +3,6 @@
 Reads the run's tables once and writes three small files, so that the report needs nothing heavy.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections import Counter

@@ -1,7 +1,5 @@
 """Stage problems: every source becomes one table of the same columns."""
 
-from __future__ import annotations
-
 import argparse
 import ast
 import contextlib

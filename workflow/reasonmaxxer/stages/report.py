@@ -4,8 +4,6 @@ Nothing that a model or a dataset wrote reaches the page as markup: texts are es
 template, data sits in JSON whose <, > and & are escaped, and the page's policy forbids requests.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

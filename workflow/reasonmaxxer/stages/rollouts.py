@@ -6,8 +6,6 @@ so a job samples all that is asked of its model in one start, a file for each pa
 earlier job has sampled are taken from there.
 """
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import dataclass, fields, replace
 from itertools import islice, product

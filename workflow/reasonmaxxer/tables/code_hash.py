@@ -15,8 +15,6 @@ A module can say, in `NOT_IN_KEY`, which of its names do not count, and why: `{"
 for all of its names, and in a package's `__init__` for all of its modules.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib

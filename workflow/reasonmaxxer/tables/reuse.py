@@ -10,8 +10,6 @@ replace them. Threads, memory and the like are not compared.
 What is forced (`-R <stage>`, `--force`) is made again: the Snakefile lists it in `forced.json`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -5,8 +5,6 @@ details. Both are read and written as data: neither package is needed. Where lm-
 its metric for MATH (`minerva_math`) scores what is written and says where a difference comes from.
 """
 
-from __future__ import annotations
-
 import argparse
 import functools
 import hashlib

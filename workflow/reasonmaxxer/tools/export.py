@@ -1,7 +1,5 @@
 """Leave with the result: an adapter for PEFT, or merged into its base, with a model card."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import shlex

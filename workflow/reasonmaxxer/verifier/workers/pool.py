@@ -5,8 +5,6 @@ with SIGKILL. What ran out of either, or was in a worker that died, is tried aga
 larger budget, so that neither load nor a stray kill changes a verdict.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
