@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, product, takewhile
 from typing import Any
 
@@ -69,7 +69,12 @@ def _drawn(manifest: Manifest) -> dict[str, list[Row]]:
 
     Mixed problems, those that trained first, then by how near half their pass rate is.
     """
-    selection, verdicts = _selection(manifest), _verdicts(manifest)
+    selection, columns = _selection(manifest), ["problem_id", "sample", "verdict", "answer"]
+    verdicts = _by_sample(
+        row
+        for path in manifest["verdicts"]
+        for row in tables.rows(path, "verdicts", columns, manifest.get("samples"))
+    )
     right: dict[str, list[bool]] = {}
     for (problem, _), row in sorted(verdicts.items()):
         right.setdefault(problem, []).append(row["verdict"] == "correct")
@@ -81,8 +86,7 @@ def _drawn(manifest: Manifest) -> dict[str, list[Row]]:
     mixed = [name for name, outcomes in right.items() if len(set(outcomes)) > 1]
     shown = sorted(mixed, key=rank)[:PROBLEMS] or sorted(right)[:PROBLEMS]
     keys = sorted(key for key in verdicts if key[0] in shown)
-    columns = ["problem_id", "sample", "token_ids"]
-    rows = _rows_of(manifest["rollouts"], "rollouts", keys, columns)
+    rows = _rows_of(manifest["rollouts"], "rollouts", keys, [*columns[:2], "token_ids"])
     return {
         name: [
             {**rows[key], **verdicts[key], "selected": selection.get(key)}
@@ -308,28 +312,22 @@ def _selection(manifest: Manifest) -> dict[Key, dict[str, Any]]:
     if not path:
         return {}
     columns = ["problem_id", "sample", "positions", "advantage"]
-    rows = tables.rows(path, "selection", columns)
+    return _by_sample(tables.rows(path, "selection", columns))
+
+
+def _by_sample(rows: Iterable[dict[str, Any]]) -> dict[Key, dict[str, Any]]:
     return {(row["problem_id"], row["sample"]): row for row in rows}
-
-
-def _verdicts(manifest: Manifest) -> dict[Key, dict[str, Any]]:
-    columns = ["problem_id", "sample", "verdict", "answer"]
-    return {
-        (row["problem_id"], row["sample"]): row
-        for path in manifest["verdicts"]
-        for row in tables.rows(path, "verdicts", columns, manifest.get("samples"))
-    }
 
 
 def _rows_of(
     paths: Sequence[str], name: str, keys: Sequence[Key], columns: list[str] | None = None
 ) -> dict[Key, dict[str, Any]]:
-    return {
-        (row["problem_id"], row["sample"]): row
+    return _by_sample(
+        row
         for path in paths
         for batch in tables.iter_batches(path, name, columns)
         for row in _filtered(batch, keys).to_pylist()
-    }
+    )
 
 
 def _filtered(batch: pa.Table, keys: Sequence[Key]) -> pa.Table:

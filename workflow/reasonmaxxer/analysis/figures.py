@@ -13,11 +13,13 @@ from ..generation.prompts import load_tokenizer
 from ..tables.artefacts import read_json
 from ..tables.provenance import sha256
 from .arms import main_of
+from .cost import total_of
 from .excerpts import TokenTexts, collect_disagreements, collect_pairs, collect_rollouts
 from .footprint import files as footprint_files
 from .results import Scores
 
 BINS = 60
+CURVES = ("step", "decision_loss", "anchor_loss", "positive_change", "negative_change")
 CURVE_POINTS = 400  # of a training curve; longer logs are averaged in blocks
 TRUNCATED_WARNING = 0.05
 MEMORISED_WARNING = 0.05
@@ -31,8 +33,9 @@ Suite = Mapping[str, Mapping[str, Scores]]
 
 def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
     """Everything the report needs beyond metrics.json; small, whatever the run's size."""
-    gates = gate_figures(manifest)
-    threshold = _main_gate(manifest, gates).get("threshold")
+    gates, main = gate_figures(manifest), main_of(manifest["arms"])
+    shown = [row for row in gates if row["arm"] == main] or gates
+    threshold = shown[0]["threshold"] if shown else None
     tokens = token_texts(manifest["model"])
     return {
         "run": manifest["run"],
@@ -44,7 +47,7 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
             }
             for name, arm in manifest["arms"].items()
         ],
-        "main": main_of(manifest["arms"]),
+        "main": main,
         "benchmarks": [
             {"name": name, **settings, **_shown_problem(suite[name], tokens)}
             for name, settings in manifest["benchmarks"].items()
@@ -99,19 +102,15 @@ def pool_figures(manifest: Manifest) -> dict[str, Any] | None:
         return None
     columns = ["problem_id", "sample", "verdict"]
     table = tables.read_all(manifest["verdicts"], "verdicts", columns, manifest.get("samples"))
-    right: Counter[str] = Counter()
-    drawn: Counter[str] = Counter()
-    for problem, verdict in zip(
-        table["problem_id"].to_pylist(), table["verdict"].to_pylist(), strict=True
-    ):
-        drawn[problem] += 1
-        right[problem] += verdict == "correct"
+    drawn = Counter(table["problem_id"].to_pylist())
+    correct = table.filter(pc.equal(table["verdict"], "correct"))
+    right = Counter(correct["problem_id"].to_pylist())
     samples = max(drawn.values(), default=0)
     counts = Counter(round(right[name] / drawn[name] * samples) for name in drawn)
     return {
         "problems": len(drawn),
         "samples": samples,
-        "counts": [counts[correct] for correct in range(samples + 1)],
+        "counts": [counts[number] for number in range(samples + 1)],
         "verdicts": dict(Counter(table["verdict"].to_pylist())),
     }
 
@@ -165,11 +164,6 @@ def gate_figures(manifest: Manifest) -> list[dict[str, Any]]:
     return found
 
 
-def _main_gate(manifest: Manifest, gates: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    main = main_of(manifest["arms"])
-    return next((row for row in gates if row["arm"] == main), gates[0] if gates else {})
-
-
 def training_curves(manifest: Manifest) -> list[dict[str, Any]]:
     """Training logs as {arm, column: [values]}, thinned to a drawable number of points."""
     found = []
@@ -177,13 +171,7 @@ def training_curves(manifest: Manifest) -> list[dict[str, Any]]:
         if not arm.get("training"):
             continue
         log = tables.read(arm["training"], "training").to_pydict()
-        points = {
-            key: _thinned(log[key])
-            for key in (
-                *("step", "decision_loss", "anchor_loss", "positive_change", "negative_change"),
-            )
-        }
-        found.append({"arm": name, "points": points})
+        found.append({"arm": name, "points": {key: _thinned(log[key]) for key in CURVES}})
     return found
 
 
@@ -227,9 +215,7 @@ def token_counts(manifest: Manifest, suite: Suite) -> dict[str, Any]:
         for arm, scores in arms.items():
             evaluation[arm] += int(scores.lengths.sum())
     training = {
-        name: int(
-            pc.sum(tables.read(arm["training"], "training", ["tokens"])["tokens"]).as_py() or 0
-        )
+        name: total_of(arm["training"], "training", "tokens")
         for name, arm in manifest["arms"].items()
         if arm["kind"] == "trained" and arm["training"]
     }
@@ -247,8 +233,7 @@ def token_counts(manifest: Manifest, suite: Suite) -> dict[str, Any]:
 
 def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) -> list[str]:
     """What a reader should know before believing the table."""
-    found = [*converted(manifest), *left_out(manifest)]
-    found += audit_warnings(gates)
+    found = [*converted(manifest), *left_out(manifest), *audit_warnings(gates)]
     found += collapses(manifest)
     found += [
         f"{benchmark}: the base completes {len(entry['completed'])} of {entry['problems']} "
@@ -258,18 +243,17 @@ def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) 
     ]
     for benchmark, arms in suite.items():
         for arm, scores in arms.items():
+            where = f"{arm} on {benchmark}"
             cut, late = float(scores.truncated.mean()), int(scores.timeout.sum())
             if cut > TRUNCATED_WARNING:
+                limit = manifest["benchmarks"][benchmark]["max_tokens"]
                 found.append(
-                    f"{arm} on {benchmark}: {cut:.0%} of completions were cut off by the token "
-                    f"limit ({manifest['benchmarks'][benchmark]['max_tokens']})"
+                    f"{where}: {cut:.0%} of completions were cut off by the token limit ({limit})"
                 )
             if late:
-                found.append(
-                    f"{arm} on {benchmark}: the verifier gave up on {late} answers in time"
-                )
+                found.append(f"{where}: the verifier gave up on {late} answers in time")
             if not scores.parsed.any():
-                found.append(f"{arm} on {benchmark}: no completion has an answer that can be read")
+                found.append(f"{where}: no completion has an answer that can be read")
     return list(dict.fromkeys(found))
 
 

@@ -58,16 +58,8 @@ def read_jobs(folder: Path) -> list[Job]:
             keys = ("s", "cpu_time", "max_rss")
             seconds, processor, memory = (_number(lines[-1].get(key)) for key in keys)
             own = spent.read(folder.parent / "logs" / place.with_suffix(".log"))
-            jobs.append(
-                Job(
-                    rule,
-                    "/".join(rest),
-                    seconds or 0.0,
-                    own.processor if own else processor,
-                    own.gpu if own else 0.0,
-                    memory,
-                )
-            )
+            processor, gpu = (own.processor, own.gpu) if own else (processor, 0.0)
+            jobs.append(Job(rule, "/".join(rest), seconds or 0.0, processor, gpu, memory))
     return jobs
 
 
