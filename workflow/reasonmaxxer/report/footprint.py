@@ -16,6 +16,7 @@ from .spec import (
     tips,
     with_interval,
 )
+from .view import signed
 
 Figures = Mapping[str, Any]
 
@@ -120,8 +121,8 @@ def with_bounds(estimate: Figures | None, percent: bool) -> str | None:
 
 def signed_points(estimate: Figures) -> str:
     """A difference of shares in points, with its interval."""
-    value, low, high = (f"{100 * estimate[key]:+.1f}" for key in ("value", "low", "high"))
-    return f"{value} points ({low} to {high})".replace("-", "−")
+    value, low, high = (signed(100 * estimate[key]) for key in ("value", "low", "high"))
+    return f"{value} points ({low} to {high})"
 
 
 # --- charts -------------------------------------------------------------------------------------

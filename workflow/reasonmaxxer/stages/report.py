@@ -47,7 +47,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "count": count, "points": points}
+    environment.filters |= {"duration": duration, "count": count, "points": view.signed}
     run = Run(metrics, figures)
     try:
         return environment.get_template(TEMPLATE).render(
@@ -189,10 +189,6 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.0f}\u00a0s"
     minutes = seconds / 60
     return f"{minutes:.0f}\u00a0min" if minutes < 120 else f"{minutes / 60:.1f}\u00a0h"
-
-
-def points(change: float) -> str:
-    return f"{change:+.1f}".replace("-", "−")
 
 
 def count(number: float | None) -> str:
