@@ -96,14 +96,6 @@ def manifest(config: Config, run: str) -> dict[str, Any] | None:
     }
 
 
-def manifest_files(found: dict[str, Any] | None) -> list[str]:
-    """Every file that the manifest names."""
-    if found is None:
-        return []
-    keys = ("greedy", "sampled", "interventions", "pivotality")
-    return [*(found[key] for key in keys if found[key]), *found["capability"].values()]
-
-
 def base_rollouts(config: Config, run: str, stage: str) -> list[str]:
     """The shards of the base's own rollouts, or what a stage made of them."""
     return [f"{run}/{stage}/{SHARED}/{shard}.parquet" for shard in rollout_shards(config)]

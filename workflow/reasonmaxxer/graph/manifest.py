@@ -1,5 +1,6 @@
 """What the metrics stage reads, and where: arm by arm, benchmark by benchmark."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from ..config import SHARED, Config
@@ -149,15 +150,15 @@ def making_jobs(config: Config, arm: str) -> dict[str, list[str]]:
 
 
 def manifest_files(manifest: dict[str, Any]) -> list[str]:
-    """Every file the manifest names."""
-    arms = manifest["arms"].values()
-    files = [path for arm in arms for shards in arm["evaluation"].values() for path in shards]
-    files += [arm[key] for arm in arms for key in MADE_FILES if arm[key] is not None]
-    files += [path for arm in arms for key in ("rollouts", "entropies") for path in arm[key]]
-    for stage in ("rollouts", "verdicts", "entropies"):
-        files += manifest[stage]
-    files += [
-        manifest[key] for key in ("side_by_side", "memorization") if manifest[key] is not None
-    ]
-    files += footprint.manifest_files(manifest["footprint"])
-    return sorted({*files, *manifest["problems"].values()})
+    """Every file the manifest names: texts that lie under the run's folder."""
+    folder = f"results/{manifest['run']}/"
+
+    def files(value: Any) -> Iterator[str]:
+        if isinstance(value, str) and value.startswith(folder):
+            yield value
+        elif isinstance(value, dict | list):
+            for inner in value.values() if isinstance(value, dict) else value:
+                yield from files(inner)
+
+    others = ("model", "config")  # which may name other files there
+    return sorted({*files({key: of for key, of in manifest.items() if key not in others})})

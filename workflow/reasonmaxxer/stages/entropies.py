@@ -112,14 +112,11 @@ def check_rollouts(path: Path, vocabulary: int) -> None:
     """Raise `UserError` if a token id is none of the model's, or a prompt has no token."""
     for table in tables.iter_batches(path, "rollouts", ["prompt_token_ids", "token_ids"]):
         for column in table.column_names:
-            check_ids(_flat(table[column]), vocabulary, f"{path}: {column}")
+            ids = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            check_ids(ids, vocabulary, f"{path}: {column}")
         lengths = table["prompt_token_ids"].combine_chunks().value_lengths()
         if len(lengths) and lengths.to_numpy(zero_copy_only=False).min() < 1:
             raise UserError(f"{path}: prompt_token_ids: a prompt without tokens cannot be scored")
-
-
-def _flat(column: pa.ChunkedArray) -> np.ndarray:
-    return column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
 
 
 def _parts(rollouts: Path) -> Iterator[list[dict[str, Any]]]:

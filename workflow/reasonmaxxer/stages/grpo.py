@@ -326,6 +326,7 @@ def _whole(path: Path) -> bool:
 def log_rows(trainer: Any, config: GrpoConfig) -> list[dict[str, Any]]:
     """The log's rows, with each step's tokens, seconds and, of a known architecture, operations."""
     shape = Dimensions.of(trainer.model.config)
+    weights = None if shape is None else shape.computing_parameters
     rows, seen = [], 0
     for log in trainer.state.log_history:
         if "num_tokens" not in log:
@@ -348,13 +349,11 @@ def log_rows(trainer: Any, config: GrpoConfig) -> list[dict[str, Any]]:
                 "generated_tokens": generated,
                 "trained_tokens": tokens,
                 "seconds": log["step_time"],
-                "flops": None if shape is None else _operations(shape, tokens, config),
+                # Of sampling a step's tokens and of training on them.
+                "flops": None
+                if weights is None
+                else flops.forward(weights, tokens)
+                + flops.training(weights, tokens, config.rank is None),
             }
         )
     return rows
-
-
-def _operations(shape: Dimensions, tokens: int, config: GrpoConfig) -> float:
-    """Of sampling a step's tokens and of training on them."""
-    weights = shape.computing_parameters
-    return flops.forward(weights, tokens) + flops.training(weights, tokens, config.rank is None)

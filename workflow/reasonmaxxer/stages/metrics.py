@@ -193,16 +193,13 @@ def contamination_rows(manifest: Mapping[str, Any]) -> list[Row]:
     return [
         {
             **{"arm": base_of(manifest["arms"]), "benchmark": benchmark, "metric": MEMORISED},
-            **vars(_share(len(entry["completed"]), entry["problems"])),
+            **{"value": (share := len(entry["completed"]) / entry["problems"])},
+            **dict(zip(("low", "high"), wilson(share, entry["problems"]), strict=True)),
             **{"problems": entry["problems"], "samples": 1, "seed": None},
         }
         for benchmark, entry in found.items()
         if entry["problems"]
     ]
-
-
-def _share(count: int, problems: int) -> Estimate:
-    return Estimate(count / problems, *wilson(count / problems, problems))
 
 
 # --- two arms ---------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from .. import tables
 from ..analysis import timings
 from ..analysis.timings import Job
@@ -67,6 +69,7 @@ def context(
     rollouts = figures["rollouts"][: config.rollouts_shown]
     drawn = all_charts(run)
     pairs = view.spread(figures["pairs"], config.rollouts_shown)
+    shown = {**(figures["config"] or {}), "report": config.model_dump(mode="json")}
     return {
         "title": config.title,
         "run": run,
@@ -98,7 +101,7 @@ def context(
         "unit": timings.unit_of(jobs),
         "charts": drawn,
         "versions": versions(figures),
-        "config": as_yaml({**(figures["config"] or {}), "report": config.model_dump(mode="json")}),
+        "config": yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100),
         "data": script_json({"rollouts": rollouts, "pairs": pairs, "titles": run.titles}),
         "specs": script_json({"theme": THEME, "charts": drawn}),
         "rollouts": rollouts,
@@ -175,12 +178,6 @@ def script_json(data: Any) -> Any:
     return Markup(text.translate(ESCAPES))
 
 
-def as_yaml(config: Mapping[str, Any]) -> str:
-    import yaml
-
-    return str(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100))
-
-
 def duration(seconds: float | None) -> str:
     """Seconds as people say them, in one piece."""
     if seconds is None:
@@ -238,8 +235,6 @@ def main(args: argparse.Namespace) -> None:
 
 def read_published(path: Path) -> dict[str, Any]:
     """The paper's figures. Raises `UserError` when the file cannot be read."""
-    import yaml
-
     try:
         return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -78,7 +78,8 @@ class Reuse:
                 continue
             for name, (kept, _) in record["files"].items():
                 output, _, inner = name.partition("/")
-                _link(entry / kept, Path(self.outputs[int(output)], inner))
+                with replacing(Path(self.outputs[int(output)], inner)) as partial:
+                    os.link(entry / kept, partial)
             print("taken from an earlier job: same code, settings and inputs", file=sys.stderr)
             print(record["log"], file=sys.stderr)
             return True
@@ -234,11 +235,6 @@ def content_hash(path: Path) -> str:
             digest.update(block)
             left -= len(block)
         return digest.hexdigest()
-
-
-def _link(kept: Path, path: Path) -> None:
-    with replacing(path) as partial:
-        os.link(kept, partial)
 
 
 def _record(entry: Path) -> dict[str, Any] | None:
