@@ -20,8 +20,6 @@ use rule sample_rollouts as write_greedy_text with:
     benchmark:
         f"{RUN}/benchmarks/write_greedy_text.tsv"
     params:
-        command="rollouts",
-        model=section("model"),
         prompt=lambda wildcards: footprint_prompt(),
         job=lambda wildcards: footprint.greedy_job(CONFIG),
         code=kept_code("rollouts", f"{FOOTPRINT}/text.parquet", "footprint"),
