@@ -32,7 +32,7 @@ rule measure_footprint:
         rollouts=lambda wildcards: (
             [f"{FOOTPRINT}/text.parquet"]
             if wildcards.text == "greedy"
-            else footprint.base_rollouts(CONFIG, RUN, "rollouts")
+            else shard_files("rollouts")
         ),
     output:
         f"{FOOTPRINT}/{{text}}.parquet",

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from ..config import SHARED, Config, FootprintConfig, SamplingConfig
+from ..config import Config, FootprintConfig, SamplingConfig
 from ..errors import UserError
 from .files import main_arm
 from .jobs import generation_job
 from .protocol import protocol
-from .shards import rollout_shards
 
 HOW = "add a section to the config, such as footprint: {teacher: <arm>, benchmark: <benchmark>}"
 
@@ -94,8 +93,3 @@ def manifest(config: Config, run: str) -> dict[str, Any] | None:
         },
         "samples": own.capability.samples if own.capability else None,
     }
-
-
-def base_rollouts(config: Config, run: str, stage: str) -> list[str]:
-    """The shards of the base's own rollouts, or what a stage made of them."""
-    return [f"{run}/{stage}/{SHARED}/{shard}.parquet" for shard in rollout_shards(config)]

@@ -77,9 +77,9 @@ def checkpoint_options(config: Config, arm: str) -> str:
 
     A run stops where the arm it is about has collapsed; that a control has is worth a page.
     """
-    flags = [] if arm in main_arm(config) else ["--keep-collapsed"]
-    flags += ["--description", shlex.quote(how(config, arm))]
-    return " ".join([*flags, *(["--full-model"] if config.is_whole(arm) else [])])
+    flags = f"--description {shlex.quote(how(config, arm))}"
+    flags += "" if arm in main_arm(config) else " --keep-collapsed"
+    return flags + (" --full-model" if config.is_whole(arm) else "")
 
 
 def targets(config: Config) -> list[str]:
