@@ -381,7 +381,7 @@ def test_the_analysis_names_its_files_and_how_to_get_it():
     assert found["tau"] == 1.0
     assert found["pivotality"] is None
     assert set(found["capability"]) == {"base", "ours"}
-    assert "results/t/footprint/capability/base.parquet" in footprint.manifest_files(found)
+    assert "results/t/footprint/capability/base.parquet" in manifest_files(found)
     assert footprint.manifest(config_with(), "results/t") is None
     with pytest.raises(UserError, match="footprint: is null"):
         footprint.section(config_with())

@@ -138,15 +138,16 @@ def making_jobs(config: Config, arm: str) -> dict[str, list[str]]:
 
 
 def manifest_files(manifest: dict[str, Any]) -> list[str]:
-    """Every file the manifest names: texts that lie under the run's folder."""
-    folder = f"results/{manifest['run']}/"
+    """Every file of the run that the manifest names."""
 
     def files(value: Any) -> Iterator[str]:
-        if isinstance(value, str) and value.startswith(folder):
+        if isinstance(value, str) and value.startswith("results/"):
             yield value
-        elif isinstance(value, dict | list):
-            for inner in value.values() if isinstance(value, dict) else value:
-                yield from files(inner)
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                # These are told for the page, and may name models of any run.
+                yield from files(inner) if key not in ("model", "own_prompt", "config") else ()
+        elif isinstance(value, list):
+            yield from (file for inner in value for file in files(inner))
 
-    others = ("model", "config")  # which may name other files there
-    return sorted({*files({key: of for key, of in manifest.items() if key not in others})})
+    return sorted({*files(manifest)})

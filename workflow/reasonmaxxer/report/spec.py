@@ -104,6 +104,14 @@ def single(spec: Spec) -> Spec:
     return {"$schema": SCHEMA, "width": "container", "autosize": fit, **spec}
 
 
+def histogram(y: Spec, colour: Spec, tooltip: list[Spec], **mark: Any) -> Spec:
+    """Bars over bins of entropy, from `low` to `high` in nats."""
+    x: Spec = {"field": "low", "type": "quantitative", "bin": {"binned": True}}
+    x["axis"] = {"title": "entropy of the base's next token, nats", "tickCount": 10}
+    encoding = {"x": x, "x2": {"field": "high"}, "y": y, "color": colour, "tooltip": tooltip}
+    return {"mark": {"type": "bar", "binSpacing": 1, **mark}, "encoding": encoding}
+
+
 def threshold_rule(tau: float) -> list[Spec]:
     """Layers with a dashed line at an entropy tau and its name."""
     data = {"values": [{"tau": tau, "label": f"tau = {tau:.3g}"}]}
