@@ -29,8 +29,8 @@ def capability_arms(config: Config) -> list[str]:
 
 def greedy_job(config: Config) -> str:
     own = section(config)
-    sampling = _protocol(config).model_copy(update={"temperature": 0.0, "seed": own.seed})
-    return generation_job(config, sampling, _share(1, own.problems))
+    sampling = _sampling(config).model_copy(update={"temperature": 0.0, "seed": own.seed})
+    return generation_job(config, sampling, {"problems": own.problems})
 
 
 def decode_job(config: Config) -> str:
@@ -43,33 +43,25 @@ def decode_job(config: Config) -> str:
 def continuations_job(config: Config) -> str:
     own = section(config)
     assert own.pivotality is not None
-    keys = own.pivotality.model_dump(exclude={"margin"})
-    sampling = SamplingConfig(
-        **config.rollouts.model_dump(include=set(SamplingConfig.model_fields))
-    )
-    return generation_job(
-        config, sampling, {**keys, "tau": own.tau, "rollouts": config.rollouts.samples}
-    )
+    keys = {"tau": own.tau, "rollouts": config.rollouts.samples}
+    keys |= own.pivotality.model_dump(exclude={"margin"})
+    return generation_job(config, config.rollouts, keys)
 
 
 def capability_job(config: Config) -> str:
     own = section(config).capability
     assert own is not None
-    sampling = _protocol(config).model_copy(update={"seed": own.seed})
-    return generation_job(config, sampling, _share(own.samples, own.problems))
+    sampling = _sampling(config).model_copy(update={"seed": own.seed})
+    share = {"samples": own.samples, "problems": own.problems}
+    return generation_job(config, sampling, share)
 
 
 def max_tokens(config: Config) -> int:
-    return _protocol(config).max_tokens
+    return _sampling(config).max_tokens
 
 
-def _protocol(config: Config) -> SamplingConfig:
-    sampling, _ = protocol(config, section(config).benchmark)
-    return SamplingConfig(**sampling.model_dump(include=set(SamplingConfig.model_fields)))
-
-
-def _share(samples: int, problems: int | None) -> dict[str, Any]:
-    return {"first_sample": 0, "samples": samples, "first_problem": 0, "problems": problems}
+def _sampling(config: Config) -> SamplingConfig:
+    return protocol(config, section(config).benchmark)[0]
 
 
 # --- files ----------------------------------------------------------------------------------------

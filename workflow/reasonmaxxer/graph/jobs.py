@@ -42,14 +42,12 @@ def evaluation_job(config: Config, benchmark: str, shard: str) -> str:
 
 
 def validation_job(config: Config) -> str:
-    share = {"first_sample": 0, "samples": config.checkpoint.samples}
-    return generation_job(config, config.checkpoint, share)
+    return generation_job(config, config.checkpoint, {"samples": config.checkpoint.samples})
 
 
 def teacher_job(config: Config, problems: int, samples: int) -> str:
     """A teacher's rollouts: sampled as the base's are."""
-    share = {"first_sample": 0, "samples": samples, "first_problem": 0, "problems": problems}
-    return generation_job(config, config.rollouts, share)
+    return generation_job(config, config.rollouts, {"problems": problems, "samples": samples})
 
 
 def side_by_side_job(config: Config, run: str) -> str:

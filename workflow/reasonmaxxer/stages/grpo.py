@@ -107,7 +107,7 @@ def run(
         # It may have been killed before its copy was made, and is not saved again.
         keep_weights(saved, folder, checkpoint_steps(of_grpo(config)))
     with tracking.of(record).open("train") as report:
-        trainer.add_callback(_reporter(report))
+        trainer.add_callback(_callback(folder, checkpoint_steps(of_grpo(config)), report))
         trainer.train(resume_from_checkpoint=saved and str(saved))
     hand_over(folder, checkpoints)
     tables.write(out_log, "grpo", log_rows(trainer, config), record)
@@ -191,7 +191,7 @@ def make_trainer(
     order = prompt_order(len(rows), config)
     longest = max(len(ids) for ids in tokenizer([row["prompt"] for row in rows])["input_ids"])
     batch = batch_size(rollouts_per_step(config), batch_tokens, longest + config.max_tokens)
-    trainer = GRPOTrainer(
+    return GRPOTrainer(
         model=loaded,
         reward_funcs=reward,
         args=trl_settings(
@@ -207,8 +207,6 @@ def make_trainer(
         processing_class=tokenizer,
         peft_config=None if whole else lora_config(of_grpo(config), model.path),
     )
-    trainer.add_callback(_keeper(folder, checkpoint_steps(of_grpo(config))))
-    return trainer
 
 
 def trl_settings(config: GrpoConfig, per_device_train_batch_size: int, **machine: Any) -> Any:
@@ -224,7 +222,7 @@ def trl_settings(config: GrpoConfig, per_device_train_batch_size: int, **machine
         lr_scheduler_type="constant_with_warmup",
         shuffle_dataset=False,  # `prompt_order` did
         logging_steps=1,
-        save_strategy="no",  # `_keeper` says when
+        save_strategy="no",  # `_callback` says when
         save_total_limit=1,
         report_to="none",
         **machine,
@@ -251,12 +249,19 @@ def batch_size(rollouts: int, batch_tokens: int, length: int) -> int:
     return max(fitting, default=1)
 
 
-def _keeper(folder: Path, steps: Sequence[int]) -> Any:
-    """A callback that saves at `steps` and every few minutes, and keeps the weights of `steps`."""
+def _callback(folder: Path, steps: Sequence[int], report: Report) -> Any:
+    """Saves at `steps` and every few minutes, keeps the weights of `steps`, and reports.
+
+    What TRL logs of every step is reported, that of steps before a resumption included.
+    """
     from transformers import TrainerCallback
 
-    class Keeper(TrainerCallback):
+    class Callback(TrainerCallback):
         saved = time.monotonic()
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            for log in state.log_history:
+                report(log, log["step"])
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             late = time.monotonic() - self.saved > SAVE_SECONDS
@@ -275,25 +280,9 @@ def _keeper(folder: Path, steps: Sequence[int]) -> Any:
                     f"{logs.get('loss')}, gradient norm {logs.get('grad_norm')}); lower "
                     "grpo.learning_rate"
                 )
-
-    return Keeper()
-
-
-def _reporter(report: Report) -> Any:
-    """A callback that reports TRL's log of every step, those before a resumption included."""
-    from transformers import TrainerCallback
-
-    class Reporter(TrainerCallback):
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            for log in state.log_history:
-                report(log, log["step"])
-
-        def on_log(
-            self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any
-        ) -> None:
             report(logs, state.global_step)
 
-    return Reporter()
+    return Callback()
 
 
 def keep_weights(made: Path, folder: Path, steps: Sequence[int]) -> None:
