@@ -333,16 +333,11 @@ def left_out(manifest: Manifest) -> list[str]:
 
 def provenance_rows(manifest: Manifest) -> list[dict[str, Any]]:
     """Every table of the run: what made it, under which config and versions, its checksum."""
-    files = [
-        (path, name)
-        for name in ("rollouts", "verdicts", "entropies")
-        for path in manifest.get(name, [])
-    ]
+    pool, own = ("rollouts", "verdicts", "entropies"), ("selection", "training", "validation")
+    files = [(path, name) for name in pool for path in manifest.get(name, [])]
     files += [(path, "problems") for path in manifest.get("problems", {}).values()]
     for arm in manifest["arms"].values():
-        files += [
-            (arm[key], key) for key in ("selection", "training", "validation") if arm.get(key)
-        ]
+        files += [(arm[name], name) for name in own if arm.get(name)]
         files += [(path, "evaluation") for shards in arm["evaluation"].values() for path in shards]
     files += footprint_files(manifest.get("footprint"))
     keys = ("stage", "config", "code", "seed", "versions")

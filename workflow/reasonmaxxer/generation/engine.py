@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..config import ModelConfig, PromptConfig
 from ..modeling.device import on_gpu
@@ -104,13 +104,6 @@ class Completion(TypedDict):
     text: str
 
 
-class Engine(Protocol):
-    """What samples completions."""
-
-    def generate(self, batches: Sequence[Batch]) -> Iterator[tuple[int, list[Completion]]]:
-        """The place of each batch and its completions, problem by problem, as it is finished."""
-
-
 def open_engine(
     kind: str, model: ModelConfig, hardware: Hardware, adapters: Sequence[Path | None] = ()
 ) -> Engine:
@@ -177,9 +170,10 @@ class VllmEngine:
         self._llm = LLM(**options)
 
     def generate(self, batches: Sequence[Batch]) -> Iterator[tuple[int, list[Completion]]]:
-        """As `Engine.generate`. Batches of the same weights run together.
+        """The place of each batch and its completions, problem by problem, as it is finished.
 
-        So do a GPU's LoRAs, which decode one tail of long completions instead of one for each.
+        Batches of the same weights run together. So do a GPU's LoRAs, which decode one tail of
+        long completions instead of one for each.
         """
         for weights, group in groupby(enumerate(batches), lambda item: self._merged(item[1])):
             self._load(weights)
@@ -301,7 +295,7 @@ class TransformersEngine:
         ).to(self._device)
 
     def generate(self, batches: Sequence[Batch]) -> Iterator[tuple[int, list[Completion]]]:
-        """As `Engine.generate`; adapters are merged into the weights."""
+        """As `VllmEngine.generate`; adapters are merged into the weights."""
         for place, batch in enumerate(batches):
             if batch.adapter != self._weights:
                 weights = dict(merged_weights(self._model_config, batch.adapter))
@@ -356,6 +350,9 @@ class TransformersEngine:
         if strings:
             options |= {"stop_strings": strings, "tokenizer": self._tokenizer}
         return options
+
+
+Engine = VllmEngine | TransformersEngine
 
 
 def merged_weights(model: ModelConfig, adapter: Path | None) -> Iterator[tuple[str, torch.Tensor]]:

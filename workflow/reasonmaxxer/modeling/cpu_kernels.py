@@ -88,13 +88,10 @@ def keep_freed_memory() -> None:
 
 def product(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
     """x M^T + bias [..., O] without a gradient, for x [..., I], M [O, I], bias [O] of one dtype."""
-    if x.numel() * len(matrix) >= WORTHWHILE and _is_ours(x):
+    ours = x.device.type == "cpu" and x.dtype == torch.float32 and enabled() and _has_onednn()
+    if ours and x.numel() * len(matrix) >= WORTHWHILE:
         return torch.ops.mkldnn._linear_pointwise(x, matrix, bias, "none", [], "")
     return F.linear(x, matrix, bias)
-
-
-def _is_ours(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype == torch.float32 and enabled() and _has_onednn()
 
 
 @functools.cache

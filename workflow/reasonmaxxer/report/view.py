@@ -105,10 +105,8 @@ def main_table(run: Run) -> dict[str, Any]:
         "columns": [{"name": column, **_heading(run, column)} for column in columns],
         "rows": [
             {
-                "name": arm,
-                "title": run.titles[arm],
-                "note": _note(run, arm),
-                "kind": _kind(run, arm),
+                **{"name": arm, "title": run.titles[arm]},
+                **_standing(run, arm),
                 "cells": [cell(run, arm, column, scales[column]) for column in columns],
             }
             for arm in run.shown
@@ -125,16 +123,12 @@ def _heading(run: Run, column: str) -> dict[str, str]:
     return {"title": run.titles[column], "about": problems + average}
 
 
-def _kind(run: Run, arm: str) -> str:
+def _standing(run: Run, arm: str) -> dict[str, str]:
+    """What an arm is to the table, and what is noted of that."""
     if run.arms.get(arm, {}).get("own_prompt"):
-        return "apart"
-    return "base" if arm == run.base else "main" if arm == run.main else "other"
-
-
-def _note(run: Run, arm: str) -> str:
-    if run.arms.get(arm, {}).get("own_prompt"):
-        return "outside the comparison"
-    return "over problems and seeds" if arm not in run.arms else ""
+        return {"kind": "apart", "note": "outside the comparison"}
+    kind = {run.base: "base", run.main: "main"}.get(arm, "other")
+    return {"kind": kind, "note": "" if arm in run.arms else "over problems and seeds"}
 
 
 def _scale(run: Run, column: str) -> tuple[float, float]:
