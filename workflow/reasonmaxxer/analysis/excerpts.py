@@ -200,8 +200,7 @@ def _entropies(manifest: Manifest, keys: Sequence[Key]) -> dict[Key, dict[str, A
     return {
         key: {
             "entropy": np.array([row["entropy"] for row in rows]),
-            "top_ids": [row["top_ids"] for row in rows],
-            "top_logprobs": [row["top_logprobs"] for row in rows],
+            **{name: [row[name] for row in rows] for name in ("top_ids", "top_logprobs")},
         }
         for key, rows in found.items()
         if rows
