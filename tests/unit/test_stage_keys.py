@@ -41,7 +41,7 @@ KEYS = {
     "footprint": TEACHER,
     "interventions": f"{TEACHER} generation.prompts",
     "pivotality": f"{ENGINE} stages.rollouts",
-    "merge": "datasets.sources generation.engine generation.prompts",
+    "merge": "datasets.sources generation.prompts",
     "metrics": "analysis.arms analysis.claims analysis.comparisons analysis.cost analysis.effects "
     "analysis.spent analysis.excerpts analysis.figures analysis.footprint analysis.pairs "
     "analysis.results analysis.statistics analysis.timings datasets.sources generation.prompts "

@@ -52,7 +52,7 @@ def collect_rollouts(
     for pair in pairs:
         shown = [
             {
-                **_head(problems, row["problem_id"], row["sample"], row),
+                **_head(problems, row),
                 **_read(row, scores, drawn[row["problem_id"]], threshold, tokens),
             }
             for row in pair
@@ -362,7 +362,7 @@ def collect_disagreements(manifest: Manifest) -> list[dict[str, Any]]:
         problems = _problems(manifest, benchmark, {row["problem_id"] for row in here})
         found += [
             {
-                **_head(problems, row["problem_id"], row["sample"], row),
+                **_head(problems, row),
                 **{"arm": arm, "benchmark": benchmark, "second": row["second"]},
                 "end": row["text"][-300:],
             }
@@ -385,11 +385,9 @@ def _problem(problems: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any
     return {"problem_id": name, "problem": text[:TEXT], "reference": row.get("answer")}
 
 
-def _head(
-    problems: Mapping[str, dict[str, Any]], name: str, sample: int, verdict: Mapping[str, Any]
-) -> dict[str, Any]:
-    outcome = {"verdict": verdict["verdict"], "answer": verdict["answer"]}
-    return {**_problem(problems, name), "sample": sample, **outcome}
+def _head(problems: Mapping[str, dict[str, Any]], row: Row) -> dict[str, Any]:
+    outcome = {key: row[key] for key in ("sample", "verdict", "answer")}
+    return _problem(problems, row["problem_id"]) | outcome
 
 
 # --- text of tokens ---------------------------------------------------------------------------

@@ -369,17 +369,6 @@ def merged_weights(model: ModelConfig, adapter: Path | None) -> Iterator[tuple[s
         UserError: if the adapter is damaged.
     """
     import torch
-
-    merged = merged_model(model, adapter)
-    tied = getattr(merged.config, "tie_word_embeddings", False)
-    for name, weight in merged.state_dict().items():
-        if not (tied and name == "lm_head.weight"):
-            yield name, weight.to(getattr(torch, model.dtype))
-
-
-def merged_model(model: ModelConfig, adapter: Path | None) -> Any:
-    """The model whose weights these are, in float32; `UserError` if the adapter is damaged."""
-    import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -394,7 +383,10 @@ def merged_model(model: ModelConfig, adapter: Path | None) -> Any:
     )
     if adapter is not None and not whole:
         merged = PeftModel.from_pretrained(merged, str(adapter)).merge_and_unload()
-    return merged
+    tied = getattr(merged.config, "tie_word_embeddings", False)
+    for name, weight in merged.state_dict().items():
+        if not (tied and name == "lm_head.weight"):
+            yield name, weight.to(getattr(torch, model.dtype))
 
 
 def _row(

@@ -3,12 +3,13 @@
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..config import ModelConfig
-from ..generation.engine import merged_model
 from ..generation.prompts import load_tokenizer
+from ..tables.artefacts import check_adapter
 
 HELP = "add an adapter to its base: a whole model"
 
@@ -31,6 +32,13 @@ def main(args: argparse.Namespace) -> None:
 
 def merge(model: ModelConfig, adapter: Path, out: Path) -> None:
     """Write the base with the adapter added, in the model's type and in one file, to `out`."""
-    merged = merged_model(model, adapter).to(getattr(torch, model.dtype))
-    merged.save_pretrained(out, max_shard_size="1TB")
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    check_adapter(adapter)
+    base: Any = AutoModelForCausalLM.from_pretrained(
+        model.path, revision=model.revision, dtype=torch.float32, use_safetensors=True
+    )
+    merged: Any = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
+    merged.to(getattr(torch, model.dtype)).save_pretrained(out, max_shard_size="1TB")
     load_tokenizer(model).save_pretrained(out)
