@@ -121,46 +121,25 @@ def arm_rows(manifest: Mapping[str, Any], suite: Suite, metrics: Metrics) -> lis
         seed = manifest["arms"][name].get("seed") if name in manifest["arms"] else None
         for metric in metric_names(metrics, members[0]):
             places = [b for b in suite if all(metric in metrics[b].get(m, {}) for m in members)]
-            rows = [_row(name, members, b, metric, suite, metrics) for b in places]
-            known = [row for row in rows if row["value"] is not None]
+            values = stacked(metrics, members, places, metric)
+            scores = [[suite[b][member] for member in members] for b in places]
+            parts = [estimate_of(metric, *part) for part in zip(values, scores, strict=True)]
+            sizes = [of_first.problems for of_first, *_ in scores]
+            rows = [
+                {"benchmark": b, **_interval(part, [own]), "problems": n, "samples": of[0].samples}
+                for b, part, own, n, of in zip(places, parts, values, sizes, scores, strict=True)
+            ]
+            known = [part for part in parts if part is not None]
             if known and len(known) == len(suite):
-                rows.append(_mean_row(known, members, metric, metrics))
-            for row in rows:
-                row.pop("over_problems", None)
-            found += [{**row, "seed": seed} for row in rows]
+                mean = _interval(mean_of_estimates(known), values)
+                rows.append({"benchmark": MEAN, **mean, "problems": sum(sizes), "samples": None})
+            found += [{"arm": name, "metric": metric, **row, "seed": seed} for row in rows]
     return found
 
 
 def metric_names(metrics: Metrics, arm: str) -> list[str]:
     """An arm's metrics, on any benchmark."""
     return list(dict.fromkeys(metric for arms in metrics.values() for metric in arms.get(arm, ())))
-
-
-def _row(
-    name: str, members: Sequence[str], benchmark: str, metric: str, suite: Suite, metrics: Metrics
-) -> Row:
-    (values,) = stacked(metrics, members, [benchmark], metric)
-    scores = suite[benchmark][members[0]]
-    parsed = [int(suite[benchmark][m].parsed.any(axis=1).sum()) for m in members]
-    samples = scores.samples * len(members)
-    over_problems = estimate_of(metric, values.mean(axis=0), samples, min(parsed))
-    return {
-        **{"arm": name, "benchmark": benchmark, "metric": metric},
-        **_interval(over_problems, [values]),
-        **{"problems": scores.problems, "samples": scores.samples},
-        "over_problems": over_problems,
-    }
-
-
-def _mean_row(rows: Sequence[Row], members: Sequence[str], metric: str, metrics: Metrics) -> Row:
-    """The mean over benchmarks."""
-    over_problems = mean_of_estimates([row["over_problems"] for row in rows])
-    values = stacked(metrics, members, [row["benchmark"] for row in rows], metric)
-    return {
-        **{"arm": rows[0]["arm"], "benchmark": MEAN, "metric": metric},
-        **_interval(over_problems, values),
-        **{"problems": sum(row["problems"] for row in rows), "samples": None},
-    }
 
 
 def _interval(found: Estimate | None, values: Sequence[Values]) -> dict[str, float | None]:
@@ -170,18 +149,20 @@ def _interval(found: Estimate | None, values: Sequence[Values]) -> dict[str, flo
     return vars(with_seeds(found, seeds_spread(values)))
 
 
-def estimate_of(metric: str, values: Values, samples: int, parsed: int) -> Estimate | None:
+def estimate_of(metric: str, values: Values, scores: Sequence[Scores]) -> Estimate | None:
     """A metric's value and its interval over problems; None where nothing was parseable.
 
-    `samples` of a problem are behind its value; `parsed` problems have an answer that can be read.
+    `values` are [arms, problems], of arms that differ in their seed alone.
     """
-    if np.isnan(values).any():
+    samples, over_problems = scores[0].samples * len(scores), values.mean(axis=0)
+    if np.isnan(over_problems).any():
         return None
     if metric in UNBOUNDED:
-        return mean_interval(values)
+        return mean_interval(over_problems)
     if metric == "accuracy-parsed":
-        return share_interval(values, max(2, samples), parsed)
-    return share_interval(values, samples)
+        parsed = min(int(of_arm.parsed.any(axis=1).sum()) for of_arm in scores)
+        return share_interval(over_problems, max(2, samples), parsed)
+    return share_interval(over_problems, samples)
 
 
 def contamination_rows(manifest: Mapping[str, Any]) -> list[Row]:
