@@ -5,9 +5,7 @@ Reads the run's tables once and writes three small files, so that the report nee
 
 import argparse
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import numpy as np
 from .. import tables
 from ..analysis.arms import Arms, base_of, compared, main_of, seeds_name, seeds_of
 from ..analysis.claims import claims, rl_arm
-from ..analysis.comparisons import UNBOUNDED, Metrics, difference, shared, sides, stacked
+from ..analysis.comparisons import UNBOUNDED, Metrics, Sides, difference, shared, sides, stacked
 from ..analysis.cost import cost_ratio, cost_rows
 from ..analysis.figures import figures
 from ..analysis.footprint import analysis, metric_rows
@@ -186,52 +184,30 @@ def contamination_rows(manifest: Mapping[str, Any]) -> list[Row]:
 # --- two arms ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """An arm, or a line over seeds, against the base: in one metric, on some benchmarks."""
-
-    name: str
-    members: list[str]
-    place: str  # a benchmark, or the mean over all
-    benchmarks: list[str]
-    metric: str
-    family: str
-
-
 def all_differences(manifest: Mapping[str, Any], metrics: Metrics) -> list[Row]:
     """Every arm, and line over seeds, against the base, paired by problem.
 
     p-values are corrected by Holm, the comparisons of a family and metric together.
     """
     arms, base = manifest["arms"], base_of(manifest["arms"])
-    comparisons = [
-        Comparison(
-            name, members, place, benchmarks, metric, _family(arms, metrics, name, members, place)
-        )
-        for name, members in compared(arms).items()
-        if base not in members and not arms[members[0]].get("own_prompt")
-        for metric in metric_names(metrics, members[0])
-        for place, benchmarks in _places(metrics, [*members, base], metric)
-    ]
-    sizes = Counter((one.family, one.metric) for one in comparisons)
-    found = [
-        {
-            **{"arm": one.name, "base": base, "benchmark": one.place, "metric": one.metric},
-            "family": one.family,
-            **vars(
-                difference(
-                    arms,
-                    metrics,
-                    (one.members, [base]),
-                    dict.fromkeys(one.benchmarks, one.metric),
-                    resamples(sizes[one.family, one.metric]),
-                )
-            ),
-        }
-        for one in comparisons
-    ]
-    for family, metric in sizes:
-        corrected([r for r in found if (r["family"], r["metric"]) == (family, metric)])
+    found: list[Row] = []
+    compare: list[tuple[Sides, dict[str, str]]] = []
+    for name, members in compared(arms).items():
+        if base in members or arms[members[0]].get("own_prompt"):
+            continue
+        for metric in metric_names(metrics, members[0]):
+            for place, benchmarks in _places(metrics, [*members, base], metric):
+                row = {"arm": name, "base": base, "benchmark": place, "metric": metric}
+                found.append({**row, "family": _family(arms, metrics, name, members, place)})
+                compare.append(((members, [base]), dict.fromkeys(benchmarks, metric)))
+    families: dict[tuple[str, str], list[Row]] = {}
+    for row in found:
+        families.setdefault((row["family"], row["metric"]), []).append(row)
+    for row, between in zip(found, compare, strict=True):
+        many = resamples(len(families[row["family"], row["metric"]]))
+        row |= vars(difference(arms, metrics, *between, many))
+    for family in families.values():
+        corrected(family)
     return found
 
 
