@@ -223,7 +223,7 @@ def collect_pairs(
     """
     base, main = base_of(manifest["arms"]), main_of(manifest["arms"])
     pairs = choose_pairs(suite, base, main)
-    seen = _side_by_side(manifest, tokens)
+    seen = _side_by_side(manifest)
     found = []
     for benchmark in dict.fromkeys(pair.benchmark for pair in pairs):
         here = [pair for pair in pairs if pair.benchmark == benchmark]
@@ -239,7 +239,7 @@ def collect_pairs(
                 {
                     "arm": arm,
                     **_side(tokens, of_arm[name, 0]),
-                    **_seen(seen.get((benchmark, arm, name)), threshold),
+                    **_seen(seen.get((benchmark, arm, name), []), threshold, tokens),
                 }
                 for arm, of_arm in rows.items()
             ]
@@ -264,41 +264,33 @@ def _side(tokens: TokenTexts, row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _side_by_side(
-    manifest: Manifest, tokens: TokenTexts
-) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
-    """Positions by (benchmark, arm, problem): entropies and what else might have stood there."""
-    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+def _side_by_side(manifest: Manifest) -> dict[tuple[str, str, str], list[Row]]:
+    """Rows of the table `side_by_side` by (benchmark, arm, problem)."""
+    found: dict[tuple[str, str, str], list[Row]] = {}
     path = manifest.get("side_by_side")
     for row in tables.rows(path, "side_by_side") if path else ():
-        shares = [np.exp(row[key]) for key in ("top_logprobs", "trained_top_logprobs")]
-        found.setdefault((row["benchmark"], row["arm"], row["problem_id"]), []).append(
-            {
-                "entropy": round(row["entropy"], 3),
-                "trained_entropy": round(row["trained_entropy"], 3),
-                "alternatives": [
-                    (tokens.alone(token), round(float(before), 4), round(float(after), 4))
-                    for token, before, after in zip(row["top_ids"], *shares, strict=True)
-                ],
-            }
-        )
+        found.setdefault((row["benchmark"], row["arm"], row["problem_id"]), []).append(row)
     return found
 
 
-def _seen(rows: list[dict[str, Any]] | None, threshold: float | None) -> dict[str, Any]:
+def _seen(rows: list[Row], threshold: float | None, tokens: TokenTexts) -> dict[str, Any]:
     """A side's positions under both models; decisions are those that the main gate would take."""
-    if rows is None:
+    if not rows:
         return {}
     limit = np.inf if threshold is None else threshold
+    before, after = ([round(r[key], 3) for r in rows] for key in ("entropy", "trained_entropy"))
+    alternatives = {}
+    for position, row in enumerate(rows):
+        if max(before[position], after[position]) >= SURE:
+            shares = [np.exp(row[key]) for key in ("top_logprobs", "trained_top_logprobs")]
+            alternatives[position] = [
+                (tokens.alone(token), *(round(float(share), 4) for share in both))
+                for token, *both in zip(row["top_ids"], *shares, strict=True)
+            ]
+    gated = [position for position, entropy in enumerate(before) if entropy > limit]
     return {
-        "entropy": [row["entropy"] for row in rows],
-        "trained_entropy": [row["trained_entropy"] for row in rows],
-        "gated": [position for position, row in enumerate(rows) if row["entropy"] > limit],
-        "alternatives": {
-            position: row["alternatives"]
-            for position, row in enumerate(rows)
-            if max(row["entropy"], row["trained_entropy"]) >= SURE
-        },
+        **{"entropy": before, "trained_entropy": after},
+        **{"gated": gated, "alternatives": alternatives},
     }
 
 
