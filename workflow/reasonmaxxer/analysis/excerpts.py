@@ -243,13 +243,8 @@ def collect_pairs(
                 }
                 for arm, of_arm in rows.items()
             ]
-            found.append(
-                {
-                    **{"benchmark": benchmark, "outcome": pair.outcome},
-                    **_problem(problems, name),
-                    "sides": sides,
-                }
-            )
+            head = {"benchmark": benchmark, "outcome": pair.outcome}
+            found.append({**head, **_problem(problems, name), "sides": sides})
     return found
 
 

@@ -332,27 +332,17 @@ def gain_parts(run: Run) -> list[dict[str, Any]]:
 
 def details(run: Run) -> list[dict[str, Any]]:
     """Every row of the metrics as texts, a table a benchmark: arms x metrics."""
-    tables_ = []
+    found = []
     for benchmark in [*run.benchmarks, MEAN] if len(run.benchmarks) > 1 else run.benchmarks:
         rows = [row for row in run.metrics["rows"] if row["benchmark"] == benchmark]
         metrics = list(dict.fromkeys(row["metric"] for row in rows))
-        arms = list(dict.fromkeys(row["arm"] for row in rows))
-        tables_.append(
-            {
-                "title": run.titles[benchmark],
-                "metrics": metrics,
-                "rows": [
-                    {
-                        "title": run.titles.get(arm, arm),
-                        "cells": [
-                            _plain(run.row(arm, benchmark, metric), metric) for metric in metrics
-                        ],
-                    }
-                    for arm in arms
-                ],
-            }
-        )
-    return tables_
+        cells = {
+            arm: [_plain(run.row(arm, benchmark, metric), metric) for metric in metrics]
+            for arm in dict.fromkeys(row["arm"] for row in rows)
+        }
+        shown = [{"title": run.titles.get(arm, arm), "cells": own} for arm, own in cells.items()]
+        found.append({"title": run.titles[benchmark], "metrics": metrics, "rows": shown})
+    return found
 
 
 def _plain(row: Row | None, metric: str) -> dict[str, str] | None:
@@ -400,11 +390,11 @@ def beside_paper(
     if not rows:
         return None
     names = list(published["benchmarks"])
+    whole = set(run.benchmarks) == set(names)
     ours = [
         {
-            "system": run.titles[arm],
-            "scores": [_score(run.row(arm, name)) for name in names],
-            "mean": _score(run.row(arm, MEAN)) if set(run.benchmarks) == set(names) else None,
+            **{"system": run.titles[arm], "scores": [_score(run.row(arm, b)) for b in names]},
+            "mean": _score(run.row(arm, MEAN)) if whole else None,
         }
         for arm in run.shown
     ]
