@@ -119,16 +119,9 @@ def entropy_histogram(manifest: Manifest, threshold: float | None) -> dict[str, 
     """Positions of the base's rollouts by entropy, in bins of equal width over [0, maximum]."""
     if not manifest.get("entropies"):
         return None
-    values = np.concatenate(
-        [
-            batch["entropy"].to_numpy()
-            for path in manifest["entropies"]
-            for batch in tables.iter_batches(
-                path, "entropies", ["sample", "entropy"], manifest.get("samples")
-            )
-        ]
-        or [np.empty(0, np.float32)]
-    )
+    columns = ["sample", "entropy"]
+    table = tables.read_all(manifest["entropies"], "entropies", columns, manifest.get("samples"))
+    values = table["entropy"].to_numpy()
     if not len(values):
         return None
     top = max(float(values.max()), threshold or 0.0, 1e-6) * 1.0001
@@ -304,11 +297,8 @@ def collapses(manifest: Manifest) -> list[str]:
 
 def memorization(manifest: Manifest) -> dict[str, Any] | None:
     """What the stage of that name found: the tail's share, and problems by benchmark."""
-    path = manifest.get("memorization")
-    if not path:
-        return None
-    found = read_json(path, "tail", "benchmarks")
-    return {key: found[key] for key in ("tail", "benchmarks")}
+    path, keys = manifest.get("memorization"), ("tail", "benchmarks")
+    return {key: read_json(path, *keys)[key] for key in keys} if path else None
 
 
 def left_out(manifest: Manifest) -> list[str]:
@@ -316,10 +306,9 @@ def left_out(manifest: Manifest) -> list[str]:
     found = []
     for split, path in manifest.get("problems", {}).items():
         made_by = tables.provenance_of(path, "problems")
+        bad = len(made_by.get("bad_references", {}))
         reasons = {
-            "whose reference does not verify against itself": len(
-                made_by.get("bad_references", {})
-            ),
+            "whose reference does not verify against itself": bad,
             "that stood there twice": made_by.get("doubles", 0),
             **{f"that stand in {name}": n for name, n in made_by.get("overlap", {}).items()},
         }
