@@ -120,17 +120,18 @@ def arm_rows(manifest: Mapping[str, Any], suite: Suite, metrics: Metrics) -> lis
         for metric in metric_names(metrics, members[0]):
             places = [b for b in suite if all(metric in metrics[b].get(m, {}) for m in members)]
             values = stacked(metrics, members, places, metric)
-            scores = [[suite[b][member] for member in members] for b in places]
-            parts = [estimate_of(metric, *part) for part in zip(values, scores, strict=True)]
-            sizes = [of_first.problems for of_first, *_ in scores]
-            rows = [
-                {"benchmark": b, **_interval(part, [own]), "problems": n, "samples": of[0].samples}
-                for b, part, own, n, of in zip(places, parts, values, sizes, scores, strict=True)
-            ]
-            known = [part for part in parts if part is not None]
+            rows: list[Row] = []
+            known: list[Estimate] = []
+            for benchmark, own in zip(places, values, strict=True):
+                scores = [suite[benchmark][member] for member in members]
+                size = {"problems": scores[0].problems, "samples": scores[0].samples}
+                part = estimate_of(metric, own, scores)
+                known += [part] if part is not None else []
+                rows.append({"benchmark": benchmark, **_interval(part, [own]), **size})
             if known and len(known) == len(suite):
                 mean = _interval(mean_of_estimates(known), values)
-                rows.append({"benchmark": MEAN, **mean, "problems": sum(sizes), "samples": None})
+                problems = sum(row["problems"] for row in rows)
+                rows.append({"benchmark": MEAN, **mean, "problems": problems, "samples": None})
             found += [{"arm": name, "metric": metric, **row, "seed": seed} for row in rows]
     return found
 
