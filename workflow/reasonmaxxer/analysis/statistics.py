@@ -226,13 +226,10 @@ def mean_difference(
 
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's corrected p-values, in the order given."""
-    order = np.argsort(p)
-    corrected = np.empty(len(p))
-    highest = 0.0
-    for rank, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(p) - rank) * p[index]))
-        corrected[index] = highest
-    return [float(value) for value in corrected]
+    order, corrected = np.argsort(p), np.empty(len(p))
+    steps = (len(p) - np.arange(len(p))) * np.asarray(p)[order]
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return corrected.tolist()
 
 
 # --- over problems ----------------------------------------------------------------------------

@@ -243,10 +243,8 @@ def prompt_order(problems: int, config: GrpoConfig) -> list[int]:
 
 def batch_size(rollouts: int, batch_tokens: int, length: int) -> int:
     """The largest divisor of a step's rollouts whose batch stays within `batch_tokens`."""
-    fitting = [
-        n for n in range(1, rollouts + 1) if rollouts % n == 0 and n * length <= batch_tokens
-    ]
-    return max(fitting, default=1)
+    divisors = (n for n in range(1, rollouts + 1) if rollouts % n == 0)
+    return max((n for n in divisors if n * length <= batch_tokens), default=1)
 
 
 def _callback(folder: Path, steps: Sequence[int], report: Report) -> Any:
