@@ -11,7 +11,7 @@ from ..method.kinds import KINDS, MADE
 from ..training.lr_schedule import of_grpo
 from ..training.model_card import how
 from .files import evaluation_tables, main_arm, model_of
-from .protocol import VALIDATION, prompt_of, prompt_of_arm, protocol
+from .protocol import VALIDATION, prompt_of_arm, protocol
 from .shards import Shard, arm_of, section_of
 
 
@@ -104,28 +104,21 @@ def models(config: Config) -> list[dict[str, Any]]:
     lengths = {"train": max([config.rollouts.max_tokens, *trained])}
     for split in (VALIDATION, *config.benchmarks):
         lengths[split] = protocol(config, split)[0].max_tokens
-    prompts = {
-        split: {"prompt": prompt_of(config, split).model_dump(), "max_tokens": length}
-        for split, length in lengths.items()
-    }
-    own = config.model.model_dump(mode="json")
-    common = {"engine": config.engine}
-    found: list[dict[str, Any]] = [
-        {"place": "model", "model": own, "targets": targets(config), "prompts": prompts} | common
-    ]
-    for arm in config.of_kind("checkpoint"):
-        model = model_of(config, arm).model_dump(mode="json")
-        shown = {
+    base = config.base_arm
+    found: list[dict[str, Any]] = []
+    for arm in (base, *config.of_kind("checkpoint")):
+        own: dict[str, Any] = {"place": "model", "targets": targets(config)}
+        if arm != base:
+            own = {"place": f"arms.{arm}.model", "targets": [], "teaches": arm in teachers(config)}
+        prompts = {
             split: {
                 "prompt": prompt_of_arm(config, arm, split).model_dump(),
                 "max_tokens": lengths[split],
             }
-            for split in config.benchmarks_of(arm)
+            for split in (lengths if arm == base else config.benchmarks_of(arm))
         }
-        found.append(
-            {"place": f"arms.{arm}.model", "model": model, "targets": [], "prompts": shown}
-            | {"teaches": arm in teachers(config), **common}
-        )
+        model = model_of(config, arm).model_dump(mode="json")
+        found.append({**own, "model": model, "prompts": prompts, "engine": config.engine})
     return found
 
 
