@@ -298,7 +298,7 @@ def collapses(manifest: Manifest) -> list[str]:
 def memorization(manifest: Manifest) -> dict[str, Any] | None:
     """What the stage of that name found: the tail's share, and problems by benchmark."""
     path, keys = manifest.get("memorization"), ("tail", "benchmarks")
-    return {key: read_json(path, *keys)[key] for key in keys} if path else None
+    return {k: v for k, v in read_json(path, *keys).items() if k in keys} if path else None
 
 
 def left_out(manifest: Manifest) -> list[str]:
