@@ -1,5 +1,7 @@
 """The page's section on the footprint analysis: its charts, and its figures as texts."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any
 
