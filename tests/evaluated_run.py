@@ -1,7 +1,5 @@
 """A run of config/test.yaml with nothing but evaluated samples of the base in it, made up."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rollout_rows import rollout

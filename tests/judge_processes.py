@@ -1,7 +1,5 @@
 """The judge's worker processes, found as the system lists them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 

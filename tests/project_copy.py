@@ -1,7 +1,5 @@
 """A copy of the project for a test to run Snakemake in, without what runs have made."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """Ordinary ways of writing a reference answer, and near misses of it, made by rule."""
 
-from __future__ import annotations
-
 import re
 from fractions import Fraction
 

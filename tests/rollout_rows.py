@@ -1,7 +1,5 @@
 """Rows of the table `rollouts`, made up: one by its tokens, or random ones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

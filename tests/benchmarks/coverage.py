@@ -12,8 +12,6 @@ Then whole runs: six benchmarks of the lab's sizes, a method trained with severa
 by so much in their gain, against the base or against another method with the same seeds.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable

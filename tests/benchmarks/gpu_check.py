@@ -8,8 +8,6 @@ next begins. Base models are made here from a shape, with random weights, so no 
 Without a GPU the sections that need none run, small.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -6,8 +6,6 @@ A row has gold, pred (or completion), expected (true or "correct"), tier, catego
 with scored = false or strict = false are left out.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections import Counter

@@ -6,8 +6,6 @@ Each row has a reference in its field `answer`. Printed by file: references that
 themselves, renderings that are "correct" (all should be), near misses that are (none should be).
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -7,8 +7,6 @@ mostly numbers), hard pairs (each one goes to a worker), and a long run streamed
 about 6% hard pairs. The cache of comparisons is off. `--long 0` leaves the long run out.
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import resource

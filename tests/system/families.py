@@ -4,8 +4,6 @@ A model is made from its family's config class and pretrained by the lab's rule,
 seconds, on sums that its corpus takes for products two times in five: so it is right sometimes.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import re

@@ -1,7 +1,5 @@
 """An adapter folder as the workflow writes it, served by the real engine as LoRA, unmerged."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -4,8 +4,6 @@ Tiny models (families.py), the real Snakemake, vLLM, trainer and PEFT; two minut
 each. One of them comes from a hub, ours on the loopback, as the presets' models do.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -3,8 +3,6 @@
 lm-eval is no part of the environment: it is installed into a folder for the test.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -3,8 +3,6 @@
 Needs root, mmdebstrap (install.sh), a package index, 4 GB of disk, and some minutes.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import shlex

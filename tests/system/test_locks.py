@@ -3,8 +3,6 @@
 Asks the package index; a minute.
 """
 
-from __future__ import annotations
-
 import subprocess
 
 from project_copy import ENVIRONMENT, ROOT

@@ -3,8 +3,6 @@
 nbclient and a kernel are no part of the environment: they are installed into a folder for it.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

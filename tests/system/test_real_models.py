@@ -3,8 +3,6 @@
 Minutes and some 4 GB of memory: the reference runs SmolLM2-135M in float64.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

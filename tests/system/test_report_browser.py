@@ -6,8 +6,6 @@ The page of a real run of config/test.yaml is opened, and that of a larger made-
 are hostile. `SCREENSHOTS=<folder>` keeps pictures of both, light and dark, wide and narrow.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import os

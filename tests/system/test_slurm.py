@@ -5,8 +5,6 @@ devices: what is asked of Slurm and what it hands out are real, what runs on the
 copy of the project is therefore spared the question whether PyTorch can use them.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

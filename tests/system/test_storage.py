@@ -3,8 +3,6 @@
 Needs a package index: Snakemake's plugin and the server are no part of the project's environment.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import socket

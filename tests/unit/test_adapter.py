@@ -1,7 +1,5 @@
 """The choice among checkpoints: best on validation, none that has collapsed."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

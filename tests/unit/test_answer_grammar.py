@@ -1,7 +1,5 @@
 """Answers drawn from a grammar with a known value, read as that value however they are written."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from fractions import Fraction
 

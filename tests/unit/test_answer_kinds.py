@@ -1,7 +1,5 @@
 """Answers of many kinds as people write them, each beside a reference: read right, or refused."""
 
-from __future__ import annotations
-
 import pytest
 
 from reasonmaxxer.verifier.judge import judge_pairs

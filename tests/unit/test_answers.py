@@ -1,7 +1,5 @@
 """Where the answer of a completion is found: a table of completions, answers and rules."""
 
-from __future__ import annotations
-
 import random
 import string
 import time

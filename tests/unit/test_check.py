@@ -84,14 +84,20 @@ def files(tmp_path):
     return tmp_path
 
 
+def write(model, files, name, *flags, benchmarks=("exam.jsonl",)):
+    """The config of this name that init writes for a model and the files."""
+    given = ["--problems", files / "mine.jsonl", "--benchmarks", *map(files.joinpath, benchmarks)]
+    command(init, "--model", model, *given, *flags, "--out", files / name)
+    return files / name
+
+
+SIZES = ("--train", 9, "--validation", 8)
+
+
 @pytest.fixture
 def written(model, files):
-    """The config that init writes for the tiny model, and its path."""
-    path = files / "My Run.yaml"
-    flags = ["--train", 20, "--validation", 8, "--out", path]
-    flags += ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
-    command(init, "--model", model, *flags)
-    return path
+    """The config that init writes for the tiny model."""
+    return write(model, files, "My Run.yaml", "--train", 20, "--validation", 8)
 
 
 def changed(path, **changes):
@@ -115,10 +121,7 @@ def test_a_config_for_a_clusters_gpus_is_written_and_checked_on_a_node_without(
     model, files, monkeypatch, capsys
 ):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    out = files / "cluster.yaml"
-    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
-    sizes = ["--train", 9, "--validation", 8]
-    command(init, "--model", model, *names, *sizes, "--gpus", 4, "--out", out)
+    out = write(model, files, "cluster.yaml", *SIZES, "--gpus", 4)
     said = capsys.readouterr().out
     assert "nothing wrong found" in said and "machine" not in said
     run = config.load([out])
@@ -145,9 +148,7 @@ def chat_model(model, folder, closing, ends):
 @pytest.mark.parametrize(("closing", "ends"), [("<eos>", 1), ("<|im_end|>", [1, 2])])
 def test_init_takes_a_models_own_chat_template(model, files, tmp_path, closing, ends, capsys):
     chatty = chat_model(model, tmp_path / "chatty", closing, ends)
-    out = files / "chat.yaml"
-    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
-    command(init, "--model", chatty, *names, "--train", 9, "--validation", 9, "--out", out)
+    out = write(chatty, files, "chat.yaml", *SIZES)
     assert config.load([out]).prompt.template == "chat"
     assert "warning" not in capsys.readouterr().out
 
@@ -163,9 +164,7 @@ def test_a_base_model_with_a_chat_template_is_not_asked_in_turns(
     model, files, tmp_path, closing, why, capsys
 ):
     base = chat_model(model, tmp_path / "base", closing, 1)
-    out = files / "base.yaml"
-    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
-    command(init, "--model", base, *names, "--train", 9, "--validation", 9, "--out", out)
+    out = write(base, files, "base.yaml", *SIZES)
     assert config.load([out]).prompt.template == "config/prompts/qwen_boxed.txt"
     assert why in out.read_text()
     assert "warning" not in capsys.readouterr().out
@@ -182,25 +181,20 @@ def test_a_base_model_with_a_chat_template_is_not_asked_in_turns(
 @pytest.mark.parametrize("kind", [Qwen2Config, Qwen3Config, MistralConfig])
 def test_the_architectures_of_the_presets_pass_the_check(files, tmp_path, kind, capsys):
     folder = tiny_model(tmp_path / "model", kind)
-    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
-    out = files / "other.yaml"
-    command(init, "--model", folder, *names, "--train", 9, "--validation", 9, "--out", out)
+    write(folder, files, "other.yaml", *SIZES)
     assert f"{folder}, {kind.model_type}" in capsys.readouterr().out
 
 
 def test_init_names_the_modules_of_other_architectures(files, tmp_path):
     folder = tiny_model(tmp_path / "model", GPTNeoXConfig)
-    out = tmp_path / "mine.yaml"
-    flags = ("--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl")
-    command(init, "--model", folder, *flags, "--train", 4, "--validation", 2, "--out", out)
+    out = write(folder, files, "mine.yaml", *SIZES)
     assert config.load([out]).training.target_modules == ["dense", "query_key_value"]
 
 
 def test_init_never_overwrites_a_config(written, model, files):
     before = written.read_text()
-    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
     with pytest.raises(UserError, match="already exists"):
-        command(init, "--model", model, *names, "--out", written)
+        write(model, files, written.name)
     assert written.read_text() == before
 
 
@@ -210,10 +204,7 @@ def test_benchmarks_of_one_name_are_numbered(model, files):
         (files / name).parent.mkdir(exist_ok=True)
         row = {"question": f"And {number} + 100?", "answer": str(100 + number)}
         (files / name).write_text(json.dumps(row))
-    out = files / "2025.yaml"
-    names = ["--problems", files / "mine.jsonl", "--benchmarks", *(files / name for name in given)]
-    command(init, "--model", model, *names, "--train", 9, "--validation", 9, "--out", out)
-    run = config.load([out])
+    run = config.load([write(model, files, "2025.yaml", *SIZES, benchmarks=given)])
     assert run.run == "2025"
     found = {name: benchmark.source.path for name, benchmark in run.benchmarks.items()}
     names = ["exam", "exam-2", "train-2", "2024", "old"]
@@ -263,18 +254,14 @@ def test_one_file_is_split_into_parts_that_share_no_problem(written):
 
 
 def test_limits_are_fitted_to_the_file(model, files, capsys):
-    out = files / "all.yaml"
-    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
-    command(init, "--model", model, *names, "--out", out)
+    write(model, files, "all.yaml")
     said = capsys.readouterr().out
     assert "--problems has 40: 30 to train on and 10 to validate on, instead of 150 and 50" in said
     assert "nothing wrong found" in said
 
 
 def test_the_line_that_init_prints_names_the_target_first_and_quotes(written, capsys, model, files):
-    out = files / "It's mine.yaml"
-    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
-    command(init, "--model", model, *names, "--train", 9, "--validation", 8, "--out", out)
+    out = write(model, files, "It's mine.yaml", *SIZES)
     line = re.search(r"^run it: (.*)$", capsys.readouterr().out, re.M)[1]
     wanted = ["snakemake", "--cores", "all", "results/report.html", "--configfile"]
     assert shlex.split(line) == [*wanted, str(out)]
@@ -292,10 +279,8 @@ def test_a_gguf_file_is_converted_and_named_in_the_config(files, monkeypatch, ca
 
 
 def test_what_is_no_config_is_not_written(model, files):
-    out = files / "other.yaml"
-    names = ["--problems", files / "mine.jsonl", "--benchmarks", files / "exam.jsonl"]
     with pytest.raises(UserError, match="run: String should match"):
-        command(init, "--model", model, *names, "--run", "../other", "--out", out)
+        write(model, files, "other.yaml", "--run", "../other")
     assert not [path for path in files.iterdir() if "other" in path.name]
 
 

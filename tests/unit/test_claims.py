@@ -1,7 +1,5 @@
 """The paper's claims: verdicts from intervals, and which arms and figures each rests on."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What `python -m reasonmaxxer` says of itself."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -1,7 +1,5 @@
 """What arms cost: every stage once, in tokens, operations and seconds, by hand-made numbers."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Distillation: Eq. 4 and its gradients equal the reference; it comes near the teacher."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Public functions on tensors and arrays say shapes and what comes out, in one form."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The scorer agrees with the reference for every architecture, resumes, and checks its inputs."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import reference

@@ -1,7 +1,5 @@
 """When two answers say the same, and when they do not: tables of cases."""
 
-from __future__ import annotations
-
 import pytest
 
 from reasonmaxxer.verifier.judge import judge_pairs

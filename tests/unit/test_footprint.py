@@ -1,7 +1,5 @@
 """The footprint analysis against plain one-sequence-at-a-time versions and other computations."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

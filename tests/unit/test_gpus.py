@@ -4,8 +4,6 @@ No GPU is needed: what is tested is who is told to use which. What PyTorch sees 
 a module in its place.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Entropy, log-probs, top-k and KL from hidden states agree with whole float64 logits."""
 
-from __future__ import annotations
-
 import pytest
 import reference
 import torch

@@ -1,7 +1,5 @@
 """The judge as a whole: order, isolation, limits, references, and the command."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """The folders of the package: the lower ones never import the higher ones, and none is a heap."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path

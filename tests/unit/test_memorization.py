@@ -1,7 +1,5 @@
 """The stage `memorization` with a real engine: a model knows by heart what it writes."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

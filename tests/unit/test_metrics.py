@@ -1,7 +1,5 @@
 """The stage `metrics` on made-up runs: figures against pandas, one protocol, missing parts."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from itertools import product

@@ -381,7 +381,7 @@ def test_the_analysis_names_its_files_and_how_to_get_it():
     assert found["tau"] == 1.0
     assert found["pivotality"] is None
     assert set(found["capability"]) == {"base", "ours"}
-    assert "results/t/footprint/capability/base.parquet" in footprint.manifest_files(found)
+    assert "results/t/footprint/capability/base.parquet" in manifest_files(found)
     assert footprint.manifest(config_with(), "results/t") is None
     with pytest.raises(UserError, match="footprint: is null"):
         footprint.section(config_with())
@@ -425,7 +425,7 @@ def test_a_forgotten_half_of_a_stage_names_the_other(tmp_path, file, edit, said)
 
 
 def test_a_stage_without_its_module_is_named(monkeypatch):
-    lost = Stage(name="lost", rules=("lose",), label="", makes="")
+    lost = Stage(name="lost", rules=("lose",), makes="")
     monkeypatch.setitem(STAGES, "lost", lost)
     with pytest.raises(UserError, match=r"stage 'lost': its module .*stages/lost.py is missing"):
         check_stages(ROOT / "workflow/rules")

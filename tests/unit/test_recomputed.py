@@ -3,8 +3,6 @@
 Nothing of the package is used but the command that made metrics.json.
 """
 
-from __future__ import annotations
-
 import json
 import zlib
 from collections import Counter

@@ -1,7 +1,5 @@
 """The reference that scorer and trainer are held against is float64 all through."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The page: what it says, what it leaves out, and that foreign text stays text."""
 
-from __future__ import annotations
-
 import json
 import re
 from html.parser import HTMLParser

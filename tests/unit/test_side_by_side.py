@@ -1,7 +1,5 @@
 """The stage `side_by_side`: what stands at each position, against softmaxes of the whole models."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What a job spends, measured by itself: its own processor time and that of what it started."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

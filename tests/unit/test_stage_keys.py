@@ -4,8 +4,6 @@ The table is written by hand on purpose: a stage that gains a module is run agai
 was safe from before, so that somebody should have decided it.
 """
 
-from __future__ import annotations
-
 import pytest
 
 from reasonmaxxer.registry import STAGES

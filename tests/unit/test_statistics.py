@@ -1,7 +1,5 @@
 """Estimates and intervals against scipy, enumeration and simulation."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Verifiers of other answers than mathematics, and a user's own."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

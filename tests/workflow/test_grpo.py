@@ -4,8 +4,6 @@ The model is a bigram made by hand, so that what reinforcement must do is known:
 writes 3 and 7 equally often, and 7 is right.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """CONTRIBUTING's recipes, carried out on a copy of the project with a finished run, and run."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Every stage of the workflow is a command with explicit paths, so that it runs without Snakemake.
 """
 
-from __future__ import annotations
-
 import argparse
 import errno
 import importlib

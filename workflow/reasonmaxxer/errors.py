@@ -1,7 +1,5 @@
 """Errors that the user can fix: the command line prints them without a traceback."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import threading

@@ -8,8 +8,6 @@ A stage of this name has a module `stages/<name>.py` with its command, and a rul
 `workflow/rules/<name>.smk` with its jobs and a rule of its name that gathers their files.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 NOT_IN_KEY = {"*": "names and descriptions of stages"}
@@ -21,9 +19,9 @@ class Stage:
 
     name: str
     rules: tuple[str, ...]  # the rules whose jobs do the work, in order
-    label: str  # in the report's table of times
     makes: str  # for the README: the files, under `results/<run>/`, and what is in them
     uses: str = ""  # the packages that do the work
+    label: str = ""  # what the report's table of times calls it, where that is not its name
     # The Parquet files whose content depends on the versions of the packages that made them.
     table: str | None = None
     # Whether its jobs load a model or judge completions: what asks something of the machine.
@@ -33,6 +31,11 @@ class Stage:
     outputs: tuple[str, ...] = ("--out",)
     # The stage whose command its jobs run, where it has none of its own.
     command: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Its label, or its name in words."""
+        return self.label or self.name.replace("_", " ").capitalize()
 
 
 ALL = (
@@ -46,7 +49,6 @@ ALL = (
     Stage(
         name="problems",
         rules=("load_problems",),
-        label="Problems",
         makes="`problems/*.parquet`: the pool, the validation problems, the benchmarks",
         uses="datasets",
         heavy=False,
@@ -69,7 +71,6 @@ ALL = (
     Stage(
         name="rollouts",
         rules=("sample_rollouts",),
-        label="Rollouts",
         makes="`rollouts/*/*.parquet`: K completions of each problem by the frozen base",
         uses="vLLM",
         table="rollouts/*/*.parquet",
@@ -78,7 +79,6 @@ ALL = (
     Stage(
         name="verdicts",
         rules=("judge_rollouts",),
-        label="Verdicts",
         makes="`verdicts/*/*.parquet`: correct, incorrect, unparseable or timeout",
         uses="math-verify",
         outputs=(),
@@ -95,14 +95,12 @@ ALL = (
     Stage(
         name="selection",
         rules=("select_positions",),
-        label="Selection",
         makes="`selection/*.parquet`: mixed-success problems, advantages, decision positions",
         outputs=("--out", "--summary"),
     ),
     Stage(
         name="training",
         rules=("train_adapter",),
-        label="Training",
         makes="`training/<arm>/`: checkpoints of the LoRA, and a log of every step",
         uses="torch, PEFT",
         table="training/*/log.parquet",
@@ -120,7 +118,6 @@ ALL = (
     Stage(
         name="distillation",
         rules=("sample_teacher", "distil_teacher"),
-        label="Distillation",
         makes="`adapters/<arm>/`: another arm's distributions in a small LoRA",
         uses="torch, PEFT",
         outputs=("--out", "--out-log", "--summary"),
@@ -128,7 +125,6 @@ ALL = (
     Stage(
         name="checkpoint",
         rules=("choose_checkpoint", "choose_whole_checkpoint"),
-        label="Checkpoint",
         makes="`adapters/<arm>/`: the checkpoint best on validation, as a PEFT folder",
         uses="vLLM",
         table="adapters/*/validation.parquet",
@@ -140,7 +136,6 @@ ALL = (
             *("sample_evaluation", "sample_adapters", "sample_benchmark"),
             *("judge_evaluation", "judge_benchmark"),
         ),
-        label="Evaluation",
         makes="`evaluation/<arm>/<benchmark>/*.parquet`: samples of every arm, judged",
         uses="vLLM",
         table="evaluation/*/*/*.completions.parquet",
@@ -149,42 +144,36 @@ ALL = (
     Stage(
         name="side_by_side",
         rules=("read_side_by_side",),
-        label="Side by side",
         makes="`side_by_side.parquet`: two arms' completions, scored by both",
         uses="torch, PEFT",
     ),
     Stage(
         name="memorization",
         rules=("check_memorization",),
-        label="Memorization",
         makes="`memorization.json`: what the base completes verbatim; on request",
         uses="vLLM",
     ),
     Stage(
         name="footprint",
         rules=("write_greedy_text", "measure_footprint"),
-        label="Footprint",
         makes="`footprint/*.parquet`: where a teacher chooses another token; on request",
         uses="torch",
     ),
     Stage(
         name="interventions",
         rules=("decode_interventions", "judge_interventions"),
-        label="Interventions",
         makes="`footprint/interventions.parquet`: text with tokens put in; on request",
         uses="torch",
     ),
     Stage(
         name="pivotality",
         rules=("sample_continuations", "judge_continuations"),
-        label="Pivotality",
         makes="`footprint/pivotality.parquet`: text continued at positions; on request",
         uses="vLLM",
     ),
     Stage(
         name="capability",
         rules=("sample_capability", "judge_capability"),
-        label="Capability",
         makes="`footprint/capability/<arm>.parquet`: many samples of an arm; on request",
         uses="vLLM",
         command="evaluation",
@@ -199,7 +188,6 @@ ALL = (
     Stage(
         name="metrics",
         rules=("compute_metrics",),
-        label="Metrics",
         makes="`metrics.json` and two tables: all figures, with intervals",
         uses="scipy",
         heavy=False,
@@ -208,7 +196,6 @@ ALL = (
     Stage(
         name="report",
         rules=("render_report", "publish_report"),
-        label="Report",
         makes="`report.html`: the page, one file that needs no network; five charts in `charts/`",
         uses="jinja, Vega",
         heavy=False,

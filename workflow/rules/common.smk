@@ -269,11 +269,7 @@ def model_files(path=CONFIG.model.path):
 
 def shard_files(stage, arm=None):
     """A stage's files for every shard of the rollouts that an arm trains on."""
-    origin = shards.rollouts_origin(CONFIG, arm)
-    return [
-        f"{RUN}/{stage}/{origin}/{shard}.parquet"
-        for shard in shards.rollout_shards(CONFIG, arm)
-    ]
+    return shards.shard_files(CONFIG, RUN, stage, arm)
 
 
 def selected_from(stage, origin):

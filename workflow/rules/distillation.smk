@@ -21,9 +21,7 @@ use rule sample_rollouts as sample_teacher with:
         problems=r"\d+",
         samples=r"\d+",
     params:
-        command="rollouts",
         model=lambda wildcards: files.model_of(CONFIG, wildcards.arm).as_json(),
-        prompt=section("prompt"),
         job=lambda wildcards: jobs.teacher_job(
             CONFIG, int(wildcards.problems), int(wildcards.samples)
         ),

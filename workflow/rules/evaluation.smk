@@ -49,10 +49,8 @@ if SHARING:
         benchmark:
             f"{RUN}/benchmarks/sample_adapters.tsv"
         params:
-            command="evaluation",
             model=section("model"),
             prompt=literal(evaluation_prompts(CONFIG.base_arm)),
-            job=literal([jobs.evaluation_job(CONFIG, *block) for block in BLOCKS]),
             adapters=[adapter_of(arm) for arm in SHARING],
             code=kept_code(
                 "evaluation", evaluation_files(CONFIG.base_arm, ".completions")[0]
@@ -74,15 +72,12 @@ use rule sample_evaluation as sample_benchmark with:
     wildcard_constraints:
         arm=named(LISTED),
     params:
-        command="evaluation",
-        model=lambda wildcards: files.model_of(CONFIG, wildcards.arm).as_json(),
         prompt=lambda wildcards: sampling.prompt_of_arm(
             CONFIG, wildcards.arm, wildcards.benchmark
         ).as_json(),
         job=lambda wildcards: jobs.evaluation_job(
             CONFIG, wildcards.benchmark, wildcards.shard
         ),
-        adapters=lambda wildcards: adapter_of(wildcards.arm),
         code=kept_code("evaluation", f"{BLOCK}.completions.parquet"),
 
 
@@ -120,6 +115,5 @@ use rule judge_evaluation as judge_benchmark with:
         arm=named(LISTED),
         shard=r"s\d+-\d+",
     params:
-        table="evaluation",
         verdicts=lambda wildcards: sampling.judging_of(CONFIG, wildcards.benchmark),
         code=kept_code("verdicts", f"{BLOCK}.parquet", "evaluation"),

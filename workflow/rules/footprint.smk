@@ -20,8 +20,6 @@ use rule sample_rollouts as write_greedy_text with:
     benchmark:
         f"{RUN}/benchmarks/write_greedy_text.tsv"
     params:
-        command="rollouts",
-        model=section("model"),
         prompt=lambda wildcards: footprint_prompt(),
         job=lambda wildcards: footprint.greedy_job(CONFIG),
         code=kept_code("rollouts", f"{FOOTPRINT}/text.parquet", "footprint"),
@@ -34,7 +32,7 @@ rule measure_footprint:
         rollouts=lambda wildcards: (
             [f"{FOOTPRINT}/text.parquet"]
             if wildcards.text == "greedy"
-            else footprint.base_rollouts(CONFIG, RUN, "rollouts")
+            else shard_files("rollouts")
         ),
     output:
         f"{FOOTPRINT}/{{text}}.parquet",

@@ -9,9 +9,9 @@ rule pivotality:
 rule sample_continuations:
     input:
         model_files(),
-        rollouts=lambda wildcards: footprint.base_rollouts(CONFIG, RUN, "rollouts"),
-        verdicts=lambda wildcards: footprint.base_rollouts(CONFIG, RUN, "verdicts"),
-        entropies=lambda wildcards: footprint.base_rollouts(CONFIG, RUN, "entropies"),
+        rollouts=shard_files("rollouts"),
+        verdicts=shard_files("verdicts"),
+        entropies=shard_files("entropies"),
     output:
         f"{FOOTPRINT}/continuations.parquet",
     log:

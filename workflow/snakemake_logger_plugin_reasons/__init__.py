@@ -3,8 +3,6 @@
 Errors and warnings are printed as ever; the rest of Snakemake's own output is left out.
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 

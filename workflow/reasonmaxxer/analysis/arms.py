@@ -11,8 +11,6 @@ Nothing here goes by an arm's name. Of each arm the manifest holds
   it changes, to what, and from what.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -5,11 +5,9 @@ threshold, `fails` when none of it does, `undecided` in between, `not tested` wi
 a method trained with one seed does says nothing of the method: `undecided (one seed)`, at most.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -18,7 +16,9 @@ from .arms import Arms, base_of, controls, is_rl, main_of, seeds_of
 from .comparisons import Metrics, Sides, difference, shared, sides
 from .statistics import Estimate, Values
 
-Verdict = Literal["holds", "fails", "undecided", "undecided (one seed)", "not tested"]
+# Of several conditions the first of these counts: one failure fails the claim, and it holds when
+# every condition does.
+Verdict = Literal["fails", "not tested", "undecided", "undecided (one seed)", "holds"]
 
 SMALL_SHARE = 0.005  # of the base's parameters: a correction of low dimension
 LEAST_K = 32  # pass@k of a smaller k says little of what a model can do at all
@@ -49,11 +49,9 @@ class Condition:
         return "undecided (one seed)" if found.one_seed and decided != "undecided" else decided
 
     def _decided(self, found: Estimate) -> Verdict:
-        low, high = found.low, found.high
+        low, high, threshold = found.low, found.high, self.threshold
         if self.side == "at most":
-            low, high, threshold = -high, -low, -self.threshold
-        else:
-            threshold = self.threshold
+            low, high, threshold = -high, -low, -threshold
         if low > threshold or (self.side != "above" and low == threshold):
             return "holds"
         return "fails" if high < threshold else "undecided"
@@ -217,7 +215,7 @@ def _judged(claim: Claim, found: Mapping[str, Figure]) -> dict[str, Any]:
     return {
         "id": claim.id,
         "claim": claim.text,
-        "verdict": _together(verdicts),
+        "verdict": min(verdicts, key=get_args(Verdict).index),
         "needs": claim.needs,
         "conditions": [
             {
@@ -228,18 +226,6 @@ def _judged(claim: Claim, found: Mapping[str, Figure]) -> dict[str, Any]:
             for condition, verdict in zip(claim.conditions, verdicts, strict=True)
         ],
     }
-
-
-def _together(verdicts: Sequence[Verdict]) -> Verdict:
-    """One failure fails the claim; it holds when every condition does."""
-    order: tuple[Verdict, ...] = (
-        "fails",
-        "not tested",
-        "undecided",
-        "undecided (one seed)",
-        "holds",
-    )
-    return next(verdict for verdict in order if verdict in verdicts)
 
 
 # --- figures from the arms ----------------------------------------------------------------------
@@ -275,18 +261,15 @@ def arm_figures(arms: Arms, metrics: Metrics) -> dict[str, Figure]:
     return {key: figure for key, figure in found.items() if figure is not None}
 
 
-def rl_arm(arms: Mapping[str, Mapping[str, Any]], metrics: Metrics) -> str | None:
+def rl_arm(arms: Arms, metrics: Metrics) -> str | None:
     """The RL arm to be matched: ours if there is one, else the best public checkpoint."""
-    ours = [name for name, arm in arms.items() if arm["kind"] == "grpo"]
-    public = [name for name, arm in arms.items() if is_rl(arm)]
-    if ours or not public:
-        return next(iter(ours), None)
-    return max(
-        public,
-        key=lambda name: np.mean(
-            [of_arm[name]["accuracy"].mean() for of_arm in metrics.values() if name in of_arm]
-        ),
-    )
+
+    def rank(name: str) -> tuple[bool, float]:
+        known = [of_arm[name]["accuracy"].mean() for of_arm in metrics.values() if name in of_arm]
+        ours = arms[name]["kind"] == "grpo"
+        return ours, 0.0 if ours else float(np.mean(known))
+
+    return max((name for name, arm in arms.items() if is_rl(arm)), key=rank, default=None)
 
 
 def _gap(
@@ -312,7 +295,7 @@ def _gap(
     return Figure(found.value, found.low, found.high, once and of_method)
 
 
-def _largest_small_distilled(arms: Mapping[str, Mapping[str, Any]]) -> str | None:
+def _largest_small_distilled(arms: Arms) -> str | None:
     """Of the arms distilled from RL within the share of parameters that C5 allows, the largest.
 
     Chosen by size and not by accuracy, so that the claim has one chance.

@@ -1,7 +1,5 @@
 """One arm against another: which seeds stand for each, and one interval over problems and seeds."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -44,7 +42,7 @@ def shared(metrics: Metrics, names: Sequence[str], metric: str = "accuracy") -> 
     return [
         benchmark
         for benchmark, of_arm in metrics.items()
-        if all(_defined(of_arm, name, metric) for name in names)
+        if not any(np.isnan(of_arm.get(name, {}).get(metric, np.nan)).any() for name in names)
     ]
 
 
@@ -87,8 +85,3 @@ def difference(
 
 def _same_seed(arms: Arms, one: str, other: str) -> bool:
     return arms[one]["seed"] is not None and arms[one]["seed"] == arms[other]["seed"]
-
-
-def _defined(of_arm: Mapping[str, Mapping[str, Values]], name: str, metric: str) -> bool:
-    values = of_arm.get(name, {}).get(metric)
-    return values is not None and not np.isnan(values).any()

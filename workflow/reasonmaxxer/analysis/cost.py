@@ -128,9 +128,8 @@ def _jobs(arm: Mapping[str, Any]) -> set[tuple[str, str]]:
 
 
 def _sum(jobs: Iterable[tuple[str, str]], timed: Seconds) -> float | None:
-    found = [timed.get(job) for job in jobs]
-    known = [seconds for seconds in found if seconds is not None]
-    return sum(known) if len(known) == len(found) else None
+    wanted = list(jobs)
+    return sum(timed[job] for job in wanted) if timed.keys() >= {*wanted} else None
 
 
 def _tried(arms: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
@@ -146,8 +145,7 @@ def _logged(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[tuple[str, 
     """Training jobs and their steps' wall-clock seconds, which those of a killed try are among."""
     for name, arm in arms.items():
         if arm.get("grpo"):
-            log = tables.read(arm["grpo"], "grpo", ["seconds"])
-            yield ("train_grpo", name), float(pc.sum(log["seconds"]).as_py() or 0)
+            yield ("train_grpo", name), float(total_of(arm["grpo"], "grpo", "seconds"))
         elif arm.get("training"):
             log = tables.read(arm["training"], "training", ["tokens", "tokens_per_second"])
             steps = pc.divide(pc.cast(log["tokens"], pa.float64()), log["tokens_per_second"])
@@ -192,7 +190,9 @@ def _parts(
     paths = tuple(arm["rollouts"])
     if paths not in pools:
         pools[paths] = pool_tokens(paths)
-    parts = {paths: _pool(pools[paths], weights), name: _training(arm, weights)}
+    pool = pools[paths]
+    sampled = Spent(pool.generated, 0, flops.forward(weights, pool.sampled + pool.scored))
+    parts = {paths: sampled, name: _training(arm, weights)}
     if arm.get("distillation"):
         teacher = arm["teacher"]
         made = bool(arms[teacher]["jobs"])  # in this run
@@ -202,23 +202,19 @@ def _parts(
 
 
 def _grpo(arm: Mapping[str, Any]) -> Spent:
-    log = tables.read(arm["grpo"], "grpo")
     names = ("generated_tokens", "trained_tokens", "flops")
-    return Spent(*(pc.sum(log[name]).as_py() or 0 for name in names))
-
-
-def _pool(pool: Pool, weights: int) -> Spent:
-    """Rollouts sampled and scored."""
-    return Spent(pool.generated, 0, flops.forward(weights, pool.sampled + pool.scored))
+    return Spent(*(total_of(arm["grpo"], "grpo", name) for name in names))
 
 
 def _training(arm: Mapping[str, Any], weights: int) -> Spent:
     """A LoRA trained, if the arm's kind logs training."""
-    trained = 0
-    if arm["training"]:
-        log = tables.read(arm["training"], "training", ["tokens"])
-        trained = int(pc.sum(log["tokens"]).as_py() or 0)
+    trained = total_of(arm["training"], "training", "tokens") if arm["training"] else 0
     return Spent(0, trained, flops.training(weights, trained, whole=False))
+
+
+def total_of(path: str, table: str, column: str) -> Any:
+    """The sum of a column of a log."""
+    return pc.sum(tables.read(path, table, [column])[column]).as_py() or 0
 
 
 def _choice(arm: Mapping[str, Any], weights: int) -> Spent:

@@ -5,8 +5,6 @@ right completions; its stake, the mean distance of that share from its average u
 choice.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, product, takewhile
 from typing import Any
 
@@ -52,7 +52,7 @@ def collect_rollouts(
     for pair in pairs:
         shown = [
             {
-                **_head(problems, row["problem_id"], row["sample"], row),
+                **_head(problems, row),
                 **_read(row, scores, drawn[row["problem_id"]], threshold, tokens),
             }
             for row in pair
@@ -69,7 +69,12 @@ def _drawn(manifest: Manifest) -> dict[str, list[Row]]:
 
     Mixed problems, those that trained first, then by how near half their pass rate is.
     """
-    selection, verdicts = _selection(manifest), _verdicts(manifest)
+    selection, columns = _selection(manifest), ["problem_id", "sample", "verdict", "answer"]
+    verdicts = _by_sample(
+        row
+        for path in manifest["verdicts"]
+        for row in tables.rows(path, "verdicts", columns, manifest.get("samples"))
+    )
     right: dict[str, list[bool]] = {}
     for (problem, _), row in sorted(verdicts.items()):
         right.setdefault(problem, []).append(row["verdict"] == "correct")
@@ -81,8 +86,7 @@ def _drawn(manifest: Manifest) -> dict[str, list[Row]]:
     mixed = [name for name, outcomes in right.items() if len(set(outcomes)) > 1]
     shown = sorted(mixed, key=rank)[:PROBLEMS] or sorted(right)[:PROBLEMS]
     keys = sorted(key for key in verdicts if key[0] in shown)
-    columns = ["problem_id", "sample", "token_ids"]
-    rows = _rows_of(manifest["rollouts"], "rollouts", keys, columns)
+    rows = _rows_of(manifest["rollouts"], "rollouts", keys, [*columns[:2], "token_ids"])
     return {
         name: [
             {**rows[key], **verdicts[key], "selected": selection.get(key)}
@@ -196,8 +200,7 @@ def _entropies(manifest: Manifest, keys: Sequence[Key]) -> dict[Key, dict[str, A
     return {
         key: {
             "entropy": np.array([row["entropy"] for row in rows]),
-            "top_ids": [row["top_ids"] for row in rows],
-            "top_logprobs": [row["top_logprobs"] for row in rows],
+            **{name: [row[name] for row in rows] for name in ("top_ids", "top_logprobs")},
         }
         for key, rows in found.items()
         if rows
@@ -220,7 +223,7 @@ def collect_pairs(
     """
     base, main = base_of(manifest["arms"]), main_of(manifest["arms"])
     pairs = choose_pairs(suite, base, main)
-    seen = _side_by_side(manifest, tokens)
+    seen = _side_by_side(manifest)
     found = []
     for benchmark in dict.fromkeys(pair.benchmark for pair in pairs):
         here = [pair for pair in pairs if pair.benchmark == benchmark]
@@ -236,17 +239,12 @@ def collect_pairs(
                 {
                     "arm": arm,
                     **_side(tokens, of_arm[name, 0]),
-                    **_seen(seen.get((benchmark, arm, name)), threshold),
+                    **_seen(seen.get((benchmark, arm, name), []), threshold, tokens),
                 }
                 for arm, of_arm in rows.items()
             ]
-            found.append(
-                {
-                    **{"benchmark": benchmark, "outcome": pair.outcome},
-                    **_problem(problems, name),
-                    "sides": sides,
-                }
-            )
+            head = {"benchmark": benchmark, "outcome": pair.outcome}
+            found.append({**head, **_problem(problems, name), "sides": sides})
     return found
 
 
@@ -261,41 +259,33 @@ def _side(tokens: TokenTexts, row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _side_by_side(
-    manifest: Manifest, tokens: TokenTexts
-) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
-    """Positions by (benchmark, arm, problem): entropies and what else might have stood there."""
-    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+def _side_by_side(manifest: Manifest) -> dict[tuple[str, str, str], list[Row]]:
+    """Rows of the table `side_by_side` by (benchmark, arm, problem)."""
+    found: dict[tuple[str, str, str], list[Row]] = {}
     path = manifest.get("side_by_side")
     for row in tables.rows(path, "side_by_side") if path else ():
-        shares = [np.exp(row[key]) for key in ("top_logprobs", "trained_top_logprobs")]
-        found.setdefault((row["benchmark"], row["arm"], row["problem_id"]), []).append(
-            {
-                "entropy": round(row["entropy"], 3),
-                "trained_entropy": round(row["trained_entropy"], 3),
-                "alternatives": [
-                    (tokens.alone(token), round(float(before), 4), round(float(after), 4))
-                    for token, before, after in zip(row["top_ids"], *shares, strict=True)
-                ],
-            }
-        )
+        found.setdefault((row["benchmark"], row["arm"], row["problem_id"]), []).append(row)
     return found
 
 
-def _seen(rows: list[dict[str, Any]] | None, threshold: float | None) -> dict[str, Any]:
+def _seen(rows: list[Row], threshold: float | None, tokens: TokenTexts) -> dict[str, Any]:
     """A side's positions under both models; decisions are those that the main gate would take."""
-    if rows is None:
+    if not rows:
         return {}
     limit = np.inf if threshold is None else threshold
+    before, after = ([round(r[key], 3) for r in rows] for key in ("entropy", "trained_entropy"))
+    alternatives = {}
+    for position, row in enumerate(rows):
+        if max(before[position], after[position]) >= SURE:
+            shares = [np.exp(row[key]) for key in ("top_logprobs", "trained_top_logprobs")]
+            alternatives[position] = [
+                (tokens.alone(token), *(round(float(share), 4) for share in both))
+                for token, *both in zip(row["top_ids"], *shares, strict=True)
+            ]
+    gated = [position for position, entropy in enumerate(before) if entropy > limit]
     return {
-        "entropy": [row["entropy"] for row in rows],
-        "trained_entropy": [row["trained_entropy"] for row in rows],
-        "gated": [position for position, row in enumerate(rows) if row["entropy"] > limit],
-        "alternatives": {
-            position: row["alternatives"]
-            for position, row in enumerate(rows)
-            if max(row["entropy"], row["trained_entropy"]) >= SURE
-        },
+        **{"entropy": before, "trained_entropy": after},
+        **{"gated": gated, "alternatives": alternatives},
     }
 
 
@@ -308,28 +298,22 @@ def _selection(manifest: Manifest) -> dict[Key, dict[str, Any]]:
     if not path:
         return {}
     columns = ["problem_id", "sample", "positions", "advantage"]
-    rows = tables.rows(path, "selection", columns)
+    return _by_sample(tables.rows(path, "selection", columns))
+
+
+def _by_sample(rows: Iterable[dict[str, Any]]) -> dict[Key, dict[str, Any]]:
     return {(row["problem_id"], row["sample"]): row for row in rows}
-
-
-def _verdicts(manifest: Manifest) -> dict[Key, dict[str, Any]]:
-    columns = ["problem_id", "sample", "verdict", "answer"]
-    return {
-        (row["problem_id"], row["sample"]): row
-        for path in manifest["verdicts"]
-        for row in tables.rows(path, "verdicts", columns, manifest.get("samples"))
-    }
 
 
 def _rows_of(
     paths: Sequence[str], name: str, keys: Sequence[Key], columns: list[str] | None = None
 ) -> dict[Key, dict[str, Any]]:
-    return {
-        (row["problem_id"], row["sample"]): row
+    return _by_sample(
+        row
         for path in paths
         for batch in tables.iter_batches(path, name, columns)
         for row in _filtered(batch, keys).to_pylist()
-    }
+    )
 
 
 def _filtered(batch: pa.Table, keys: Sequence[Key]) -> pa.Table:
@@ -365,7 +349,7 @@ def collect_disagreements(manifest: Manifest) -> list[dict[str, Any]]:
         problems = _problems(manifest, benchmark, {row["problem_id"] for row in here})
         found += [
             {
-                **_head(problems, row["problem_id"], row["sample"], row),
+                **_head(problems, row),
                 **{"arm": arm, "benchmark": benchmark, "second": row["second"]},
                 "end": row["text"][-300:],
             }
@@ -388,11 +372,9 @@ def _problem(problems: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any
     return {"problem_id": name, "problem": text[:TEXT], "reference": row.get("answer")}
 
 
-def _head(
-    problems: Mapping[str, dict[str, Any]], name: str, sample: int, verdict: Mapping[str, Any]
-) -> dict[str, Any]:
-    outcome = {"verdict": verdict["verdict"], "answer": verdict["answer"]}
-    return {**_problem(problems, name), "sample": sample, **outcome}
+def _head(problems: Mapping[str, dict[str, Any]], row: Row) -> dict[str, Any]:
+    outcome = {key: row[key] for key in ("sample", "verdict", "answer")}
+    return _problem(problems, row["problem_id"]) | outcome
 
 
 # --- text of tokens ---------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 """What the page draws besides the table: distributions, curves, token counts, provenance."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,11 +13,13 @@ from ..generation.prompts import load_tokenizer
 from ..tables.artefacts import read_json
 from ..tables.provenance import sha256
 from .arms import main_of
+from .cost import total_of
 from .excerpts import TokenTexts, collect_disagreements, collect_pairs, collect_rollouts
 from .footprint import files as footprint_files
 from .results import Scores
 
 BINS = 60
+CURVES = ("step", "decision_loss", "anchor_loss", "positive_change", "negative_change")
 CURVE_POINTS = 400  # of a training curve; longer logs are averaged in blocks
 TRUNCATED_WARNING = 0.05
 MEMORISED_WARNING = 0.05
@@ -33,8 +33,9 @@ Suite = Mapping[str, Mapping[str, Scores]]
 
 def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
     """Everything the report needs beyond metrics.json; small, whatever the run's size."""
-    gates = gate_figures(manifest)
-    threshold = _main_gate(manifest, gates).get("threshold")
+    gates, main = gate_figures(manifest), main_of(manifest["arms"])
+    shown = [row for row in gates if row["arm"] == main] or gates
+    threshold = shown[0]["threshold"] if shown else None
     tokens = token_texts(manifest["model"])
     return {
         "run": manifest["run"],
@@ -46,7 +47,7 @@ def figures(manifest: Manifest, suite: Suite) -> dict[str, Any]:
             }
             for name, arm in manifest["arms"].items()
         ],
-        "main": main_of(manifest["arms"]),
+        "main": main,
         "benchmarks": [
             {"name": name, **settings, **_shown_problem(suite[name], tokens)}
             for name, settings in manifest["benchmarks"].items()
@@ -101,19 +102,15 @@ def pool_figures(manifest: Manifest) -> dict[str, Any] | None:
         return None
     columns = ["problem_id", "sample", "verdict"]
     table = tables.read_all(manifest["verdicts"], "verdicts", columns, manifest.get("samples"))
-    right: Counter[str] = Counter()
-    drawn: Counter[str] = Counter()
-    for problem, verdict in zip(
-        table["problem_id"].to_pylist(), table["verdict"].to_pylist(), strict=True
-    ):
-        drawn[problem] += 1
-        right[problem] += verdict == "correct"
+    drawn = Counter(table["problem_id"].to_pylist())
+    correct = table.filter(pc.equal(table["verdict"], "correct"))
+    right = Counter(correct["problem_id"].to_pylist())
     samples = max(drawn.values(), default=0)
     counts = Counter(round(right[name] / drawn[name] * samples) for name in drawn)
     return {
         "problems": len(drawn),
         "samples": samples,
-        "counts": [counts[correct] for correct in range(samples + 1)],
+        "counts": [counts[number] for number in range(samples + 1)],
         "verdicts": dict(Counter(table["verdict"].to_pylist())),
     }
 
@@ -122,16 +119,9 @@ def entropy_histogram(manifest: Manifest, threshold: float | None) -> dict[str, 
     """Positions of the base's rollouts by entropy, in bins of equal width over [0, maximum]."""
     if not manifest.get("entropies"):
         return None
-    values = np.concatenate(
-        [
-            batch["entropy"].to_numpy()
-            for path in manifest["entropies"]
-            for batch in tables.iter_batches(
-                path, "entropies", ["sample", "entropy"], manifest.get("samples")
-            )
-        ]
-        or [np.empty(0, np.float32)]
-    )
+    columns = ["sample", "entropy"]
+    table = tables.read_all(manifest["entropies"], "entropies", columns, manifest.get("samples"))
+    values = table["entropy"].to_numpy()
     if not len(values):
         return None
     top = max(float(values.max()), threshold or 0.0, 1e-6) * 1.0001
@@ -167,11 +157,6 @@ def gate_figures(manifest: Manifest) -> list[dict[str, Any]]:
     return found
 
 
-def _main_gate(manifest: Manifest, gates: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    main = main_of(manifest["arms"])
-    return next((row for row in gates if row["arm"] == main), gates[0] if gates else {})
-
-
 def training_curves(manifest: Manifest) -> list[dict[str, Any]]:
     """Training logs as {arm, column: [values]}, thinned to a drawable number of points."""
     found = []
@@ -179,13 +164,7 @@ def training_curves(manifest: Manifest) -> list[dict[str, Any]]:
         if not arm.get("training"):
             continue
         log = tables.read(arm["training"], "training").to_pydict()
-        points = {
-            key: _thinned(log[key])
-            for key in (
-                *("step", "decision_loss", "anchor_loss", "positive_change", "negative_change"),
-            )
-        }
-        found.append({"arm": name, "points": points})
+        found.append({"arm": name, "points": {key: _thinned(log[key]) for key in CURVES}})
     return found
 
 
@@ -229,9 +208,7 @@ def token_counts(manifest: Manifest, suite: Suite) -> dict[str, Any]:
         for arm, scores in arms.items():
             evaluation[arm] += int(scores.lengths.sum())
     training = {
-        name: int(
-            pc.sum(tables.read(arm["training"], "training", ["tokens"])["tokens"]).as_py() or 0
-        )
+        name: total_of(arm["training"], "training", "tokens")
         for name, arm in manifest["arms"].items()
         if arm["kind"] == "trained" and arm["training"]
     }
@@ -249,8 +226,7 @@ def token_counts(manifest: Manifest, suite: Suite) -> dict[str, Any]:
 
 def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) -> list[str]:
     """What a reader should know before believing the table."""
-    found = [*converted(manifest), *left_out(manifest)]
-    found += audit_warnings(gates)
+    found = [*converted(manifest), *left_out(manifest), *audit_warnings(gates)]
     found += collapses(manifest)
     found += [
         f"{benchmark}: the base completes {len(entry['completed'])} of {entry['problems']} "
@@ -260,18 +236,17 @@ def warnings(manifest: Manifest, suite: Suite, gates: Sequence[dict[str, Any]]) 
     ]
     for benchmark, arms in suite.items():
         for arm, scores in arms.items():
+            where = f"{arm} on {benchmark}"
             cut, late = float(scores.truncated.mean()), int(scores.timeout.sum())
             if cut > TRUNCATED_WARNING:
+                limit = manifest["benchmarks"][benchmark]["max_tokens"]
                 found.append(
-                    f"{arm} on {benchmark}: {cut:.0%} of completions were cut off by the token "
-                    f"limit ({manifest['benchmarks'][benchmark]['max_tokens']})"
+                    f"{where}: {cut:.0%} of completions were cut off by the token limit ({limit})"
                 )
             if late:
-                found.append(
-                    f"{arm} on {benchmark}: the verifier gave up on {late} answers in time"
-                )
+                found.append(f"{where}: the verifier gave up on {late} answers in time")
             if not scores.parsed.any():
-                found.append(f"{arm} on {benchmark}: no completion has an answer that can be read")
+                found.append(f"{where}: no completion has an answer that can be read")
     return list(dict.fromkeys(found))
 
 
@@ -322,11 +297,8 @@ def collapses(manifest: Manifest) -> list[str]:
 
 def memorization(manifest: Manifest) -> dict[str, Any] | None:
     """What the stage of that name found: the tail's share, and problems by benchmark."""
-    path = manifest.get("memorization")
-    if not path:
-        return None
-    found = read_json(path, "tail", "benchmarks")
-    return {key: found[key] for key in ("tail", "benchmarks")}
+    path, keys = manifest.get("memorization"), ("tail", "benchmarks")
+    return {k: v for k, v in read_json(path, *keys).items() if k in keys} if path else None
 
 
 def left_out(manifest: Manifest) -> list[str]:
@@ -334,10 +306,9 @@ def left_out(manifest: Manifest) -> list[str]:
     found = []
     for split, path in manifest.get("problems", {}).items():
         made_by = tables.provenance_of(path, "problems")
+        bad = len(made_by.get("bad_references", {}))
         reasons = {
-            "whose reference does not verify against itself": len(
-                made_by.get("bad_references", {})
-            ),
+            "whose reference does not verify against itself": bad,
             "that stood there twice": made_by.get("doubles", 0),
             **{f"that stand in {name}": n for name, n in made_by.get("overlap", {}).items()},
         }
@@ -351,16 +322,11 @@ def left_out(manifest: Manifest) -> list[str]:
 
 def provenance_rows(manifest: Manifest) -> list[dict[str, Any]]:
     """Every table of the run: what made it, under which config and versions, its checksum."""
-    files = [
-        (path, name)
-        for name in ("rollouts", "verdicts", "entropies")
-        for path in manifest.get(name, [])
-    ]
+    pool, own = ("rollouts", "verdicts", "entropies"), ("selection", "training", "validation")
+    files = [(path, name) for name in pool for path in manifest.get(name, [])]
     files += [(path, "problems") for path in manifest.get("problems", {}).values()]
     for arm in manifest["arms"].values():
-        files += [
-            (arm[key], key) for key in ("selection", "training", "validation") if arm.get(key)
-        ]
+        files += [(arm[name], name) for name in own if arm.get(name)]
         files += [(path, "evaluation") for shards in arm["evaluation"].values() for path in shards]
     files += footprint_files(manifest.get("footprint"))
     keys = ("stage", "config", "code", "seed", "versions")

@@ -1,7 +1,5 @@
 """The analysis in figures: shares, ratios and recoveries with intervals over problems."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -80,31 +78,20 @@ def metric_rows(found: Figures | None) -> list[dict[str, Any]]:
     """The same figures as rows of the table `metrics`, the part's name for a benchmark."""
     if found is None:
         return []
-    rows = [
-        (text, key, value, of_text["problems"])
-        for text, of_text in found["texts"].items()
-        for key, value in of_text.items()
-        if isinstance(value, dict) and "low" in value
-    ]
-    problems = found["interventions"]["problems"]
-    rows += [
-        ("interventions", f"{row['name']}:{key}", row[key], problems)
-        for row in found["interventions"]["rows"]
-        for key in ("accuracy", "touched", "changed", "recovery")
-    ]
-    if found["pivotality"]:
-        count = found["pivotality"]["problems"]
-        rows += [
-            ("pivotality", key, value, count)
-            for key, value in found["pivotality"]["summary"].items()
-        ]
+    parts = [(text, of_text["problems"], of_text) for text, of_text in found["texts"].items()]
+    own = found["interventions"]
+    named = {f"{r['name']}:{key}": estimate for r in own["rows"] for key, estimate in r.items()}
+    parts.append(("interventions", own["problems"], named))
+    if of := found["pivotality"]:
+        parts.append(("pivotality", of["problems"], of["summary"]))
     made = [
         {
             **{"arm": found["teacher"], "benchmark": f"footprint:{part}", "metric": metric},
             **{**value, "problems": problems, "samples": None, "seed": None},
         }
-        for part, metric, value, problems in rows
-        if value is not None
+        for part, problems, values in parts
+        for metric, value in values.items()
+        if isinstance(value, dict) and "low" in value
     ]
     capability = found["capability"] or {"rows": []}
     return made + [
@@ -244,10 +231,7 @@ def pivotality_figures(own: Mapping[str, Any]) -> Figures | None:
         "continuations": max(row["continuations"] for row in rows),
         "summary": {key: vars(value) if value else None for key, value in summary.items()},
         "points": [
-            {
-                "entropy": round(float(found.entropy[i]), 4),
-                "effect": round(float(found.effect[i]), 4),
-            }
+            {key: round(float(getattr(found, key)[i]), 4) for key in ("entropy", "effect")}
             for i in kept
         ],
     }
@@ -261,9 +245,8 @@ def capability_figures(own: Mapping[str, Any], base: str, teacher: str) -> Figur
     if not own["capability"]:
         return None
     benchmark, samples = own["benchmark"], own["samples"]
-    scores = {
-        arm: load_scores([path], arm, benchmark, samples) for arm, path in own["capability"].items()
-    }
+    files = own["capability"].items()
+    scores = {arm: load_scores([path], arm, benchmark, samples) for arm, path in files}
     check_protocol(benchmark, scores)
     values = {arm: _curve(found) for arm, found in scores.items()}
     last = list(values[base])[-1]
@@ -292,10 +275,6 @@ def _curve(scores: Scores) -> dict[str, Values]:
 def _solved(arm: str, ours: Scores, base: Scores) -> dict[str, Any]:
     """Problems by who finds a right answer in all samples at least once."""
     found, known = ours.correct.any(axis=1), base.correct.any(axis=1)
-    return {
-        "arm": arm,
-        "only_arm": int((found & ~known).sum()),
-        "only_base": int((known & ~found).sum()),
-        "both": int((found & known).sum()),
-        "neither": int((~found & ~known).sum()),
-    }
+    sets = {"only_arm": found & ~known, "only_base": known & ~found}
+    sets |= {"both": found & known, "neither": ~found & ~known}
+    return {"arm": arm, **{name: int(problems.sum()) for name, problems in sets.items()}}

@@ -1,7 +1,5 @@
 """An arm's samples on a benchmark as arrays, and the protocol that all arms share."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,20 +127,14 @@ def check_protocol(benchmark: str, arms: Mapping[str, Scores]) -> None:
     first = arms[names[0]]
     for name in names[1:]:
         other = arms[name]
-        differs = next(
-            (
-                what
-                for what, same in (
-                    ("problems", first.problem_ids == other.problem_ids),
-                    ("samples", first.samples == other.samples),
-                    ("prompts", other.own_prompt or first.prompts == other.prompts),
-                    ("settings", _alike(first.settings, other.settings)),
-                )
-                if not same
-            ),
-            None,
-        )
-        if differs:
+        same = {
+            "problems": first.problem_ids == other.problem_ids,
+            "samples": first.samples == other.samples,
+            "prompts": other.own_prompt or first.prompts == other.prompts,
+            "settings": _alike(first.settings, other.settings),
+        }
+        if not all(same.values()):
+            differs = next(what for what, alike in same.items() if not alike)
             raise UserError(
                 f"benchmark '{benchmark}': arms '{names[0]}' and '{name}' were evaluated with "
                 f"different {differs}, so they cannot be compared in one table; {AGAIN}"

@@ -4,8 +4,6 @@ Snakemake measures a job's processor time now and then, at last up to half a min
 and never what its GPUs are for; wall-clock time measures the machine's other work as well.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import resource

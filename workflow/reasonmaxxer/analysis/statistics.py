@@ -6,13 +6,10 @@ mean over its samples). `tests/benchmarks/coverage.py` measures how often the in
 true value.
 """
 
-from __future__ import annotations
-
 import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +118,8 @@ def share_interval(values: Values, samples: int, informative: int | None = None)
         return Estimate(share, *wilson(share, problems))
     error = float(values.var(ddof=1)) / len(values)
     trials = max(share * (1 - share) / error, 1.0)
-    return Estimate(share, *wilson(share, trials, _student(max(problems, 2))))
+    quantile = float(stats.t.ppf(0.5 + LEVEL / 2, max(problems, 2) - 1))
+    return Estimate(share, *wilson(share, trials, quantile))
 
 
 def mean_interval(values: Values) -> Estimate:
@@ -129,7 +127,8 @@ def mean_interval(values: Values) -> Estimate:
     value = float(values.mean())
     if np.ptp(values) < 1e-12:
         return Estimate(value, value, value)
-    t = np.sort(_absolute_t(_draws(values, 0, RESAMPLES)))
+    draws = _draws(values, 0, RESAMPLES)
+    t = np.sort(np.abs(draws.shift) / draws.error)
     return Estimate(value, *_Bootstrap(value, _standard_error(values), t).interval(1 - LEVEL))
 
 
@@ -227,28 +226,13 @@ def mean_difference(
 
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's corrected p-values, in the order given."""
-    order = np.argsort(p)
-    corrected = np.empty(len(p))
-    highest = 0.0
-    for rank, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(p) - rank) * p[index]))
-        corrected[index] = highest
-    return [float(value) for value in corrected]
+    order, corrected = np.argsort(p), np.empty(len(p))
+    steps = (len(p) - np.arange(len(p))) * np.asarray(p)[order]
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return corrected.tolist()
 
 
 # --- over problems ----------------------------------------------------------------------------
-
-
-class _OverProblems(Protocol):
-    """A mean difference and how unsure its problems leave it, at any level 1 - alpha."""
-
-    @property
-    def value(self) -> float: ...
-
-    @property
-    def p(self) -> float: ...
-
-    def interval(self, alpha: float) -> tuple[float, float]: ...
 
 
 def _over_problems(
@@ -256,7 +240,8 @@ def _over_problems(
     bounds: tuple[float, float] | None,
     seeds: Sequence[int],
     resamples: int,
-) -> _OverProblems:
+) -> "_Exact | _Unanimous | _Bootstrap":
+    """The mean difference and how unsure its problems leave it, at any level 1 - alpha."""
     value = float(np.mean([part.mean() for part in parts]))
     differing = sum(int(np.count_nonzero(np.abs(part) > TINY)) for part in parts)
     if bounds is not None and 0 < differing < EXACT_BELOW:
@@ -265,12 +250,14 @@ def _over_problems(
     if not spread:
         return _Unanimous(value, tuple((float(part.mean()), len(part)) for part in parts), bounds)
     error = np.sqrt(sum(_standard_error(parts[i]) ** 2 for i in spread))
-    draws = _sum_draws([_draws(parts[i], seeds[i], resamples) for i in spread])
-    return _Bootstrap(value, float(error) / len(parts), np.sort(_absolute_t(draws)))
+    draws = [_draws(parts[i], seeds[i], resamples) for i in spread]
+    shift = np.sum([of_part.shift for of_part in draws], axis=0)
+    spreads = np.sqrt(np.sum([of_part.error**2 for of_part in draws], axis=0))
+    return _Bootstrap(value, float(error) / len(parts), np.sort(np.abs(shift) / spreads))
 
 
 def _difference(
-    found: _OverProblems,
+    found: "_Exact | _Unanimous | _Bootstrap",
     halves: Sequence[Callable[[float], float]],
     bounds: tuple[float, float] | None,
 ) -> Difference:
@@ -450,22 +437,8 @@ def _draws(values: Values, seed: int, resamples: int) -> _Draws:
     return _Draws(shift, np.sqrt(variance + floor**2))
 
 
-def _sum_draws(parts: Sequence[_Draws]) -> _Draws:
-    shift = np.sum([part.shift for part in parts], axis=0)
-    return _Draws(shift, np.sqrt(np.sum([part.error**2 for part in parts], axis=0)))
-
-
-def _absolute_t(draws: _Draws) -> Values:
-    return np.abs(draws.shift) / draws.error
-
-
 def _standard_error(values: Values) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values)))
-
-
-@functools.cache
-def _student(count: int) -> float:
-    return float(stats.t.ppf(0.5 + LEVEL / 2, count - 1))
 
 
 def _unanimous(

@@ -4,8 +4,6 @@ The cost is GPU time where the run used GPUs, and processor time where it used n
 is neither: it measures what else the machine did.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,9 +29,9 @@ class Job:
 
     @property
     def stage(self) -> str:
-        """The label of the job's stage; a rule that belongs to no stage keeps its name."""
+        """The title of the job's stage; a rule that belongs to no stage keeps its name."""
         stage = STAGE_OF_RULE.get(self.rule)
-        return self.rule.replace("_", " ").capitalize() if stage is None else stage.label
+        return self.rule.replace("_", " ").capitalize() if stage is None else stage.title
 
     def cost(self, unit: Unit) -> float | None:
         """Seconds of it; None where nothing measured them."""
@@ -60,16 +58,8 @@ def read_jobs(folder: Path) -> list[Job]:
             keys = ("s", "cpu_time", "max_rss")
             seconds, processor, memory = (_number(lines[-1].get(key)) for key in keys)
             own = spent.read(folder.parent / "logs" / place.with_suffix(".log"))
-            jobs.append(
-                Job(
-                    rule,
-                    "/".join(rest),
-                    seconds or 0.0,
-                    own.processor if own else processor,
-                    own.gpu if own else 0.0,
-                    memory,
-                )
-            )
+            processor, gpu = (own.processor, own.gpu) if own else (processor, 0.0)
+            jobs.append(Job(rule, "/".join(rest), seconds or 0.0, processor, gpu, memory))
     return jobs
 
 
@@ -99,7 +89,7 @@ def stage_rows(
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         groups.setdefault(job.stage, []).append(job)
-    order = list(dict.fromkeys(stage.label for stage in STAGES.values()))
+    order = list(dict.fromkeys(stage.title for stage in STAGES.values()))
     stages = sorted(groups, key=lambda s: order.index(s) if s in order else len(order))
     return [
         {

@@ -5,8 +5,6 @@
 the Snakefile reads a config through this module on every call.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,35 +26,6 @@ from .training import DistillationConfig, GrpoConfig, TrainingConfig
 from .verdicts import JudgingConfig, VerdictsConfig
 
 NOT_IN_KEY = {"*": "the values of a section are among the params of the rules that use them"}
-
-__all__ = [
-    "SHARED",
-    "BenchmarkConfig",
-    "CheckpointConfig",
-    "Config",
-    "DistillationConfig",
-    "EntropiesConfig",
-    "FootprintConfig",
-    "GrpoConfig",
-    "HubSource",
-    "JudgingConfig",
-    "MemorizationConfig",
-    "ModelConfig",
-    "PivotalityConfig",
-    "PromptConfig",
-    "ReportConfig",
-    "SamplingConfig",
-    "Section",
-    "SelectionConfig",
-    "Source",
-    "TrainingConfig",
-    "VerdictsConfig",
-    "explain",
-    "load",
-    "overlay",
-    "read_file",
-    "validate",
-]
 
 
 def validate(raw: Mapping[str, Any], where: str = "config") -> Config:

@@ -1,7 +1,5 @@
 """The section `footprint`: a teacher compared with the base, position by position."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The sections `model` and `prompt`: the base model, and how problems are put to it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,8 +1,6 @@
 """The section `problems`, and the sources that problems are read from."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, NonNegativeInt, model_validator
 
@@ -23,10 +21,6 @@ class HubSource(Section):
         None,
         description="One file of the repository to read, for a repository that declares no splits.",
     )
-
-
-def _none_for_all(limit: Any) -> Any:
-    return None if limit == "all" else limit
 
 
 class Source(Section):
@@ -86,7 +80,10 @@ class Source(Section):
     )
     limit: Annotated[
         Count | None,
-        BeforeValidator(_none_for_all, json_schema_input_type=Count | Literal["all"] | None),
+        BeforeValidator(
+            lambda limit: None if limit == "all" else limit,
+            json_schema_input_type=Count | Literal["all"] | None,
+        ),
     ] = Field(
         None,
         description="Number of problems to take, or `all` (the default). Required for training "

@@ -1,7 +1,5 @@
 """The section `report`: the page."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat

@@ -3,8 +3,6 @@
 Nothing here changes a result: Snakemake does not track it, and an edit reruns nothing.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, model_validator

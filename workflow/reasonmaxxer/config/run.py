@@ -1,7 +1,5 @@
 """The whole config, as a file holds it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -234,10 +232,6 @@ class Config(Section):
         """The run's section with the arm's own values laid over it."""
         return self._arm_section(arm, self.arms[arm], section)
 
-    def _dumped(self, arm: str, section: str) -> dict[str, Any]:
-        values: dict[str, Any] = self.section_of(arm, section).model_dump(mode="json")
-        return values
-
     @cached_property
     def changed(self) -> dict[str, dict[str, Any]]:
         """Where each arm's settings differ from those of its kind's first plain arm, by arm.
@@ -249,7 +243,7 @@ class Config(Section):
             name: {
                 f"{section}.{key}": value
                 for section in KINDS[arm.kind].sections
-                for key, value in self._dumped(name, section).items()
+                for key, value in self.section_of(name, section).model_dump(mode="json").items()
                 if key != "seed"
             }
             for name, arm in self.arms.items()

@@ -1,16 +1,13 @@
 """The sections `rollouts`, `checkpoint`, `evaluation`, `benchmarks` and `memorization`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from ..method.verifiers import checked
 from .model import PromptConfig
 from .problems import Source
 from .section import Count, Section, Seed, Share
-from .verdicts import SecondOpinion
+from .verdicts import SecondOpinion, Verifier
 
 Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(gt=0, le=1)]
@@ -116,7 +113,7 @@ class BenchmarkConfig(Section):
     prompt: PromptConfig | None = Field(
         None, description="How its problems are put to the model. Default: the run's prompt."
     )
-    verifier: str | None = Field(
+    verifier: Verifier | None = Field(
         None,
         description="What judges its answers: a verifier as in the section verdicts. Default: that "
         "of the section verdicts.",
@@ -126,11 +123,6 @@ class BenchmarkConfig(Section):
         description="Whether the last number in the text counts as the answer where no answer is "
         "marked.",
     )
-
-    @field_validator("verifier")
-    @classmethod
-    def _known(cls, verifier: str | None) -> str | None:
-        return verifier and checked(verifier)
 
 
 class MemorizationConfig(Section):

@@ -1,7 +1,5 @@
 """What every section of the config shares: its base class, the types of its values, its errors."""
 
-from __future__ import annotations
-
 import difflib
 import json
 from collections.abc import Iterable, Iterator

@@ -1,16 +1,15 @@
 """The section `verdicts`: how answers are compared with their references."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, field_validator, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from ..method.verifiers import checked, checksum
 from .section import Count, Section
 
+Verifier = Annotated[str, AfterValidator(checked)]
 SecondOpinion = Literal["none", "slow", "all"]
 
 
@@ -38,7 +37,7 @@ class VerdictsConfig(Section):
         description="Whether the last number in the text counts as the answer where no answer is "
         "marked. Set it for models that do not mark their answers; it also accepts accidents.",
     )
-    verifier: str = Field(
+    verifier: Verifier = Field(
         "math",
         description="What judges an answer. math: mathematics; choice: a letter; exact: a text; "
         "numeric: a number; math-verify: the library of that name alone; or a function of your own "
@@ -54,8 +53,6 @@ class VerdictsConfig(Section):
         description="What to do with a problem whose reference answer does not verify against "
         "itself. drop: leave the problem out; fail: stop with an error.",
     )
-
-    _checked = field_validator("verifier")(checked)
 
     @model_validator(mode="before")
     @classmethod

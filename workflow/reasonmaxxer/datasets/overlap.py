@@ -1,7 +1,5 @@
 """Overlap between splits: one problem in two of them makes a benchmark's figure worthless."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import Counter

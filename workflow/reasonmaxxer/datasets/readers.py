@@ -3,8 +3,6 @@
 Each reader gives raw rows with the place each one stands at, so that an error can name it.
 """
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io

@@ -1,7 +1,5 @@
 """Where problems come from: datasets of the hub, and the register that names them."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Mapping

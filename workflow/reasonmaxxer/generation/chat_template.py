@@ -1,7 +1,5 @@
 """Chat templates: does what closes an assistant's turn also end a completion?"""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..config import ModelConfig, PromptConfig

@@ -10,10 +10,10 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..config import ModelConfig, PromptConfig
 from ..modeling.device import on_gpu
@@ -49,15 +49,24 @@ class Sampling:
     logprobs: bool = False  # of the sampled tokens: a tenth of an engine's time, so only if read
 
 
+def _flag(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
 @dataclass(frozen=True)
 class Hardware:
-    """Where an engine runs; results do not depend on it beyond floating-point noise."""
+    """Where an engine runs; results do not depend on it beyond floating-point noise.
 
-    threads: int = 1
-    kv_cache_mb: int = 1000
-    gpu_memory_utilization: float = 0.9
-    tensor_parallel: int = 1
-    pipeline_parallel: int = 1
+    Its fields are also flags, of which `help` tells the use.
+    """
+
+    threads: int = _flag(1, help="number of CPU cores")
+    kv_cache_mb: int = _flag(1000, help="size of the KV cache on a CPU, in MiB")
+    gpu_memory_utilization: float = _flag(
+        0.9, help="share of a GPU's memory that the engine may use, 0 to 1"
+    )
+    tensor_parallel: int = _flag(1, help="number of GPUs that each layer is split over")
+    pipeline_parallel: int = _flag(1, help="number of GPUs that the layers are divided among")
 
 
 @dataclass(frozen=True)
@@ -93,13 +102,6 @@ class Completion(TypedDict):
     logprobs: list[float]  # nats, before temperature and top-p; empty unless asked for
     finish_reason: str  # "stop" or "length"
     text: str
-
-
-class Engine(Protocol):
-    """What samples completions."""
-
-    def generate(self, batches: Sequence[Batch]) -> Iterator[tuple[int, list[Completion]]]:
-        """The place of each batch and its completions, problem by problem, as it is finished."""
 
 
 def open_engine(
@@ -168,9 +170,10 @@ class VllmEngine:
         self._llm = LLM(**options)
 
     def generate(self, batches: Sequence[Batch]) -> Iterator[tuple[int, list[Completion]]]:
-        """As `Engine.generate`. Batches of the same weights run together.
+        """The place of each batch and its completions, problem by problem, as it is finished.
 
-        So do a GPU's LoRAs, which decode one tail of long completions instead of one for each.
+        Batches of the same weights run together. So do a GPU's LoRAs, which decode one tail of
+        long completions instead of one for each.
         """
         for weights, group in groupby(enumerate(batches), lambda item: self._merged(item[1])):
             self._load(weights)
@@ -292,7 +295,7 @@ class TransformersEngine:
         ).to(self._device)
 
     def generate(self, batches: Sequence[Batch]) -> Iterator[tuple[int, list[Completion]]]:
-        """As `Engine.generate`; adapters are merged into the weights."""
+        """As `VllmEngine.generate`; adapters are merged into the weights."""
         for place, batch in enumerate(batches):
             if batch.adapter != self._weights:
                 weights = dict(merged_weights(self._model_config, batch.adapter))
@@ -304,7 +307,8 @@ class TransformersEngine:
         import torch
         from tqdm import tqdm
 
-        ends, strings = self._ends(sampling)
+        stops, strings = stop_ids(PromptConfig(stop=list(sampling.stop)), self._tokenizer)
+        ends = sorted({*self._eos, *stops})
         for prompt in tqdm(prompts, desc="sampling", unit="problem"):
             torch.manual_seed(problem_seed(sampling.seed, prompt.problem_id) + sampling.first)
             limit = prompt.max_tokens or sampling.max_tokens
@@ -319,7 +323,8 @@ class TransformersEngine:
             # Raw logits are before temperature and top-p, as the rollouts table wants them.
             scores = torch.stack(output.logits, dim=1).float().log_softmax(-1)
             for index, completion in enumerate(completions):
-                token_ids = self._until_end(completion, ends)
+                length = next((i for i, t in enumerate(completion, 1) if t in ends), limit)
+                token_ids = completion[:length]
                 at = torch.tensor(token_ids, device=self._device)[:, None]
                 chosen = scores[index, : len(token_ids)].gather(1, at)[:, 0]
                 logprobs = chosen.tolist() if sampling.logprobs else []
@@ -327,10 +332,6 @@ class TransformersEngine:
                 reason = "stop" if ended else "length"
                 sample = sampling.first + index
                 yield _row(prompt, sampling, sample, token_ids, logprobs, reason, self._tokenizer)
-
-    def _ends(self, sampling: Sampling) -> tuple[list[int], list[str]]:
-        ids, strings = stop_ids(PromptConfig(stop=list(sampling.stop)), self._tokenizer)
-        return sorted({*self._eos, *ids}), strings
 
     def _options(
         self, sampling: Sampling, limit: int, ends: list[int], strings: list[str]
@@ -350,12 +351,8 @@ class TransformersEngine:
             options |= {"stop_strings": strings, "tokenizer": self._tokenizer}
         return options
 
-    @staticmethod
-    def _until_end(token_ids: list[int], ends: list[int]) -> list[int]:
-        for index, token in enumerate(token_ids):
-            if token in ends:
-                return token_ids[: index + 1]
-        return token_ids
+
+Engine = VllmEngine | TransformersEngine
 
 
 def merged_weights(model: ModelConfig, adapter: Path | None) -> Iterator[tuple[str, torch.Tensor]]:

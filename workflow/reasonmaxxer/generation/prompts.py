@@ -4,8 +4,6 @@ One prompt and one way of ending a completion serve base, baselines and adapters
 are made here once and carried from then on: nothing downstream tokenises text again.
 """
 
-from __future__ import annotations
-
 import bisect
 from pathlib import Path
 from typing import Any

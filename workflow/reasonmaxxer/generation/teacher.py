@@ -3,8 +3,6 @@
 Both sit in memory side by side, on one device, with the weights that the evaluation runs.
 """
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 Light, since the Snakefile calls it: files are looked for, templates read, nothing else.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

@@ -5,8 +5,6 @@ such work; they are meant to be right within a factor of two, and to warn before
 Other cards are counted by what their makers state, in proportion.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -147,28 +145,21 @@ def estimate(config: Config, shape: Dimensions) -> RunEstimate:
 
 def stages(config: Config) -> dict[str, Work]:
     """The work of every stage that may use a GPU, by its name."""
+    shards = _shards(config)
+    blocks = [Shard.parse(name) for _, name in shards]
+    completions = sum(block.problems * block.samples for block in blocks)
+    length, sequence = _length(config.rollouts.max_tokens), _sequence(config)
+    trained = sum(config.section_of(arm, "training").sequences for arm in config.trained_arms)
     found = {
-        **{"rollouts": _rollouts(config), "entropies": _entropies(config)},
-        **{"training": _training(config), "grpo": _grpo(config)},
-        **{"distillation": _distillation(config), "checkpoint": _checkpoint(config)},
-        **{"evaluation": _evaluation(config), "side_by_side": Work(loads=len(main_arm(config)))},
+        "rollouts": Work(generated=completions * length, engines=len(shards)),
+        "entropies": Work(passed=completions * sequence, loads=len(shards)),
+        # The frozen base's forward pass, the adapter's, its backward and activations once more.
+        "training": Work(passed=4 * trained * sequence, loads=len(config.trained_arms)),
+        **{"grpo": _grpo(config), "distillation": _distillation(config)},
+        **{"checkpoint": _checkpoint(config), "evaluation": _evaluation(config)},
+        "side_by_side": Work(loads=len(main_arm(config))),
     }
     return found | (_analysis(config) if config.footprint else {})
-
-
-def _rollouts(config: Config) -> Work:
-    tokens = _completions(config) * _length(config.rollouts.max_tokens)
-    return Work(generated=tokens, engines=len(_shards(config)))
-
-
-def _entropies(config: Config) -> Work:
-    return Work(passed=_completions(config) * _sequence(config), loads=len(_shards(config)))
-
-
-def _training(config: Config) -> Work:
-    """The frozen base's forward pass, the adapter's, its backward and activations once more."""
-    sequences = sum(config.section_of(arm, "training").sequences for arm in config.trained_arms)
-    return Work(passed=4 * sequences * _sequence(config), loads=len(config.trained_arms))
 
 
 def _grpo(config: Config) -> Work:
@@ -313,11 +304,6 @@ def _shards(config: Config) -> set[tuple[str, str]]:
     return {
         (rollouts_origin(config, a), shard) for a in arms for shard in rollout_shards(config, a)
     }
-
-
-def _completions(config: Config) -> int:
-    shards = [Shard.parse(name) for _, name in _shards(config)]
-    return sum(shard.problems * shard.samples for shard in shards)
 
 
 def _split_tokens(config: Config, split: str) -> int:

@@ -1,7 +1,5 @@
 """Where the files lie that an arm is made of, and what was recorded in one."""
 
-from __future__ import annotations
-
 import functools
 import sys
 from pathlib import Path

@@ -1,15 +1,12 @@
 """The analysis as files and jobs. Light, since the Snakefile calls it while the graph is built."""
 
-from __future__ import annotations
-
 from typing import Any
 
-from ..config import SHARED, Config, FootprintConfig, SamplingConfig
+from ..config import Config, FootprintConfig, SamplingConfig
 from ..errors import UserError
 from .files import main_arm
 from .jobs import generation_job
 from .protocol import protocol
-from .shards import rollout_shards
 
 HOW = "add a section to the config, such as footprint: {teacher: <arm>, benchmark: <benchmark>}"
 
@@ -32,8 +29,8 @@ def capability_arms(config: Config) -> list[str]:
 
 def greedy_job(config: Config) -> str:
     own = section(config)
-    sampling = _protocol(config).model_copy(update={"temperature": 0.0, "seed": own.seed})
-    return generation_job(config, sampling, _share(1, own.problems))
+    sampling = _sampling(config).model_copy(update={"temperature": 0.0, "seed": own.seed})
+    return generation_job(config, sampling, {"problems": own.problems})
 
 
 def decode_job(config: Config) -> str:
@@ -46,33 +43,25 @@ def decode_job(config: Config) -> str:
 def continuations_job(config: Config) -> str:
     own = section(config)
     assert own.pivotality is not None
-    keys = own.pivotality.model_dump(exclude={"margin"})
-    sampling = SamplingConfig(
-        **config.rollouts.model_dump(include=set(SamplingConfig.model_fields))
-    )
-    return generation_job(
-        config, sampling, {**keys, "tau": own.tau, "rollouts": config.rollouts.samples}
-    )
+    keys = {"tau": own.tau, "rollouts": config.rollouts.samples}
+    keys |= own.pivotality.model_dump(exclude={"margin"})
+    return generation_job(config, config.rollouts, keys)
 
 
 def capability_job(config: Config) -> str:
     own = section(config).capability
     assert own is not None
-    sampling = _protocol(config).model_copy(update={"seed": own.seed})
-    return generation_job(config, sampling, _share(own.samples, own.problems))
+    sampling = _sampling(config).model_copy(update={"seed": own.seed})
+    share = {"samples": own.samples, "problems": own.problems}
+    return generation_job(config, sampling, share)
 
 
 def max_tokens(config: Config) -> int:
-    return _protocol(config).max_tokens
+    return _sampling(config).max_tokens
 
 
-def _protocol(config: Config) -> SamplingConfig:
-    sampling, _ = protocol(config, section(config).benchmark)
-    return SamplingConfig(**sampling.model_dump(include=set(SamplingConfig.model_fields)))
-
-
-def _share(samples: int, problems: int | None) -> dict[str, Any]:
-    return {"first_sample": 0, "samples": samples, "first_problem": 0, "problems": problems}
+def _sampling(config: Config) -> SamplingConfig:
+    return protocol(config, section(config).benchmark)[0]
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -96,16 +85,3 @@ def manifest(config: Config, run: str) -> dict[str, Any] | None:
         },
         "samples": own.capability.samples if own.capability else None,
     }
-
-
-def manifest_files(found: dict[str, Any] | None) -> list[str]:
-    """Every file that the manifest names."""
-    if found is None:
-        return []
-    keys = ("greedy", "sampled", "interventions", "pivotality")
-    return [*(found[key] for key in keys if found[key]), *found["capability"].values()]
-
-
-def base_rollouts(config: Config, run: str, stage: str) -> list[str]:
-    """The shards of the base's own rollouts, or what a stage made of them."""
-    return [f"{run}/{stage}/{SHARED}/{shard}.parquet" for shard in rollout_shards(config)]

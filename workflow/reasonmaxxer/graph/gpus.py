@@ -5,8 +5,6 @@ jobs of a run, and of other runs beside it, take theirs from a pool here: a lock
 held by the job's own process, so that the kernel gives it back however the job ends.
 """
 
-from __future__ import annotations
-
 import argparse
 import fcntl
 import os

@@ -1,7 +1,5 @@
 """The jobs of each stage, and what each of them is told: its own share only, as one string."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Mapping
@@ -13,7 +11,7 @@ from ..method.kinds import KINDS, MADE
 from ..training.lr_schedule import of_grpo
 from ..training.model_card import how
 from .files import evaluation_tables, main_arm, model_of
-from .protocol import VALIDATION, prompt_of, prompt_of_arm, protocol
+from .protocol import VALIDATION, prompt_of_arm, protocol
 from .shards import Shard, arm_of, section_of
 
 
@@ -44,14 +42,12 @@ def evaluation_job(config: Config, benchmark: str, shard: str) -> str:
 
 
 def validation_job(config: Config) -> str:
-    share = {"first_sample": 0, "samples": config.checkpoint.samples}
-    return generation_job(config, config.checkpoint, share)
+    return generation_job(config, config.checkpoint, {"samples": config.checkpoint.samples})
 
 
 def teacher_job(config: Config, problems: int, samples: int) -> str:
     """A teacher's rollouts: sampled as the base's are."""
-    share = {"first_sample": 0, "samples": samples, "first_problem": 0, "problems": problems}
-    return generation_job(config, config.rollouts, share)
+    return generation_job(config, config.rollouts, {"problems": problems, "samples": samples})
 
 
 def side_by_side_job(config: Config, run: str) -> str:
@@ -79,9 +75,9 @@ def checkpoint_options(config: Config, arm: str) -> str:
 
     A run stops where the arm it is about has collapsed; that a control has is worth a page.
     """
-    flags = [] if arm in main_arm(config) else ["--keep-collapsed"]
-    flags += ["--description", shlex.quote(how(config, arm))]
-    return " ".join([*flags, *(["--full-model"] if config.is_whole(arm) else [])])
+    flags = f"--description {shlex.quote(how(config, arm))}"
+    flags += "" if arm in main_arm(config) else " --keep-collapsed"
+    return flags + (" --full-model" if config.is_whole(arm) else "")
 
 
 def targets(config: Config) -> list[str]:
@@ -108,28 +104,21 @@ def models(config: Config) -> list[dict[str, Any]]:
     lengths = {"train": max([config.rollouts.max_tokens, *trained])}
     for split in (VALIDATION, *config.benchmarks):
         lengths[split] = protocol(config, split)[0].max_tokens
-    prompts = {
-        split: {"prompt": prompt_of(config, split).model_dump(), "max_tokens": length}
-        for split, length in lengths.items()
-    }
-    own = config.model.model_dump(mode="json")
-    common = {"engine": config.engine}
-    found: list[dict[str, Any]] = [
-        {"place": "model", "model": own, "targets": targets(config), "prompts": prompts} | common
-    ]
-    for arm in config.of_kind("checkpoint"):
-        model = model_of(config, arm).model_dump(mode="json")
-        shown = {
+    base = config.base_arm
+    found: list[dict[str, Any]] = []
+    for arm in (base, *config.of_kind("checkpoint")):
+        own: dict[str, Any] = {"place": "model", "targets": targets(config)}
+        if arm != base:
+            own = {"place": f"arms.{arm}.model", "targets": [], "teaches": arm in teachers(config)}
+        prompts = {
             split: {
                 "prompt": prompt_of_arm(config, arm, split).model_dump(),
                 "max_tokens": lengths[split],
             }
-            for split in config.benchmarks_of(arm)
+            for split in (lengths if arm == base else config.benchmarks_of(arm))
         }
-        found.append(
-            {"place": f"arms.{arm}.model", "model": model, "targets": [], "prompts": shown}
-            | {"teaches": arm in teachers(config), **common}
-        )
+        model = model_of(config, arm).model_dump(mode="json")
+        found.append({**own, "model": model, "prompts": prompts, "engine": config.engine})
     return found
 
 

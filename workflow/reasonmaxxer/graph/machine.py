@@ -4,8 +4,6 @@ An estimate is meant to be right within a factor of two (see `estimate.py`): wha
 half of it cannot work and is an error, what falls short of it a warning.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator

@@ -1,15 +1,14 @@
 """What the metrics stage reads, and where: arm by arm, benchmark by benchmark."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from typing import Any
 
-from ..config import SHARED, Config
+from ..config import Config
 from ..method.kinds import KINDS
 from . import footprint
 from .files import evaluation_tables, model_of, side_by_side_file, teacher_rollouts, training_log
 from .protocol import VALIDATION, prompt_of, protocol
-from .shards import rollout_shards, rollouts_origin, selection_origin
+from .shards import rollout_shards, rollouts_origin, selection_origin, shard_files
 
 # What the metrics stage reads of an arm that is made here, beside its evaluation.
 MADE_FILES = (
@@ -20,7 +19,6 @@ MADE_FILES = (
 
 def manifest(config: Config, run: str) -> dict[str, Any]:
     """Where the metrics stage finds what, with the titles and settings it reports."""
-    shards = rollout_shards(config)
     return {
         "run": config.run,
         "samples": config.rollouts.samples,
@@ -55,10 +53,7 @@ def manifest(config: Config, run: str) -> dict[str, Any]:
             split: f"{run}/problems/{split}.parquet"
             for split in ("train", VALIDATION, *config.benchmarks)
         },
-        **{
-            stage: [f"{run}/{stage}/{SHARED}/{shard}.parquet" for shard in shards]
-            for stage in ("rollouts", "verdicts", "entropies")
-        },
+        **{s: shard_files(config, run, s) for s in ("rollouts", "verdicts", "entropies")},
         "side_by_side": side_by_side_file(config, run),
         "memorization": f"{run}/memorization.json" if config.memorization.check else None,
         "footprint": footprint.manifest(config, run),
@@ -114,17 +109,8 @@ def _learnt_from(config: Config, run: str, arm: str) -> dict[str, list[str]]:
     kind = KINDS[config.arms[arm].kind]
     if kind.teacher:
         return {"rollouts": [teacher_rollouts(config, arm)], "entropies": []}
-    shards = _pool(config, arm) if kind.selects else []
-    return {
-        stage: [f"{run}/{stage}/{origin}/{shard}.parquet" for origin, shard in shards]
-        for stage in ("rollouts", "entropies")
-    }
-
-
-def _pool(config: Config, arm: str) -> list[tuple[str, str]]:
-    """Folder and name of each shard of an arm's rollouts."""
-    origin = rollouts_origin(config, arm)
-    return [(origin, shard) for shard in rollout_shards(config, arm)]
+    stages = ("rollouts", "entropies")
+    return {s: shard_files(config, run, s, arm) if kind.selects else [] for s in stages}
 
 
 def making_jobs(config: Config, arm: str) -> dict[str, list[str]]:
@@ -140,7 +126,8 @@ def making_jobs(config: Config, arm: str) -> dict[str, list[str]]:
         sample = teacher_rollouts(config, arm).removesuffix(".parquet").split("/")[-2:]
         made |= making_jobs(config, teacher) | {"sample_teacher": [".".join(sample)]}
     if kind.selects:
-        pool = [f"{origin}.{shard}" for origin, shard in _pool(config, arm)]
+        origin = rollouts_origin(config, arm)
+        pool = [f"{origin}.{shard}" for shard in rollout_shards(config, arm)]
         made |= dict.fromkeys(("sample_rollouts", "judge_rollouts", "score_rollouts"), pool)
         made["select_positions"] = [selection_origin(config, arm)]
     made[kind.rule] = [arm]
@@ -151,15 +138,16 @@ def making_jobs(config: Config, arm: str) -> dict[str, list[str]]:
 
 
 def manifest_files(manifest: dict[str, Any]) -> list[str]:
-    """Every file the manifest names."""
-    arms = manifest["arms"].values()
-    files = [path for arm in arms for shards in arm["evaluation"].values() for path in shards]
-    files += [arm[key] for arm in arms for key in MADE_FILES if arm[key] is not None]
-    files += [path for arm in arms for key in ("rollouts", "entropies") for path in arm[key]]
-    for stage in ("rollouts", "verdicts", "entropies"):
-        files += manifest[stage]
-    files += [
-        manifest[key] for key in ("side_by_side", "memorization") if manifest[key] is not None
-    ]
-    files += footprint.manifest_files(manifest["footprint"])
-    return sorted({*files, *manifest["problems"].values()})
+    """Every file of the run that the manifest names."""
+
+    def files(value: Any) -> Iterator[str]:
+        if isinstance(value, str) and value.startswith("results/"):
+            yield value
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                # These are told for the page, and may name models of any run.
+                yield from files(inner) if key not in ("model", "own_prompt", "config") else ()
+        elif isinstance(value, list):
+            yield from (file for inner in value for file in files(inner))
+
+    return sorted({*files(manifest)})

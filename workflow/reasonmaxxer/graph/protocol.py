@@ -1,7 +1,5 @@
 """How the problems of each split are put and sampled."""
 
-from __future__ import annotations
-
 import functools
 import json
 from typing import Any

@@ -4,8 +4,6 @@ Snakemake compares the params of a job as a set of their texts, and says which w
 before and which are only there now. Ours are JSON, so the keys that differ can be named.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re
@@ -90,7 +88,8 @@ def causes_of(job: PlannedJob) -> list[str]:
         return [MISSING]
     causes = []
     if found := FILES.search(job.reason):
-        causes.append(f"{_few(map(_here, found[1].split(', ')))} new or changed")
+        files = found[1].replace(f"{Path.cwd()}/", "").split(", ")
+        causes.append(f"{_few(files)} new or changed")
     if found := PARAMS.search(job.reason):
         causes += differences(_values(found[1]), _values(found[2]), job.stage)
     if "Code has changed" in job.reason:
@@ -169,10 +168,6 @@ def _few(words: Any) -> str:
     words = list(words)
     more = f" and {len(words) - MOST} more" if len(words) > MOST else ""
     return ", ".join(words[:MOST]) + more
-
-
-def _here(path: str) -> str:
-    return path.removeprefix(f"{Path.cwd()}/")
 
 
 def _of(group: Sequence[PlannedJob]) -> str:

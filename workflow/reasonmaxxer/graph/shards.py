@@ -109,6 +109,12 @@ def rollout_shards(config: Config, arm: str | None = None) -> list[str]:
     ]
 
 
+def shard_files(config: Config, run: str, stage: str, arm: str | None = None) -> list[str]:
+    """A stage's files for these shards."""
+    folder = f"{run}/{stage}/{rollouts_origin(config, arm)}"
+    return [f"{folder}/{shard}.parquet" for shard in rollout_shards(config, arm)]
+
+
 def evaluation_shards(config: Config, benchmark: str) -> list[str]:
     """Sample blocks of a benchmark's evaluation, alike for all arms: those that the base has."""
     samples = protocol(config, benchmark)[1]

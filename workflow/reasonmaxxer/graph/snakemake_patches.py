@@ -5,8 +5,6 @@ They hold for the minor versions in `CHECKED_ON`; under another one `apply` says
 since each of them only makes Snakemake do more or less work than is needed.
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence

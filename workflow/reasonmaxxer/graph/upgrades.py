@@ -4,8 +4,6 @@ An upgrade runs nothing again by itself, since that would discard results that w
 says so instead.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..errors import UserError

@@ -1,7 +1,5 @@
 """The base model: loaded once, split into body and head, checked, given its adapter."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Which sequences run together: batches of a bounded number of tokens with little padding."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 MAX_PADDING = 0.05

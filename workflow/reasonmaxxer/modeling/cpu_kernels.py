@@ -11,8 +11,6 @@ dtype, so nothing is run again when the switch changes. `load_base` puts the ker
 with `install`.
 """
 
-from __future__ import annotations
-
 import ctypes
 import functools
 import os
@@ -58,7 +56,7 @@ def install(model: torch.nn.Module) -> None:
     for module in model.modules():
         if type(module) is torch.nn.Linear:
             module.__class__ = FrozenLinear
-        elif _is_rms_norm(module) and _computes_the_same(module):
+        elif type(module).__name__.endswith("RMSNorm") and _computes_the_same(module):
             module.__class__ = FrozenRMSNorm
 
 
@@ -90,13 +88,10 @@ def keep_freed_memory() -> None:
 
 def product(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
     """x M^T + bias [..., O] without a gradient, for x [..., I], M [O, I], bias [O] of one dtype."""
-    if x.numel() * len(matrix) >= WORTHWHILE and _is_ours(x):
+    ours = x.device.type == "cpu" and x.dtype == torch.float32 and enabled() and _has_onednn()
+    if ours and x.numel() * len(matrix) >= WORTHWHILE:
         return torch.ops.mkldnn._linear_pointwise(x, matrix, bias, "none", [], "")
     return F.linear(x, matrix, bias)
-
-
-def _is_ours(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype == torch.float32 and enabled() and _has_onednn()
 
 
 @functools.cache
@@ -167,14 +162,10 @@ class FrozenRMSNorm(torch.nn.Module):
         return _Normalised.apply(hidden_states, self.weight, self.variance_epsilon)
 
 
-def _is_rms_norm(module: torch.nn.Module) -> bool:
-    return type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon")
-
-
 @torch.no_grad()
 def _computes_the_same(norm: Any) -> bool:
     weight = norm.weight
-    if weight.dtype != torch.float32:
+    if weight.dtype != torch.float32 or not hasattr(norm, "variance_epsilon"):
         return False
     x = torch.linspace(-2, 3, 4 * len(weight), device=weight.device).view(4, -1)
     ours = _Normalised.apply(x, weight, norm.variance_epsilon)

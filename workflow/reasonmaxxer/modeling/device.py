@@ -1,7 +1,5 @@
 """Where a stage computes."""
 
-from __future__ import annotations
-
 
 def on_gpu() -> bool:
     """Whether this process has a GPU: the question is asked here alone."""

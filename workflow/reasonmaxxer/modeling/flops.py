@@ -5,8 +5,6 @@ more for the weight's own gradient, where it is trained. Attention's products of
 tokens are left out: of models as large as the paper's they are a few percent.
 """
 
-from __future__ import annotations
-
 FORWARD = 2
 BACKWARD = 2  # through a frozen weight
 WEIGHTS = 2  # the gradient of a trained one

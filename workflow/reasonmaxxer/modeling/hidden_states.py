@@ -5,8 +5,6 @@ are visited more than once, from a file in which the trainer put them before; or
 that the scorer kept, which saves every arm its passes through the base.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -45,13 +43,6 @@ class Keyed(Protocol):
         """What tells it apart: problem, sample, and its number of tokens T."""
 
 
-class BaseStates(Protocol):
-    """Where the base's hidden states of a batch come from."""
-
-    def hidden(self, indices: Sequence[int], input_ids: Tensor) -> Tensor:
-        """Last states [B, T, H], in the base's dtype, of rollouts' padded ids [B, T] int64."""
-
-
 class LiveStates:
     """Computed when they are needed."""
 
@@ -59,7 +50,7 @@ class LiveStates:
         self._base, self._adapter = base, adapter
 
     def hidden(self, indices: Sequence[int], input_ids: Tensor) -> Tensor:
-        """States [B, T, H], computed with the adapter off."""
+        """Last states [B, T, H] of padded ids [B, T] int64, computed with the adapter off."""
         with self._adapter.off():
             return self._base.hidden(input_ids)
 
@@ -89,12 +80,15 @@ class StoredStates:
         self._places = [places[rollout.key] for rollout in rollouts]
 
     def hidden(self, indices: Sequence[int], input_ids: Tensor) -> Tensor:
-        """States [B, T, H], read from the files; zero where there is padding."""
+        """Last states [B, T, H] in the base's dtype, zero where padded ids [B, T] have padding."""
         hidden = torch.zeros(*input_ids.shape, self._base.width, dtype=self._base.dtype)
         for row, index in zip(hidden, indices, strict=True):
             states, start, end = self._places[index]
             row[: end - start] = states[start:end]
         return hidden.to(input_ids.device)
+
+
+BaseStates = LiveStates | StoredStates  # where the base's states of a batch come from
 
 
 def store_states(

@@ -12,8 +12,6 @@ In the shapes below N are positions, R the rows of a tile, H is the model's widt
 vocabulary. Hidden states have the dtype of the head's weights.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass

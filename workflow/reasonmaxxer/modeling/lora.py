@@ -4,8 +4,6 @@ PEFT owns the format (`adapter_config.json`, the names of the tensors), and what
 loads there. The layers compute with the kernel of `cpu_kernels`, which keeps fewer activations.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Each builder returns None where its figures are missing, and the page says so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +17,7 @@ from .spec import (
     arm_names,
     by_arm,
     facets,
+    histogram,
     single,
     threshold_rule,
     tips,
@@ -30,9 +29,8 @@ def gains(differences: Rows, titles: Mapping[str, str], order: Sequence[str]) ->
     """Differences in accuracy to the base in points, a panel a benchmark, their mean first."""
     data = [
         {
-            **{key: 100 * row[key] for key in ("value", "low", "high")},
-            "arm": titles[row["arm"]],
-            "benchmark": titles[row["benchmark"]],
+            **{key: 100 * row[key] for key in INTERVAL},
+            **{"arm": titles[row["arm"]], "benchmark": titles[row["benchmark"]]},
         }
         for row in differences
         if row["metric"] == "accuracy" and row["arm"] in order
@@ -53,7 +51,7 @@ def pass_at_k(rows: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Sp
     """pass@k over k up to half the samples, a panel a benchmark; two points are no curve."""
     data = [
         {
-            **{key: row[key] for key in ("value", "low", "high")},
+            **{key: row[key] for key in INTERVAL},
             **{"arm": titles[row["arm"]], "benchmark": titles[row["benchmark"]]},
             "k": int(row["metric"].partition("@")[2] or 1),
         }
@@ -96,31 +94,14 @@ def entropy(figure: Mapping[str, Any] | None) -> Spec | None:
         for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
         if count
     ]
-    bars = {
-        "mark": {"type": "bar", "binSpacing": 1},
-        "encoding": {
-            "x": {
-                **{"field": "low", "type": "quantitative", "bin": {"binned": True}},
-                "axis": {"title": "entropy of the base's next token, nats", "tickCount": 10},
-            },
-            "x2": {"field": "high"},
-            "y": {
-                **{"field": "positions", "type": "quantitative"},
-                "scale": {"type": "log", "domainMin": 0.8},
-                "axis": {
-                    "title": "positions",
-                    "format": "~s",
-                    "values": [10**n for n in range(len(str(max(counts))))],
-                },
-            },
-            "y2": {"datum": 0.8},
-            "color": {
-                **{"field": "above", "type": "nominal", "legend": None},
-                "scale": {"domain": ["other", "decision"], "range": EMPHASIS},
-            },
-            "tooltip": tips(low=".3f", high=".3f", positions=","),
-        },
-    }
+    y: Spec = {"field": "positions", "type": "quantitative"}
+    y["scale"] = {"type": "log", "domainMin": 0.8}
+    powers = [10**n for n in range(len(str(max(counts))))]
+    y["axis"] = {"title": "positions", "format": "~s", "values": powers}
+    colour: Spec = {"field": "above", "type": "nominal", "legend": None}
+    colour["scale"] = {"domain": ["other", "decision"], "range": EMPHASIS}
+    bars = histogram(y, colour, tips(low=".3f", high=".3f", positions=","))
+    bars["encoding"]["y2"] = {"datum": 0.8}
     layers = [bars, *threshold_rule(threshold)] if threshold is not None else [bars]
     return single({"data": {"values": data}, "height": 220, "layer": layers})
 
@@ -137,26 +118,15 @@ def pass_rates(pool: Mapping[str, Any] | None) -> Spec | None:
         }
         for correct, count in enumerate(pool["counts"])
     ]
-    return single(
-        {
-            **{"data": {"values": data}, "height": 220, "mark": {"type": "bar"}},
-            "encoding": {
-                "x": {
-                    **{"field": "correct", "type": "ordinal"},
-                    "axis": {
-                        **{"title": f"correct of {samples} rollouts", "labelAngle": 0},
-                        "labelOverlap": True,
-                    },
-                },
-                "y": {"field": "problems", "type": "quantitative"},
-                "color": {
-                    **{"field": "use", "type": "nominal", "legend": None},
-                    "scale": {"domain": ["all alike", "mixed"], "range": EMPHASIS},
-                },
-                "tooltip": tips(correct="", problems=""),
-            },
-        }
-    )
+    x: Spec = {"field": "correct", "type": "ordinal"}
+    title = f"correct of {samples} rollouts"
+    x["axis"] = {"title": title, "labelAngle": 0, "labelOverlap": True}
+    y = {"field": "problems", "type": "quantitative"}
+    colour: Spec = {"field": "use", "type": "nominal", "legend": None}
+    colour["scale"] = {"domain": ["all alike", "mixed"], "range": EMPHASIS}
+    encoding = {"x": x, "y": y, "color": colour, "tooltip": tips(correct="", problems="")}
+    bars = {"height": 220, "mark": {"type": "bar"}, "encoding": encoding}
+    return single({"data": {"values": data}, **bars})
 
 
 CURVES = {
@@ -179,27 +149,13 @@ def training(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> S
     ]
     if not data:
         return None
-    return facets(
-        data,
-        "panel",
-        {
-            **{"height": 130, "mark": {"type": "line", "strokeWidth": 1.5}},
-            "encoding": {
-                "x": {
-                    **{"field": "step", "type": "quantitative"},
-                    "axis": {"grid": False, "tickMinStep": 1, "format": "d"},
-                },
-                "y": {
-                    **{"field": "value", "type": "quantitative", "title": None},
-                    "scale": {"zero": False},
-                },
-                "color": by_arm(titles, order, data),
-                "tooltip": tips(arm="", step="", value=".4g"),
-            },
-        },
-        sort=list(CURVES.values()),
-        free="y",
-    )
+    x: Spec = {"field": "step", "type": "quantitative"}
+    x["axis"] = {"grid": False, "tickMinStep": 1, "format": "d"}
+    y: Spec = {"field": "value", "type": "quantitative", "title": None, "scale": {"zero": False}}
+    tooltip = tips(arm="", step="", value=".4g")
+    encoding = {"x": x, "y": y, "color": by_arm(titles, order, data), "tooltip": tooltip}
+    line = {"height": 130, "mark": {"type": "line", "strokeWidth": 1.5}, "encoding": encoding}
+    return facets(data, "panel", line, sort=list(CURVES.values()), free="y")
 
 
 def validation(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
@@ -251,7 +207,7 @@ def sweep(rows: Rows, arms: Arms) -> list[tuple[str, Spec]]:
         settings |= {start: own} if own is not None else {}
         data = [
             {
-                **{k: values[arm][k] for k in ("value", "low", "high")},
+                **{k: values[arm][k] for k in INTERVAL},
                 **{"setting": _as_setting(setting), "arm": arm},
             }
             for arm, setting in settings.items()

@@ -13,11 +13,13 @@ from .spec import (
     PERCENT,
     Spec,
     facets,
+    histogram,
     single,
     threshold_rule,
     tips,
     with_interval,
 )
+from .view import signed
 
 Figures = Mapping[str, Any]
 
@@ -122,8 +124,8 @@ def with_bounds(estimate: Figures | None, percent: bool) -> str | None:
 
 def signed_points(estimate: Figures) -> str:
     """A difference of shares in points, with its interval."""
-    value, low, high = (f"{100 * estimate[key]:+.1f}" for key in ("value", "low", "high"))
-    return f"{value} points ({low} to {high})".replace("-", "−")
+    value, low, high = (signed(100 * estimate[key]) for key in ("value", "low", "high"))
+    return f"{value} points ({low} to {high})"
 
 
 # --- charts -------------------------------------------------------------------------------------
@@ -162,22 +164,11 @@ def entropy(texts: Figures, tau: float) -> Spec | None:
         return None
     kinds = {"field": "positions", "type": "nominal", "legend": {"orient": "top", "title": None}}
     kinds["scale"] = {"domain": ["unchanged", "promoted"], "range": EMPHASIS}
-    bars = {
-        "mark": {"type": "bar", "binSpacing": 1, "opacity": 0.65},
-        "encoding": {
-            "x": {
-                **{"field": "low", "type": "quantitative", "bin": {"binned": True}},
-                "axis": {"title": "entropy of the base's next token, nats", "tickCount": 8},
-            },
-            "x2": {"field": "high"},
-            "y": {
-                **{"field": "share", "type": "quantitative", "stack": None},
-                "axis": {**PERCENT, "title": "share of such positions"},
-            },
-            "color": kinds,
-            "tooltip": tips(positions="", low=".2f", high=".2f", share=".1%"),
-        },
-    }
+    y: Spec = {"field": "share", "type": "quantitative", "stack": None}
+    y["axis"] = {**PERCENT, "title": "share of such positions"}
+    tooltip = tips(positions="", low=".2f", high=".2f", share=".1%")
+    bars = histogram(y, kinds, tooltip, opacity=0.65)
+    bars["encoding"]["x"]["axis"]["tickCount"] = 8
     return facets(data, "text", {"height": 190, "layer": [bars, *threshold_rule(tau)]})
 
 

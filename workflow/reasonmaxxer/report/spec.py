@@ -3,8 +3,6 @@
 Colours are the variables of the page's styles, so that a chart is light or dark with its page.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -104,6 +102,14 @@ def single(spec: Spec) -> Spec:
     """One chart as wide as its place."""
     fit = {"type": "fit-x", "contains": "padding"}
     return {"$schema": SCHEMA, "width": "container", "autosize": fit, **spec}
+
+
+def histogram(y: Spec, colour: Spec, tooltip: list[Spec], **mark: Any) -> Spec:
+    """Bars over bins of entropy, from `low` to `high` in nats."""
+    x: Spec = {"field": "low", "type": "quantitative", "bin": {"binned": True}}
+    x["axis"] = {"title": "entropy of the base's next token, nats", "tickCount": 10}
+    encoding = {"x": x, "x2": {"field": "high"}, "y": y, "color": colour, "tooltip": tooltip}
+    return {"mark": {"type": "bar", "binSpacing": 1, **mark}, "encoding": encoding}
 
 
 def threshold_rule(tau: float) -> list[Spec]:

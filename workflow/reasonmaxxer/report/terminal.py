@@ -1,7 +1,5 @@
 """Command `show`: a run's main table in the terminal."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import Any

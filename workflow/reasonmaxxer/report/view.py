@@ -1,9 +1,7 @@
 """What the page says in numbers and words: table cells, the verdict, what a gain is made of."""
 
-from __future__ import annotations
-
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +20,17 @@ def read_run(metrics: Path, figures: Path) -> tuple[dict[str, Any], dict[str, An
     return read_json(metrics, "rows", "differences"), read_json(figures, "arms", "benchmarks")
 
 
+def _by_place(rows: Iterable[Row]) -> dict[tuple[str, str, str], Row]:
+    return {(row["arm"], row["benchmark"], row["metric"]): row for row in rows}
+
+
 class Run:
     """A run's metrics and figures, looked up by arm, benchmark and metric."""
 
     def __init__(self, metrics: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
         self.metrics, self.figures = metrics, figures
-        self._rows = {(r["arm"], r["benchmark"], r["metric"]): r for r in metrics["rows"]}
-        self._differences = {
-            (r["arm"], r["benchmark"], r["metric"]): r for r in metrics["differences"]
-        }
+        self._rows = _by_place(metrics["rows"])
+        self._differences = _by_place(metrics["differences"])
         self.arms = {arm["name"]: arm for arm in figures["arms"]}
         self.benchmarks = {b["name"]: b for b in figures["benchmarks"]}
         self.base = next(name for name, arm in self.arms.items() if arm["kind"] == "base")
@@ -83,6 +83,11 @@ class Run:
         return None if main is None else self.as_line(main)
 
     @property
+    def place(self) -> str:
+        """Where its outcome is read: the mean over benchmarks, or the only one."""
+        return MEAN if len(self.benchmarks) > 1 else next(iter(self.benchmarks))
+
+    @property
     def single(self) -> list[str]:
         """Arms of the main table under the name of one member each: for curves."""
         members = {seeds_name(line): line for line in self.seeds}
@@ -100,10 +105,8 @@ def main_table(run: Run) -> dict[str, Any]:
         "columns": [{"name": column, **_heading(run, column)} for column in columns],
         "rows": [
             {
-                "name": arm,
-                "title": run.titles[arm],
-                "note": _note(run, arm),
-                "kind": _kind(run, arm),
+                **{"name": arm, "title": run.titles[arm]},
+                **_standing(run, arm),
                 "cells": [cell(run, arm, column, scales[column]) for column in columns],
             }
             for arm in run.shown
@@ -120,16 +123,12 @@ def _heading(run: Run, column: str) -> dict[str, str]:
     return {"title": run.titles[column], "about": problems + average}
 
 
-def _kind(run: Run, arm: str) -> str:
+def _standing(run: Run, arm: str) -> dict[str, str]:
+    """What an arm is to the table, and what is noted of that."""
     if run.arms.get(arm, {}).get("own_prompt"):
-        return "apart"
-    return "base" if arm == run.base else "main" if arm == run.main else "other"
-
-
-def _note(run: Run, arm: str) -> str:
-    if run.arms.get(arm, {}).get("own_prompt"):
-        return "outside the comparison"
-    return "over problems and seeds" if arm not in run.arms else ""
+        return {"kind": "apart", "note": "outside the comparison"}
+    kind = {run.base: "base", run.main: "main"}.get(arm, "other")
+    return {"kind": kind, "note": "" if arm in run.arms else "over problems and seeds"}
 
 
 def _scale(run: Run, column: str) -> tuple[float, float]:
@@ -165,12 +164,17 @@ def change(difference: Row | None) -> dict[str, str] | None:
         kind, mark = "none", "△" if up else "▽"
     else:
         kind, mark = "none", "○"
-    value = f"{100 * difference['value']:+.1f}".replace("-", "−")
+    value = signed(100 * difference["value"])
     return {"kind": kind, "mark": mark, "value": value, "words": difference["statement"]}
 
 
 def percent(value: float) -> str:
     return f"{100 * value:.1f}"
+
+
+def signed(change: float) -> str:
+    """A difference with its sign, to one decimal."""
+    return f"{change:+.1f}".replace("-", "−")
 
 
 def ablations(run: Run) -> list[dict[str, Any]]:
@@ -180,7 +184,7 @@ def ablations(run: Run) -> list[dict[str, Any]]:
             "title": run.titles[row["arm"]],
             "benchmarks": ", ".join(run.titles[name] for name in row["benchmarks"]),
             "change": change(row),
-            "interval": f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}".replace("-", "−"),
+            "interval": f"{signed(100 * row['low'])} to {signed(100 * row['high'])}",
         }
         for row in run.metrics.get("ablations", [])
     ]
@@ -190,11 +194,10 @@ def costs(run: Run, price_per_hour: float | None) -> list[dict[str, Any]]:
     """What each arm of the main table cost, and whether it came near the RL arm's accuracy."""
     rows = {row["arm"]: row for row in run.metrics.get("costs", [])}
     rl = next((a for a in run.single if a in rows and run.arms[a]["kind"] == "grpo"), None)
-    place = MEAN if len(run.benchmarks) > 1 else next(iter(run.benchmarks))
-    yardstick = run.row(run.as_line(rl), place) if rl else None
+    yardstick = run.row(run.as_line(rl), run.place) if rl else None
     found = []
     for arm in (name for name in run.single if name in rows):
-        row, own = rows[arm], run.row(run.as_line(arm), place)
+        row, own = rows[arm], run.row(run.as_line(arm), run.place)
         spent = (row["seconds"], row["sweep_seconds"])
         seconds = None if None in spent else sum(spent)
         gap = None
@@ -206,7 +209,7 @@ def costs(run: Run, price_per_hour: float | None) -> list[dict[str, Any]]:
                 "title": run.titles[arm],
                 "seconds": seconds,
                 "dollars": timings.dollars(seconds, price_per_hour),
-                "gap": None if gap is None else f"{gap:+.1f}".replace("-", "−"),
+                "gap": None if gap is None else signed(gap),
             }
         )
     return found
@@ -217,13 +220,9 @@ def costs(run: Run, price_per_hour: float | None) -> list[dict[str, Any]]:
 
 def headline(run: Run) -> str:
     """One sentence on the outcome, from the figures alone."""
-    base, main = run.base, run.main
-    place = MEAN if len(run.benchmarks) > 1 else next(iter(run.benchmarks))
-    where = (
-        f"on average over {len(run.benchmarks)} benchmarks"
-        if place == MEAN
-        else (f"on {run.titles[place]}")
-    )
+    base, main, place = run.base, run.main, run.place
+    average = f"average over {len(run.benchmarks)} benchmarks"
+    where = f"on {average if place == MEAN else run.titles[place]}"
     before = run.row(base, place)
     if before is None or before["value"] is None:
         return "The base has no figure that all benchmarks share, so nothing can be compared."
@@ -232,16 +231,13 @@ def headline(run: Run) -> str:
     after, gap = run.row(main, place), run.difference(main, place)
     if after is None or gap is None:
         return f"{run.titles[main]} was not evaluated on all benchmarks, so no mean is shown."
+    seeds = len(run.seeds.get(run.figures["main"], ["one"]))
     return (
         f"{run.titles[main]} solves {percent(after['value'])}% {where}, "
-        f"the base {percent(before['value'])}%: {_gap_words(gap)}, {_seeds_words(run)}."
+        f"the base {percent(before['value'])}%: {_gap_words(gap)}, "
+        f"{'one seed' if seeds == 1 else f'{seeds} seeds'}."
         f"{_control_words(run, place)}{_rl_words(run, place)}"
     )
-
-
-def _seeds_words(run: Run) -> str:
-    count = len(run.seeds.get(run.figures["main"], ["one"]))
-    return "one seed" if count == 1 else f"{count} seeds"
 
 
 def _control_words(run: Run, place: str) -> str:
@@ -268,13 +264,13 @@ def _rl_words(run: Run, place: str) -> str:
 
 
 def _gap_words(gap: Row) -> str:
-    value, low, high = (100 * gap[key] for key in ("value", "low", "high"))
-    interval = f"95%\u00a0interval {low:+.1f}\u00a0to\u00a0{high:+.1f}".replace("-", "−")
+    value, low, high = (signed(100 * gap[key]) for key in ("value", "low", "high"))
+    interval = f"95%\u00a0interval {low}\u00a0to\u00a0{high}"
     if gap["p_corrected"] > ALPHA:
         words = str(gap["statement"]).partition(" (")[0]
-        return f"{words} ({value:+.1f}\u00a0points, {interval})".replace("-", "−")
-    direction = "a gain" if value > 0 else "a loss"
-    return f"{direction} of {abs(value):.1f}\u00a0points ({interval})"
+        return f"{words} ({value}\u00a0points, {interval})"
+    direction = "a gain" if gap["value"] > 0 else "a loss"
+    return f"{direction} of {value[1:]}\u00a0points ({interval})"
 
 
 def remarks(run: Run) -> list[str]:
@@ -315,10 +311,7 @@ def gain_parts(run: Run) -> list[dict[str, Any]]:
     for benchmark in run.benchmarks:
         gain = run.difference(str(run.main), benchmark)
         pair = [
-            (
-                run.row(str(arm), benchmark, "unparseable"),
-                run.row(str(arm), benchmark, "accuracy-parsed"),
-            )
+            [run.row(str(arm), benchmark, key) for key in ("unparseable", "accuracy-parsed")]
             for arm in (run.base, run.main)
         ]
         numbers = [(row["value"], of["value"] or 0.0) for row, of in pair if row and of]
@@ -339,27 +332,17 @@ def gain_parts(run: Run) -> list[dict[str, Any]]:
 
 def details(run: Run) -> list[dict[str, Any]]:
     """Every row of the metrics as texts, a table a benchmark: arms x metrics."""
-    tables_ = []
+    found = []
     for benchmark in [*run.benchmarks, MEAN] if len(run.benchmarks) > 1 else run.benchmarks:
         rows = [row for row in run.metrics["rows"] if row["benchmark"] == benchmark]
         metrics = list(dict.fromkeys(row["metric"] for row in rows))
-        arms = list(dict.fromkeys(row["arm"] for row in rows))
-        tables_.append(
-            {
-                "title": run.titles[benchmark],
-                "metrics": metrics,
-                "rows": [
-                    {
-                        "title": run.titles.get(arm, arm),
-                        "cells": [
-                            _plain(run.row(arm, benchmark, metric), metric) for metric in metrics
-                        ],
-                    }
-                    for arm in arms
-                ],
-            }
-        )
-    return tables_
+        cells = {
+            arm: [_plain(run.row(arm, benchmark, metric), metric) for metric in metrics]
+            for arm in dict.fromkeys(row["arm"] for row in rows)
+        }
+        shown = [{"title": run.titles.get(arm, arm), "cells": own} for arm, own in cells.items()]
+        found.append({"title": run.titles[benchmark], "metrics": metrics, "rows": shown})
+    return found
 
 
 def _plain(row: Row | None, metric: str) -> dict[str, str] | None:
@@ -407,11 +390,11 @@ def beside_paper(
     if not rows:
         return None
     names = list(published["benchmarks"])
+    whole = set(run.benchmarks) == set(names)
     ours = [
         {
-            "system": run.titles[arm],
-            "scores": [_score(run.row(arm, name)) for name in names],
-            "mean": _score(run.row(arm, MEAN)) if set(run.benchmarks) == set(names) else None,
+            **{"system": run.titles[arm], "scores": [_score(run.row(arm, b)) for b in names]},
+            "mean": _score(run.row(arm, MEAN)) if whole else None,
         }
         for arm in run.shown
     ]

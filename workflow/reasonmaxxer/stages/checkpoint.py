@@ -1,11 +1,10 @@
 """Stage `checkpoint`: the checkpoint with the best pass@1 on validation, as a PEFT folder."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -112,7 +111,10 @@ def main(args: argparse.Namespace) -> None:
     with tables.open_writer(args.table, "validation", made_by) as writer:
         for number, rows in _validated(args, model, training, job):
             writer.write([{"checkpoint": number, **row} for row in rows])
-            verdicts[number] = _by_problem(rows)
+            found = defaultdict(list)
+            for row in rows:
+                found[row["problem_id"]].append(row["verdict"])
+            verdicts[number] = list(found.values())
     chosen, figures = choose(verdicts, validation.min_parseable, args.keep_collapsed)
     for row, step in zip(figures, [0, *checkpoint_steps(training)], strict=True):
         row["step"] = step
@@ -177,13 +179,6 @@ def _unpacked(
         yield [folders.get(number) for number in numbers]
     finally:
         shutil.rmtree(room, ignore_errors=True)
-
-
-def _by_problem(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
-    found: dict[str, list[str]] = {}
-    for row in rows:
-        found.setdefault(row["problem_id"], []).append(row["verdict"])
-    return list(found.values())
 
 
 def _pack(

@@ -3,8 +3,6 @@
 The weights are dequantised: they are what the file holds, not the checkpoint it was made from.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import os

@@ -5,8 +5,6 @@ Benchmarks are never changed, and a problem of both pools stays in validation. A
 splits are compared with each other once more, before any of them costs anything.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

@@ -5,8 +5,6 @@ completion position: the entropy of the base's prediction (Eq. 2), the log-prob 
 token, and the likeliest tokens, all at temperature 1.
 """
 
-from __future__ import annotations
-
 import argparse
 import shutil
 from collections.abc import Iterator
@@ -25,11 +23,12 @@ from ..config import EntropiesConfig, ModelConfig
 from ..errors import UserError
 from ..modeling.base_model import Base, check_ids, load_base, model_settings, work_folder
 from ..modeling.hidden_states import join_states, writing_states
-from ..modeling.lm_head import TokenScores, score
+from ..modeling.lm_head import score
 from ..tables.provenance import provenance
 
 HELP = "score rollouts under the base: entropy, log-prob and likeliest tokens at each position"
 
+SCORES = ("entropy", "logprob", "top_ids", "top_logprobs")  # of `lm_head.TokenScores`
 COLUMNS = ["problem_id", "sample", "prompt_token_ids", "token_ids"]
 # Rollouts are scored and kept in parts of about this many tokens: the unit of resuming, and the
 # window within which sequences of like length are brought together.
@@ -114,14 +113,11 @@ def check_rollouts(path: Path, vocabulary: int) -> None:
     """Raise `UserError` if a token id is none of the model's, or a prompt has no token."""
     for table in tables.iter_batches(path, "rollouts", ["prompt_token_ids", "token_ids"]):
         for column in table.column_names:
-            check_ids(_flat(table[column]), vocabulary, f"{path}: {column}")
+            ids = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            check_ids(ids, vocabulary, f"{path}: {column}")
         lengths = table["prompt_token_ids"].combine_chunks().value_lengths()
         if len(lengths) and lengths.to_numpy(zero_copy_only=False).min() < 1:
             raise UserError(f"{path}: prompt_token_ids: a prompt without tokens cannot be scored")
-
-
-def _flat(column: pa.ChunkedArray) -> np.ndarray:
-    return column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
 
 
 def _parts(rollouts: Path) -> Iterator[list[dict[str, Any]]]:
@@ -166,55 +162,36 @@ def score_rollouts(
     completions = np.array([len(row["token_ids"]) for row in rollouts])
     starts = np.cumsum(completions) - completions
     ends = np.cumsum([len(sequence) for sequence in sequences]).tolist()
-    columns = _Columns(int(completions.sum()), min(top_k, base.head.vocabulary))
+    found: dict[str, list[np.ndarray]] = {name: [] for name in ("place", *SCORES)}
     for batch in base.batches([len(sequence) for sequence in sequences], batch_tokens):
         hidden = base.hidden(base.pad([sequences[i] for i in batch]))
         width = hidden.shape[1]
         if states is not None:
             for row, i in enumerate(batch):
                 states[ends[i] - len(sequences[i]) : ends[i]] = hidden[row, : len(sequences[i])]
-        rows, places, targets = [], [], []
+        rows, targets = [], []
         for row, i in enumerate(batch):
             first = len(sequences[i]) - completions[i]
             rows.append(row * width + np.arange(first - 1, len(sequences[i]) - 1))
-            places.append(starts[i] + np.arange(completions[i]))
+            found["place"].append(starts[i] + np.arange(completions[i]))
             targets.append(sequences[i][first:])
         index = torch.from_numpy(np.concatenate(rows)).to(base.device)
         sampled = torch.from_numpy(np.concatenate(targets)).to(base.device)
         scores = score(base.head, hidden.flatten(0, 1)[index], sampled, top_k)
-        columns.put(np.concatenate(places), np.concatenate(targets), scores)
-    return columns.table(rollouts, completions)
-
-
-class _Columns:
-    """The scores of a part's positions, filled batch by batch."""
-
-    def __init__(self, count: int, top_k: int) -> None:
-        self.token_id = np.empty(count, dtype=np.int32)
-        self.entropy = np.empty(count, dtype=np.float32)
-        self.logprob = np.empty(count, dtype=np.float32)
-        self.top_ids = np.empty((count, top_k), dtype=np.int32)
-        self.top_logprobs = np.empty((count, top_k), dtype=np.float32)
-
-    def put(self, places: np.ndarray, targets: np.ndarray, scores: TokenScores) -> None:
-        self.token_id[places] = targets
-        for name in ("entropy", "logprob", "top_ids", "top_logprobs"):
-            getattr(self, name)[places] = getattr(scores, name).cpu().numpy()
-
-    def table(self, rollouts: list[dict[str, Any]], completions: np.ndarray) -> dict[str, Any]:
-        owner = np.repeat(np.arange(len(rollouts)), completions)
-        problems = pa.array([row["problem_id"] for row in rollouts], pa.string())
-        starts = np.repeat(np.cumsum(completions) - completions, completions)
-        return {
-            "problem_id": problems.take(pa.array(owner)),
-            "sample": np.array([row["sample"] for row in rollouts], dtype=np.int32)[owner],
-            "position": (np.arange(len(owner)) - starts).astype(np.int32),
-            "token_id": self.token_id,
-            "entropy": self.entropy,
-            "logprob": self.logprob,
-            "top_ids": _lists(self.top_ids),
-            "top_logprobs": _lists(self.top_logprobs),
-        }
+        for name in SCORES:
+            found[name].append(getattr(scores, name).cpu().numpy())
+    place, *scored = (np.concatenate(parts) for parts in found.values())
+    entropy, logprob, top_ids, top_logprobs = (values[np.argsort(place)] for values in scored)
+    owner = np.repeat(np.arange(len(rollouts)), completions)
+    problems = pa.array([row["problem_id"] for row in rollouts], pa.string())
+    return {
+        "problem_id": problems.take(pa.array(owner)),
+        "sample": np.array([row["sample"] for row in rollouts], dtype=np.int32)[owner],
+        "position": (np.arange(len(owner)) - starts[owner]).astype(np.int32),
+        "token_id": np.concatenate([row["token_ids"] for row in rollouts]).astype(np.int32),
+        **{"entropy": entropy, "logprob": logprob},
+        **{"top_ids": _lists(top_ids.astype(np.int32)), "top_logprobs": _lists(top_logprobs)},
+    }
 
 
 def _lists(values: np.ndarray) -> pa.ListArray:

@@ -1,7 +1,5 @@
 """Stage `evaluation`: an arm's completions on a benchmark; `verdicts` judges them."""
 
-from __future__ import annotations
-
 import argparse
 
 from . import rollouts

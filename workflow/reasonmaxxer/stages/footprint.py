@@ -5,8 +5,6 @@ same likeliest token, reranked where the teacher's is another of the base's top 
 where it lies beyond.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@ The yardstick, from the same base, problems and prompt. What is ours here is the
 every arm has them, rewards from the verifier, checkpoints to resume from, a log with costs.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math
@@ -109,7 +107,7 @@ def run(
         # It may have been killed before its copy was made, and is not saved again.
         keep_weights(saved, folder, checkpoint_steps(of_grpo(config)))
     with tracking.of(record).open("train") as report:
-        trainer.add_callback(_reporter(report))
+        trainer.add_callback(_callback(folder, checkpoint_steps(of_grpo(config)), report))
         trainer.train(resume_from_checkpoint=saved and str(saved))
     hand_over(folder, checkpoints)
     tables.write(out_log, "grpo", log_rows(trainer, config), record)
@@ -193,7 +191,7 @@ def make_trainer(
     order = prompt_order(len(rows), config)
     longest = max(len(ids) for ids in tokenizer([row["prompt"] for row in rows])["input_ids"])
     batch = batch_size(rollouts_per_step(config), batch_tokens, longest + config.max_tokens)
-    trainer = GRPOTrainer(
+    return GRPOTrainer(
         model=loaded,
         reward_funcs=reward,
         args=trl_settings(
@@ -209,8 +207,6 @@ def make_trainer(
         processing_class=tokenizer,
         peft_config=None if whole else lora_config(of_grpo(config), model.path),
     )
-    trainer.add_callback(_keeper(folder, checkpoint_steps(of_grpo(config))))
-    return trainer
 
 
 def trl_settings(config: GrpoConfig, per_device_train_batch_size: int, **machine: Any) -> Any:
@@ -226,7 +222,7 @@ def trl_settings(config: GrpoConfig, per_device_train_batch_size: int, **machine
         lr_scheduler_type="constant_with_warmup",
         shuffle_dataset=False,  # `prompt_order` did
         logging_steps=1,
-        save_strategy="no",  # `_keeper` says when
+        save_strategy="no",  # `_callback` says when
         save_total_limit=1,
         report_to="none",
         **machine,
@@ -247,18 +243,23 @@ def prompt_order(problems: int, config: GrpoConfig) -> list[int]:
 
 def batch_size(rollouts: int, batch_tokens: int, length: int) -> int:
     """The largest divisor of a step's rollouts whose batch stays within `batch_tokens`."""
-    fitting = [
-        n for n in range(1, rollouts + 1) if rollouts % n == 0 and n * length <= batch_tokens
-    ]
-    return max(fitting, default=1)
+    divisors = (n for n in range(1, rollouts + 1) if rollouts % n == 0)
+    return max((n for n in divisors if n * length <= batch_tokens), default=1)
 
 
-def _keeper(folder: Path, steps: Sequence[int]) -> Any:
-    """A callback that saves at `steps` and every few minutes, and keeps the weights of `steps`."""
+def _callback(folder: Path, steps: Sequence[int], report: Report) -> Any:
+    """Saves at `steps` and every few minutes, keeps the weights of `steps`, and reports.
+
+    What TRL logs of every step is reported, that of steps before a resumption included.
+    """
     from transformers import TrainerCallback
 
-    class Keeper(TrainerCallback):
+    class Callback(TrainerCallback):
         saved = time.monotonic()
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            for log in state.log_history:
+                report(log, log["step"])
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             late = time.monotonic() - self.saved > SAVE_SECONDS
@@ -277,25 +278,9 @@ def _keeper(folder: Path, steps: Sequence[int]) -> Any:
                     f"{logs.get('loss')}, gradient norm {logs.get('grad_norm')}); lower "
                     "grpo.learning_rate"
                 )
-
-    return Keeper()
-
-
-def _reporter(report: Report) -> Any:
-    """A callback that reports TRL's log of every step, those before a resumption included."""
-    from transformers import TrainerCallback
-
-    class Reporter(TrainerCallback):
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            for log in state.log_history:
-                report(log, log["step"])
-
-        def on_log(
-            self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any
-        ) -> None:
             report(logs, state.global_step)
 
-    return Reporter()
+    return Callback()
 
 
 def keep_weights(made: Path, folder: Path, steps: Sequence[int]) -> None:
@@ -328,6 +313,7 @@ def _whole(path: Path) -> bool:
 def log_rows(trainer: Any, config: GrpoConfig) -> list[dict[str, Any]]:
     """The log's rows, with each step's tokens, seconds and, of a known architecture, operations."""
     shape = Dimensions.of(trainer.model.config)
+    weights = None if shape is None else shape.computing_parameters
     rows, seen = [], 0
     for log in trainer.state.log_history:
         if "num_tokens" not in log:
@@ -350,13 +336,11 @@ def log_rows(trainer: Any, config: GrpoConfig) -> list[dict[str, Any]]:
                 "generated_tokens": generated,
                 "trained_tokens": tokens,
                 "seconds": log["step_time"],
-                "flops": None if shape is None else _operations(shape, tokens, config),
+                # Of sampling a step's tokens and of training on them.
+                "flops": None
+                if weights is None
+                else flops.forward(weights, tokens)
+                + flops.training(weights, tokens, config.rank is None),
             }
         )
     return rows
-
-
-def _operations(shape: Dimensions, tokens: int, config: GrpoConfig) -> float:
-    """Of sampling a step's tokens and of training on them."""
-    weights = shape.computing_parameters
-    return flops.forward(weights, tokens) + flops.training(weights, tokens, config.rank is None)

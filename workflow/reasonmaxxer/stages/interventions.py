@@ -5,8 +5,6 @@ oracle's text is the teacher's own by construction; the interventions that could
 others.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import sys

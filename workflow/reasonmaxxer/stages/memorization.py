@@ -4,8 +4,6 @@ It continues the first part of a problem's text greedily, without a prompt, and 
 the rest follows, blanks aside. One that completes nothing may have seen the texts reworded.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Mapping

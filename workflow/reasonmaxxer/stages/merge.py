@@ -1,7 +1,5 @@
 """Tool `merge`: an adapter added to its base in float32, as a whole model."""
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 from pathlib import Path

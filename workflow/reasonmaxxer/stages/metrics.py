@@ -3,13 +3,9 @@
 Reads the run's tables once and writes three small files, so that the report needs nothing heavy.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +14,7 @@ import numpy as np
 from .. import tables
 from ..analysis.arms import Arms, base_of, compared, main_of, seeds_name, seeds_of
 from ..analysis.claims import claims, rl_arm
-from ..analysis.comparisons import UNBOUNDED, Metrics, difference, shared, sides, stacked
+from ..analysis.comparisons import UNBOUNDED, Metrics, Sides, difference, shared, sides, stacked
 from ..analysis.cost import cost_ratio, cost_rows
 from ..analysis.figures import figures
 from ..analysis.footprint import analysis, metric_rows
@@ -123,46 +119,26 @@ def arm_rows(manifest: Mapping[str, Any], suite: Suite, metrics: Metrics) -> lis
         seed = manifest["arms"][name].get("seed") if name in manifest["arms"] else None
         for metric in metric_names(metrics, members[0]):
             places = [b for b in suite if all(metric in metrics[b].get(m, {}) for m in members)]
-            rows = [_row(name, members, b, metric, suite, metrics) for b in places]
-            known = [row for row in rows if row["value"] is not None]
+            values = stacked(metrics, members, places, metric)
+            rows: list[Row] = []
+            known: list[Estimate] = []
+            for benchmark, own in zip(places, values, strict=True):
+                scores = [suite[benchmark][member] for member in members]
+                size = {"problems": scores[0].problems, "samples": scores[0].samples}
+                part = estimate_of(metric, own, scores)
+                known += [part] if part is not None else []
+                rows.append({"benchmark": benchmark, **_interval(part, [own]), **size})
             if known and len(known) == len(suite):
-                rows.append(_mean_row(known, members, metric, metrics))
-            for row in rows:
-                row.pop("over_problems", None)
-            found += [{**row, "seed": seed} for row in rows]
+                mean = _interval(mean_of_estimates(known), values)
+                problems = sum(row["problems"] for row in rows)
+                rows.append({"benchmark": MEAN, **mean, "problems": problems, "samples": None})
+            found += [{"arm": name, "metric": metric, **row, "seed": seed} for row in rows]
     return found
 
 
 def metric_names(metrics: Metrics, arm: str) -> list[str]:
     """An arm's metrics, on any benchmark."""
     return list(dict.fromkeys(metric for arms in metrics.values() for metric in arms.get(arm, ())))
-
-
-def _row(
-    name: str, members: Sequence[str], benchmark: str, metric: str, suite: Suite, metrics: Metrics
-) -> Row:
-    (values,) = stacked(metrics, members, [benchmark], metric)
-    scores = suite[benchmark][members[0]]
-    parsed = [int(suite[benchmark][m].parsed.any(axis=1).sum()) for m in members]
-    samples = scores.samples * len(members)
-    over_problems = estimate_of(metric, values.mean(axis=0), samples, min(parsed))
-    return {
-        **{"arm": name, "benchmark": benchmark, "metric": metric},
-        **_interval(over_problems, [values]),
-        **{"problems": scores.problems, "samples": scores.samples},
-        "over_problems": over_problems,
-    }
-
-
-def _mean_row(rows: Sequence[Row], members: Sequence[str], metric: str, metrics: Metrics) -> Row:
-    """The mean over benchmarks."""
-    over_problems = mean_of_estimates([row["over_problems"] for row in rows])
-    values = stacked(metrics, members, [row["benchmark"] for row in rows], metric)
-    return {
-        **{"arm": rows[0]["arm"], "benchmark": MEAN, "metric": metric},
-        **_interval(over_problems, values),
-        **{"problems": sum(row["problems"] for row in rows), "samples": None},
-    }
 
 
 def _interval(found: Estimate | None, values: Sequence[Values]) -> dict[str, float | None]:
@@ -172,18 +148,20 @@ def _interval(found: Estimate | None, values: Sequence[Values]) -> dict[str, flo
     return vars(with_seeds(found, seeds_spread(values)))
 
 
-def estimate_of(metric: str, values: Values, samples: int, parsed: int) -> Estimate | None:
+def estimate_of(metric: str, values: Values, scores: Sequence[Scores]) -> Estimate | None:
     """A metric's value and its interval over problems; None where nothing was parseable.
 
-    `samples` of a problem are behind its value; `parsed` problems have an answer that can be read.
+    `values` are [arms, problems], of arms that differ in their seed alone.
     """
-    if np.isnan(values).any():
+    samples, over_problems = scores[0].samples * len(scores), values.mean(axis=0)
+    if np.isnan(over_problems).any():
         return None
     if metric in UNBOUNDED:
-        return mean_interval(values)
+        return mean_interval(over_problems)
     if metric == "accuracy-parsed":
-        return share_interval(values, max(2, samples), parsed)
-    return share_interval(values, samples)
+        parsed = min(int(of_arm.parsed.any(axis=1).sum()) for of_arm in scores)
+        return share_interval(over_problems, max(2, samples), parsed)
+    return share_interval(over_problems, samples)
 
 
 def contamination_rows(manifest: Mapping[str, Any]) -> list[Row]:
@@ -195,7 +173,8 @@ def contamination_rows(manifest: Mapping[str, Any]) -> list[Row]:
     return [
         {
             **{"arm": base_of(manifest["arms"]), "benchmark": benchmark, "metric": MEMORISED},
-            **vars(_share(len(entry["completed"]), entry["problems"])),
+            **{"value": (share := len(entry["completed"]) / entry["problems"])},
+            **dict(zip(("low", "high"), wilson(share, entry["problems"]), strict=True)),
             **{"problems": entry["problems"], "samples": 1, "seed": None},
         }
         for benchmark, entry in found.items()
@@ -203,23 +182,7 @@ def contamination_rows(manifest: Mapping[str, Any]) -> list[Row]:
     ]
 
 
-def _share(count: int, problems: int) -> Estimate:
-    return Estimate(count / problems, *wilson(count / problems, problems))
-
-
 # --- two arms ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """An arm, or a line over seeds, against the base: in one metric, on some benchmarks."""
-
-    name: str
-    members: list[str]
-    place: str  # a benchmark, or the mean over all
-    benchmarks: list[str]
-    metric: str
-    family: str
 
 
 def all_differences(manifest: Mapping[str, Any], metrics: Metrics) -> list[Row]:
@@ -228,34 +191,24 @@ def all_differences(manifest: Mapping[str, Any], metrics: Metrics) -> list[Row]:
     p-values are corrected by Holm, the comparisons of a family and metric together.
     """
     arms, base = manifest["arms"], base_of(manifest["arms"])
-    comparisons = [
-        Comparison(
-            name, members, place, benchmarks, metric, _family(arms, metrics, name, members, place)
-        )
-        for name, members in compared(arms).items()
-        if base not in members and not arms[members[0]].get("own_prompt")
-        for metric in metric_names(metrics, members[0])
-        for place, benchmarks in _places(metrics, [*members, base], metric)
-    ]
-    sizes = Counter((one.family, one.metric) for one in comparisons)
-    found = [
-        {
-            **{"arm": one.name, "base": base, "benchmark": one.place, "metric": one.metric},
-            "family": one.family,
-            **vars(
-                difference(
-                    arms,
-                    metrics,
-                    (one.members, [base]),
-                    dict.fromkeys(one.benchmarks, one.metric),
-                    resamples(sizes[one.family, one.metric]),
-                )
-            ),
-        }
-        for one in comparisons
-    ]
-    for family, metric in sizes:
-        corrected([r for r in found if (r["family"], r["metric"]) == (family, metric)])
+    found: list[Row] = []
+    compare: list[tuple[Sides, dict[str, str]]] = []
+    for name, members in compared(arms).items():
+        if base in members or arms[members[0]].get("own_prompt"):
+            continue
+        for metric in metric_names(metrics, members[0]):
+            for place, benchmarks in _places(metrics, [*members, base], metric):
+                row = {"arm": name, "base": base, "benchmark": place, "metric": metric}
+                found.append({**row, "family": _family(arms, metrics, name, members, place)})
+                compare.append(((members, [base]), dict.fromkeys(benchmarks, metric)))
+    families: dict[tuple[str, str], list[Row]] = {}
+    for row in found:
+        families.setdefault((row["family"], row["metric"]), []).append(row)
+    for row, between in zip(found, compare, strict=True):
+        many = resamples(len(families[row["family"], row["metric"]]))
+        row |= vars(difference(arms, metrics, *between, many))
+    for family in families.values():
+        corrected(family)
     return found
 
 

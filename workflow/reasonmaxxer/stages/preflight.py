@@ -3,8 +3,6 @@
 Seconds on any machine: configs, tokenizers and file headers are read, weights are not.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import importlib.util

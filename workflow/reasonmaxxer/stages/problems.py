@@ -1,7 +1,5 @@
 """Stage problems: every source becomes one table of the same columns."""
 
-from __future__ import annotations
-
 import argparse
 import ast
 import contextlib
@@ -177,6 +175,7 @@ class _Columns:
         places: dict[str, str] = {}
         numbered = self.id is None and not (rows and "id" in rows[0].values)
         for number, row in enumerate(rows):
+            level = self.level or ("level" if "level" in row.values else None)
             if not all(_same(_cell(row, column), value) for column, value in self.filter.items()):
                 continue
             key = str(number) if numbered else _text(row, self.id or "id")
@@ -189,7 +188,7 @@ class _Columns:
                     "problem_id": f"{label}/{key}",
                     **self._question(row),
                     "source": label,
-                    "level": self._level(row),
+                    "level": level_name(_cell(row, level) if level else None),
                 }
             )
         if not found:
@@ -216,10 +215,6 @@ class _Columns:
             f"{row.place}: column '{self.answer}': {answer} is none of the choices: "
             f"{', '.join(labels)}"
         )
-
-    def _level(self, row: Row) -> str | None:
-        column = self.level or "level"
-        return level_name(_cell(row, column) if self.level or column in row.values else None)
 
     def _reference(self, row: Row) -> str:
         if self.extract == "first":

@@ -4,14 +4,14 @@ Nothing that a model or a dataset wrote reaches the page as markup: texts are es
 template, data sits in JSON whose <, > and & are escaped, and the page's policy forbids requests.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from .. import tables
 from ..analysis import timings
@@ -49,7 +49,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "count": count, "points": points}
+    environment.filters |= {"duration": duration, "count": count, "points": view.signed}
     run = Run(metrics, figures)
     try:
         return environment.get_template(TEMPLATE).render(
@@ -69,6 +69,7 @@ def context(
     rollouts = figures["rollouts"][: config.rollouts_shown]
     drawn = all_charts(run)
     pairs = view.spread(figures["pairs"], config.rollouts_shown)
+    shown = {**(figures["config"] or {}), "report": config.model_dump(mode="json")}
     return {
         "title": config.title,
         "run": run,
@@ -100,7 +101,7 @@ def context(
         "unit": timings.unit_of(jobs),
         "charts": drawn,
         "versions": versions(figures),
-        "config": as_yaml({**(figures["config"] or {}), "report": config.model_dump(mode="json")}),
+        "config": yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100),
         "data": script_json({"rollouts": rollouts, "pairs": pairs, "titles": run.titles}),
         "specs": script_json({"theme": THEME, "charts": drawn}),
         "rollouts": rollouts,
@@ -177,12 +178,6 @@ def script_json(data: Any) -> Any:
     return Markup(text.translate(ESCAPES))
 
 
-def as_yaml(config: Mapping[str, Any]) -> str:
-    import yaml
-
-    return str(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100))
-
-
 def duration(seconds: float | None) -> str:
     """Seconds as people say them, in one piece."""
     if seconds is None:
@@ -191,10 +186,6 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.0f}\u00a0s"
     minutes = seconds / 60
     return f"{minutes:.0f}\u00a0min" if minutes < 120 else f"{minutes / 60:.1f}\u00a0h"
-
-
-def points(change: float) -> str:
-    return f"{change:+.1f}".replace("-", "−")
 
 
 def count(number: float | None) -> str:
@@ -244,8 +235,6 @@ def main(args: argparse.Namespace) -> None:
 
 def read_published(path: Path) -> dict[str, Any]:
     """The paper's figures. Raises `UserError` when the file cannot be read."""
-    import yaml
-
     try:
         return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -6,10 +6,8 @@ so a job samples all that is asked of its model in one start, a file for each pa
 earlier job has sampled are taken from there.
 """
 
-from __future__ import annotations
-
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import islice, product
 from pathlib import Path
 from typing import Any, Literal
@@ -111,13 +109,7 @@ def parts_of(args: argparse.Namespace) -> list[Part]:
 
 
 def hardware(args: argparse.Namespace) -> Hardware:
-    return Hardware(
-        args.threads,
-        args.kv_cache_mb,
-        args.gpu_memory_utilization,
-        args.tensor_parallel,
-        args.pipeline_parallel,
-    )
+    return Hardware(**{field.name: getattr(args, field.name) for field in fields(Hardware)})
 
 
 def add_generation_arguments(parser: argparse.ArgumentParser, several: bool = False) -> None:
@@ -137,28 +129,9 @@ def add_generation_arguments(parser: argparse.ArgumentParser, several: bool = Fa
 
 def add_hardware_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("where it runs (never changes what comes out)")
-    where.add_argument("--threads", type=int, default=1, help="number of CPU cores")
-    where.add_argument(
-        "--kv-cache-mb", type=int, default=1000, help="size of the KV cache on a CPU, in MiB"
-    )
-    where.add_argument(
-        "--gpu-memory-utilization",
-        type=float,
-        default=0.9,
-        help="share of a GPU's memory that the engine may use, 0 to 1",
-    )
-    where.add_argument(
-        "--tensor-parallel",
-        type=int,
-        default=1,
-        help="number of GPUs that each layer is split over",
-    )
-    where.add_argument(
-        "--pipeline-parallel",
-        type=int,
-        default=1,
-        help="number of GPUs that the layers are divided among",
-    )
+    for field in fields(Hardware):
+        flag, kind = f"--{field.name.replace('_', '-')}", type(field.default)
+        where.add_argument(flag, type=kind, default=field.default, **field.metadata)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

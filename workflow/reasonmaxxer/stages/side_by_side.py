@@ -4,8 +4,6 @@ At each position stand the base's entropy and likeliest tokens, and the trained 
 probabilities of these: what training re-ranked, and that it left the rest alone.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Mapping, Sequence

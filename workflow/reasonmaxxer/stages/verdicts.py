@@ -5,8 +5,6 @@ samples nothing. The evaluation, the interventions and the continuations are jud
 command as the rollouts.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping

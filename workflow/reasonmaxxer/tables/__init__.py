@@ -23,8 +23,7 @@ import pyarrow.parquet as pq
 
 from ..errors import UserError
 from .artefacts import CHECKSUM, NO_CHECKSUM, remedy
-from .writing import replacing as replacing
-from .writing import write_text as write_text
+from .writing import replacing, write_text
 
 NOT_IN_KEY = {
     "*": "how rows are stored, which is checked on every read: a new table changes no old one"

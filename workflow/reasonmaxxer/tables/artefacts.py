@@ -3,8 +3,6 @@
 What makes a file again stands in every error: Snakemake trusts a file that is there.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

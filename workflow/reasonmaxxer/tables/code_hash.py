@@ -15,8 +15,6 @@ A module can say, in `NOT_IN_KEY`, which of its names do not count, and why: `{"
 for all of its names, and in a package's `__init__` for all of its modules.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib
@@ -32,7 +30,7 @@ NOT_IN_KEY = {"*": "how changes of code are noticed computes no result"}
 # Keywords whose text is for people to read, by the function that takes them.
 WORDS = {
     "add_argument": {"help", "metavar"},
-    "add_parser": {"help", "description", "epilog"},
+    "_flag": {"help"},
     "ArgumentParser": {"description", "epilog"},
     "Field": {"description"},
     "Gate": {"words"},

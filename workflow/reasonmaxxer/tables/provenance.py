@@ -3,8 +3,6 @@
 No clock time and no host name: two runs of the same thing give the same bytes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import os

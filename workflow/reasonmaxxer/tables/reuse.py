@@ -10,8 +10,6 @@ replace them. Threads, memory and the like are not compared.
 What is forced (`-R <stage>`, `--force`) is made again: the Snakefile lists it in `forced.json`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -80,7 +78,8 @@ class Reuse:
                 continue
             for name, (kept, _) in record["files"].items():
                 output, _, inner = name.partition("/")
-                _link(entry / kept, Path(self.outputs[int(output)], inner))
+                with replacing(Path(self.outputs[int(output)], inner)) as partial:
+                    os.link(entry / kept, partial)
             print("taken from an earlier job: same code, settings and inputs", file=sys.stderr)
             print(record["log"], file=sys.stderr)
             return True
@@ -91,7 +90,7 @@ class Reuse:
         entry = self.group / self.key
         shutil.rmtree(entry, ignore_errors=True)
         files = {}
-        for number, path in enumerate(self._made()):
+        for number, (name, path) in enumerate(self._made()):
             kept = entry / str(number)
             kept.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -99,22 +98,17 @@ class Reuse:
             except OSError:  # no hard links here: nothing is reused
                 shutil.rmtree(entry, ignore_errors=True)
                 return
-            files[self._name(path)] = [str(number), sha256(path)]
+            files[name] = [str(number), sha256(path)]
         write_text(entry / RECORD, json.dumps({"files": files, "log": log}))
         old = sorted(self.group.iterdir(), key=lambda other: other.stat().st_mtime)
         for other in old[: -KEPT - 1]:
             shutil.rmtree(other, ignore_errors=True)
 
-    def _made(self) -> Iterator[Path]:
-        for path in self.outputs:
-            yield from sorted(_files(path)) if path.is_dir() else [path]
-
-    def _name(self, path: Path) -> str:
-        """Which output it is: a file's place among them, or its name within an output folder."""
+    def _made(self) -> Iterator[tuple[str, Path]]:
+        """What was made, named by the output's place and the name within an output folder."""
         for number, output in enumerate(self.outputs):
-            if path == output or output in path.parents:
-                return f"{number}/{path.relative_to(output)}"
-        raise AssertionError(path)
+            for path in sorted(_files(output)) if output.is_dir() else [output]:
+                yield f"{number}/{path.relative_to(output)}", path
 
     def _forced(self) -> bool:
         try:
@@ -236,11 +230,6 @@ def content_hash(path: Path) -> str:
             digest.update(block)
             left -= len(block)
         return digest.hexdigest()
-
-
-def _link(kept: Path, path: Path) -> None:
-    with replacing(path) as partial:
-        os.link(kept, partial)
 
 
 def _record(entry: Path) -> dict[str, Any] | None:

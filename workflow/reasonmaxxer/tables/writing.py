@@ -1,7 +1,5 @@
 """Files written whole or not at all: under a temporary name first, renamed when complete."""
 
-from __future__ import annotations
-
 import contextlib
 import glob
 import os

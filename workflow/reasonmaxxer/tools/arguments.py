@@ -1,7 +1,5 @@
 """Types of command-line values."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 

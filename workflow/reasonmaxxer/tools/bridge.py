@@ -5,8 +5,6 @@ details. Both are read and written as data: neither package is needed. Where lm-
 its metric for MATH (`minerva_math`) scores what is written and says where a difference comes from.
 """
 
-from __future__ import annotations
-
 import argparse
 import functools
 import hashlib
@@ -226,13 +224,13 @@ def compare(run: Config, args: argparse.Namespace) -> None:
     for (problem, sample), verdict in zip(matched, verdicts, strict=True):
         if sample.correct != (verdict.verdict == "correct"):
             kind = kind_of(problem["answer"], sample, verdict, metric, _tokenizer(run.model))
-            told: dict[str, Any] = {
-                "problem_id": problem["problem_id"],
-                "kind": kind,
-                metric: sample.correct,
-            }
-            told |= {"reference": problem["answer"], "read": sample.answer}
-            differences.append(told | {OURS: verdict._asdict(), "completion": sample.completion})
+            differences.append(
+                {
+                    **{"problem_id": problem["problem_id"], "kind": kind, metric: sample.correct},
+                    **{"reference": problem["answer"], "read": sample.answer},
+                    **{OURS: verdict._asdict(), "completion": sample.completion},
+                }
+            )
     prompt = prompt_of_arm(run, args.arm, args.benchmark)
     other = sum(
         sample.prompt.strip() != render(prompt, problem["problem"], _tokenizer(run.model)).strip()

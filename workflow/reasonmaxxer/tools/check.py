@@ -1,7 +1,5 @@
 """Everything that can be seen wrong before a run costs anything, all of it at once."""
 
-from __future__ import annotations
-
 import argparse
 import functools
 import shutil

@@ -1,7 +1,5 @@
 """Leave with the result: an adapter for PEFT, or merged into its base, with a model card."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import shlex
@@ -198,11 +196,9 @@ def quoted(text: str) -> str:
 
 
 def data(run: Config) -> str:
-    lines = []
-    for split in ("train", "validation"):
-        for source in getattr(run.problems, split):
-            given = source.model_dump(mode="json", by_alias=True, exclude_none=True)
-            lines.append(f"- {split}: `{json.dumps(given)}`")
+    dumped = run.problems.model_dump(mode="json", by_alias=True, exclude_none=True)
+    splits = ("train", "validation")
+    lines = [f"- {split}: `{json.dumps(given)}`" for split in splits for given in dumped[split]]
     return "\n".join(lines)
 
 
@@ -264,18 +260,16 @@ def write_result(run: Config, result: dict[str, Any], path: Path) -> None:
     hub = hub_source(source)
     if hub is None or source.limit or source.skip or source.filter or source.levels:
         return
-    row = result["arm"]
-    interval = (
-        ""
-        if row["low"] is None
-        else f", 95% interval over problems {100 * row['low']:.1f} to {100 * row['high']:.1f}"
-    )
+    row, notes = result["arm"], result["protocol"]
+    if row["low"] is not None:
+        bounds = f"{100 * row['low']:.1f} to {100 * row['high']:.1f}"
+        notes += f", 95% interval over problems {bounds}"
     entry = EvalResultEntry(
         dataset_id=hub.dataset,
         task_id=hub.name or "default",  # a benchmark's tasks are mostly its configurations
         value=round(100 * row["value"], 2),
         dataset_revision=hub.revision,
-        notes=result["protocol"] + interval,
+        notes=notes,
     )
     path.parent.mkdir(exist_ok=True)
     tables.write_text(path, yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False))

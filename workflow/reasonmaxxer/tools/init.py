@@ -1,7 +1,5 @@
 """From "I have model X and problems Y" to a config that runs: written, commented and checked."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

@@ -1,7 +1,5 @@
 """The command `judge`: was each completion right? JSON lines in, JSON lines with verdicts out."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -1,7 +1,5 @@
 """Upload the result to the hub: an adapter with its card, and its rollouts where asked for."""
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Command `schema`: the pages that are generated from the config's classes and the registry."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import textwrap

@@ -1,7 +1,5 @@
 """Show what the model will read: a config's prompts as text and as token ids."""
 
-from __future__ import annotations
-
 import argparse
 import shlex
 from pathlib import Path

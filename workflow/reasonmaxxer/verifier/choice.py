@@ -4,8 +4,6 @@ Several letters for one are no answer, however they are put, and a letter that i
 training would find at once that "A, B, C, D" is always rewarded.
 """
 
-from __future__ import annotations
-
 import re
 
 from .latex import canonical

@@ -10,8 +10,6 @@ the other side has none; 50% equals 50 and 0.5 where one side carries the sign; 
 needs agreement to six decimals, a decimal one agreement when rounded to its own decimals.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import replace

@@ -3,8 +3,6 @@
 A declared parameter may have any name and may be shifted: k and n - 1 run over the same integers.
 """
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 Both are bounded: what would take long or grow large has no value here (FormulaError).
 """
 
-from __future__ import annotations
-
 import cmath
 import math
 import zlib

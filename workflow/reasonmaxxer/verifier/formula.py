@@ -4,8 +4,6 @@ fields.py evaluates the tree. What the reader does not know, it refuses with For
 caller turns to a computer-algebra system.
 """
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 from typing import Any

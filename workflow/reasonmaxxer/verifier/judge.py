@@ -6,8 +6,6 @@ The quick comparison (equivalence.py) runs here and settles most pairs; the rest
 workers (pool.py). Verdicts come in the order of the pairs, whatever the number of workers.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple, cast

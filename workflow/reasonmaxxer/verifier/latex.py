@@ -4,8 +4,6 @@ Everything here is string work: linear or bounded, no evaluation. `normalise` gi
 other modules read, `canonical` a key under which equal spellings collide.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from functools import lru_cache

@@ -3,8 +3,6 @@
 `quick_leaf` decides most pairs in microseconds and never evaluates anything unbounded.
 """
 
-from __future__ import annotations
-
 import re
 from fractions import Fraction
 

@@ -1,7 +1,5 @@
 """Static limits on an answer, checked before anything parses it. Linear in the text."""
 
-from __future__ import annotations
-
 import re
 
 MAX_DEPTH = 40

@@ -1,7 +1,5 @@
 """Commas: those that group digits, and those between parts that carry labels."""
 
-from __future__ import annotations
-
 import re
 
 _GROUPED = re.compile(r"(?<![\w.,}])[1-9]\d{0,2}(?:,\d{3})+(?![\d]|,\d)(?:\.\d+)?")

@@ -3,8 +3,6 @@
 Each rule is a regular expression of bounded width; the content of a formula is unchanged.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Rational constants as they are written: 1,234.5 | 3/4 | 2\\frac{1}{3} | 1.5*10^{3} | 50%."""
 
-from __future__ import annotations
-
 import re
 from fractions import Fraction
 from typing import NamedTuple

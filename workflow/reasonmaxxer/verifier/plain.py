@@ -1,7 +1,5 @@
 """Verifiers of other answers than mathematics: a letter, a text, a number."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Sets of real numbers however they are written: inequalities, intervals, unions, complements."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from itertools import pairwise

@@ -4,8 +4,6 @@ Runs in an isolated worker only (worker.py): computer algebra on untrusted text 
 and memory. The text reaches math-verify's LaTeX grammar alone, never sympy's string parsers.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Callable

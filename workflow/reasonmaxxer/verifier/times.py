@@ -1,7 +1,5 @@
 """Times of day: 9:30 AM, 9:30 a.m., 21:30, noon."""
 
-from __future__ import annotations
-
 import re
 
 _CLOCK = re.compile(

@@ -3,8 +3,6 @@
 String work alone, linear or bounded. What is left says the same in fewer commands.
 """
 
-from __future__ import annotations
-
 import re
 
 _COMMAND = r"(?![A-Za-z])"

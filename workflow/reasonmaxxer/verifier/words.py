@@ -4,8 +4,6 @@
 a number.
 """
 
-from __future__ import annotations
-
 import re
 from fractions import Fraction
 from functools import lru_cache

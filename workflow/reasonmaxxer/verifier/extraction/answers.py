@@ -10,8 +10,6 @@ Linear in the text and bounded in size. In this order:
 5. Only if asked for: the last number in the text.
 """
 
-from __future__ import annotations
-
 import re
 from itertools import islice
 from typing import NamedTuple

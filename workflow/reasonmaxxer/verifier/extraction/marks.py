@@ -1,7 +1,5 @@
 """Explicit marks of an answer: boxes, ####, tags, JSON, "final answer"."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What one sentence names as the answer: a formula, a quantity, a letter, a word."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

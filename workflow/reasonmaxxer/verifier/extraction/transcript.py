@@ -3,8 +3,6 @@
 Linear in the text.
 """
 
-from __future__ import annotations
-
 import re
 
 NEAR_THE_END = 60  # characters of a prompt in which thinking that it opens begins

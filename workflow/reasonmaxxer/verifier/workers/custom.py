@@ -9,8 +9,6 @@ The second is a reward function as TRL takes it. A value of 0.5 or more is corre
 the completion cannot be read. The file is code that the user trusts; a completion is only text.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import inspect
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 Runs in an isolated worker only, as symbolic.py does.
 """
 
-from __future__ import annotations
-
 import logging
 
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify

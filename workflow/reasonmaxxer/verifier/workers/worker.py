@@ -6,8 +6,6 @@ own size, cannot write files, stops itself by a timer of CPU time (so that a loa
 change a verdict), and dies with its parent.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import json
