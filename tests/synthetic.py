@@ -295,7 +295,8 @@ def write_training(
                     **{"problem_id": key[0], "sample": key[1], "positions": gated},
                     **{k: row[k] for k in ("prompt_token_ids", "token_ids")},
                     **{"reward": float(reward), "pass_rate": rate},
-                    "advantage": (reward - rate) / (rate * (1 - rate)) ** 0.5,
+                    "advantage": (a := (reward - rate) / (rate * (1 - rate)) ** 0.5),
+                    "advantages": [a] * len(gated),
                     "selected_entropy": float(sum(entropies[key][i] for i in gated)),
                 }
             )

@@ -234,8 +234,8 @@ def _rollouts(args: argparse.Namespace) -> list:
         prompt, completion = (int(rng.integers(*span)) for span in (args.prompt, args.completion))
         ids = rng.integers(0, vocabulary, prompt + completion)
         positions = np.flatnonzero(rng.random(completion) < 0.05)
-        advantage = 1.0 if index % 2 else -1.0
-        rollouts.append(Rollout(ids, prompt, advantage, positions, "p", index))
+        advantages = np.full(len(positions), 1.0 if index % 2 else -1.0, np.float32)
+        rollouts.append(Rollout(ids, prompt, advantages, positions, "p", index))
     return rollouts
 
 

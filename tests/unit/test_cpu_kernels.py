@@ -151,7 +151,10 @@ def computed(model: Path, dropout: float) -> list[torch.Tensor]:
     with torch.no_grad():
         states = base.hidden(base.pad(ids)).flatten(0, 1)
         scores = score(base.head, states, torch.zeros(len(states), dtype=torch.int64), top_k=3)
-    rollouts = [Rollout(one, 20, (-1.0) ** i, np.arange(0, 30, 3)) for i, one in enumerate(ids)]
+    rollouts = [
+        Rollout(one, 20, np.full(10, (-1.0) ** i, np.float32), np.arange(0, 30, 3))
+        for i, one in enumerate(ids)
+    ]
     settings = {"dropout": dropout, "sequences": 3, "warmup_steps": 0, "checkpoints": 1}
     config = TrainingConfig(rank=4, alpha=8, **settings)
     trainer = Trainer(base, rollouts, config)

@@ -171,6 +171,17 @@ def test_trimming_drops_the_longest_before_advantages():
     assert figures["rollouts_trimmed"] == 2
 
 
+def test_trimming_takes_the_exact_share_of_rollouts_of_one_length():
+    rows, figures = select(
+        _pool({"a": [0, 1, 1, 0, 0], "b": [1, 0, 0, 1, 1]}), _config(trim_longest=0.3)
+    )
+    assert [(row["problem_id"], row["sample"]) for row in rows] == [
+        *(("a", i) for i in range(5)),
+        *(("b", i) for i in range(2)),
+    ]
+    assert figures["rollouts_trimmed"] == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -17,7 +17,7 @@ SCORER = f"{MODEL} modeling.batching modeling.cpu_kernels modeling.lm_head"
 TRAINER = (
     f"{SCORER} modeling.dimensions modeling.hidden_states modeling.lora training.checkpoints "
     "training.dataset "
-    "training.loss training.lr_schedule training.trainer"
+    "method.objectives training.loss training.lr_schedule training.trainer"
 )
 ENGINE = "datasets.sources generation.engine generation.prompts modeling.device"
 TEACHER = f"{SCORER} generation.engine generation.teacher"
@@ -30,7 +30,7 @@ KEYS = {
     "rollouts": ENGINE,
     "verdicts": "verifier analysis.effects method.verifiers",
     "entropies": f"{SCORER} modeling.hidden_states",
-    "selection": "method.advantages method.gates",
+    "selection": "method.advantages method.credit method.gates",
     "training": TRAINER,
     "grpo": f"{MODEL} verifier method.verifiers generation.prompts modeling.dimensions "
     "modeling.flops training.checkpoints training.lr_schedule",

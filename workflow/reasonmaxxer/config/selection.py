@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, model_validator
 
 from ..method.advantages import ADVANTAGES
+from ..method.credit import CREDIT
 from ..method.gates import GATES
 from .section import Count, Section, Seed, Share, one_of
 
@@ -59,12 +60,19 @@ class SelectionConfig(Section):
         "others are left out; shuffled: as group, but assigned at random among a problem's "
         "rollouts (a control).",
     )
+    credit: one_of(CREDIT) = Field(  # type: ignore[valid-type]
+        "rollout",
+        description="Which advantage each decision of a rollout gets. rollout: the rollout's, as "
+        "in the paper; prefix: what its token changed, by the other rollouts of the problem that "
+        "begin with the same tokens. With advantages positive both are 1.",
+    )
     gate: one_of(GATES) = Field(  # type: ignore[valid-type]
         "entropy",
         description="Which positions are decisions. entropy: those whose entropy exceeds `tau`; "
         "entropy-quantile: the `top_fraction` with the highest entropy; all: every position. The "
-        "controls random, low-entropy, first and last take as many positions of each rollout as "
-        "the entropy gate would.",
+        "others take as many positions of each rollout as the entropy gate would: pivotal, those "
+        "with the largest credit by shared prefixes; the controls random, low-entropy, first and "
+        "last.",
     )
     tau: NonNegativeFloat | None = Field(
         None,
@@ -98,6 +106,11 @@ class SelectionConfig(Section):
             raise ValueError("gate entropy-quantile needs top_fraction, not tau")
         if self.gate == "entropy" and self.tau is None:
             raise ValueError("gate entropy needs tau; with top_fraction, use gate entropy-quantile")
+        if self.gate == "pivotal" and self.credit != "prefix":
+            raise ValueError(
+                "gate pivotal ranks positions by their credit, which is one for all of a rollout "
+                "unless it is assigned by prefix; set credit: prefix"
+            )
         if self.window[0] >= self.window[1]:
             raise ValueError("window: the first value must be below the second")
         return self

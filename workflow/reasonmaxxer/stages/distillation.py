@@ -142,7 +142,8 @@ def read_sequences(rollouts: Path) -> list[Rollout]:
         prompt, completion = row["prompt_token_ids"], row["token_ids"]
         ids = np.asarray(prompt + completion, dtype=np.int64)
         key = row["problem_id"], row["sample"]
-        found.append(Rollout(ids, len(prompt), 0.0, np.arange(len(completion)), *key))
+        positions = np.arange(len(completion))
+        found.append(Rollout(ids, len(prompt), np.zeros_like(positions), positions, *key))
     if not found:
         raise UserError(f"{rollouts}: no rollouts to distil")
     return found

@@ -1,6 +1,7 @@
 """The contrastive objective, written as the paper writes it.
 
-    L_dec    = - mean over decisions t of  A log p_theta(x_t)                       (Eq. 6)
+    L_dec    = - mean over decisions t of  A_t log p_theta(x_t)                     (Eq. 6)
+               or another of `method.objectives`
     L_anchor =   mean over the other positions of  KL(p_base || p_theta)            (Eq. 7)
     L        =   L_dec + lambda L_anchor
 
@@ -13,7 +14,6 @@ batch, and H is the model's width.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..config import TrainingConfig
+from ..method.objectives import OBJECTIVES
 from ..modeling.lm_head import Head, kl_divergence, sampled_logprobs
 
 # Numbers of anchors are rounded up to this, so that they come in few shapes (`cpu_kernels`).
@@ -30,11 +31,11 @@ ANCHOR_STEP = 64
 
 @dataclass(frozen=True)
 class Rollout:
-    """A training sequence: ids of prompt and completion, its advantage (Eq. 5), its decisions."""
+    """A training sequence: ids of prompt and completion, its decisions, and their advantages."""
 
     ids: np.ndarray  # [T] int64, the prompt's first
     prompt_length: int  # at least 1
-    advantage: float
+    advantages: np.ndarray  # [D] float32, of each decision; all alike with credit by rollout
     positions: np.ndarray  # [D] int64, decisions, 0-based in the completion, ascending
     problem: str = ""
     sample: int = 0
@@ -45,9 +46,9 @@ class Rollout:
         return self.problem, self.sample, len(self.ids)
 
     @property
-    def decision_share(self) -> float:
-        """Decisions per token of the completion, between 0 and 1."""
-        return len(self.positions) / max(len(self.ids) - self.prompt_length, 1)
+    def magnitude(self) -> float:
+        """Sum of |A| over the decisions, per token of the completion."""
+        return float(np.abs(self.advantages).sum()) / max(len(self.ids) - self.prompt_length, 1)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def contrastive_loss(
         hidden: [B, T, H] of the trained model; `total` is differentiable with respect to it.
         base_hidden: [B, T, H] of the base, constant.
         rows: the batch's decisions and anchors.
-        config: `anchor_weight` (lambda), `advantage_clip` and `probability_floor`.
+        config: `objective`, `anchor_weight` (lambda), `advantage_clip`, `probability_floor`.
 
     Returns:
         The losses, float32 and in nats.
@@ -99,9 +100,12 @@ def contrastive_loss(
     hidden, base_hidden = hidden.flatten(0, 1), base_hidden.flatten(0, 1)
 
     logprobs = sampled_logprobs(head, hidden[rows.decisions], rows.targets)
+    with torch.no_grad():
+        base_logprobs = sampled_logprobs(head, base_hidden[rows.decisions], rows.targets)
     advantages = rows.advantages.clamp(-config.advantage_clip, config.advantage_clip)
-    bounded = _floored(logprobs, advantages, config.probability_floor)
-    decision = -(rows.decision_weights * advantages * bounded).sum()
+    term = OBJECTIVES[config.objective].term
+    terms = term(logprobs, base_logprobs, advantages, config.probability_floor)
+    decision = (rows.decision_weights * terms).sum()
 
     anchored = hidden[rows.anchors]
     if not config.anchor_weight:
@@ -109,8 +113,6 @@ def contrastive_loss(
     divergence = kl_divergence(head, anchored, base_hidden[rows.anchors])
     anchor = (rows.anchor_weights * divergence).sum()
 
-    with torch.no_grad():
-        base_logprobs = sampled_logprobs(head, base_hidden[rows.decisions], rows.targets)
     return Losses(
         total=decision + config.anchor_weight * anchor if config.anchor_weight else decision,
         decision=decision.detach(),
@@ -118,16 +120,6 @@ def contrastive_loss(
         logprobs=logprobs.detach(),
         base_logprobs=base_logprobs,
     )
-
-
-def _floored(logprobs: Tensor, advantages: Tensor, floor: float | None) -> Tensor:
-    """Log-probs that a negative advantage cannot push below log `floor`.
-
-    The paper's loss has no such bound: a negative advantage gains without end as p falls to 0.
-    """
-    if floor is None:
-        return logprobs
-    return torch.where(advantages < 0, logprobs.clamp(min=math.log(floor)), logprobs)
 
 
 def prediction_rows(rollouts: Sequence[Rollout], width: int, device: torch.device) -> Rows:
@@ -142,7 +134,7 @@ def prediction_rows(rollouts: Sequence[Rollout], width: int, device: torch.devic
             (
                 index * width + predicting,
                 rollout.ids[predicting + 1],
-                np.full(len(predicting), rollout.advantage, dtype=np.float32),
+                rollout.advantages,
                 np.full(len(predicting), 1 / max(len(predicting), 1), dtype=np.float32),
                 index * width + anchors,
                 np.full(len(anchors), 1 / max(len(anchors), 1), dtype=np.float32),
