@@ -370,6 +370,7 @@ def write_footprint(folder: Path, manifest: dict[str, Any], teacher: str) -> dic
         tables.write(paths[text], "footprint", columns, made_by("footprint"))
     solved = {"base": 100, "oracle": 225, "gate": 200, "random-positions": 100}
     solved |= {"oracle-random-token": 75, "gate-random-token": 75}
+    solved |= {"base+1": 150, "base+4": 210, "teacher+1": 180, "teacher+4": 110}
     rows = [
         {
             **completion(rng, f"p-{n}", 0, "correct" if n < count else "incorrect", 30),
