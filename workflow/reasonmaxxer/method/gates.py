@@ -68,7 +68,6 @@ def _all(at: Candidates, rng: np.random.Generator) -> Positions:
 
 GATES = {
     "entropy": Gate(_above, words="its high-entropy decision points"),
-    "entropy-quantile": Gate(_above, words="its high-entropy decision points"),
     "random": Gate(_random, words="positions drawn at random", draws=True),
     "low-entropy": Gate(_lowest, words="low-entropy positions"),
     "pivotal": Gate(_pivotal, words="the positions where its choice counted most"),

@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from .. import tables
 from ..config import SelectionConfig
+from ..config.selection import THRESHOLDS
 from ..errors import UserError
 from ..method.advantages import ADVANTAGES
 from ..method.credit import CREDIT
@@ -58,8 +59,8 @@ class Scored:
     reward: int  # 1 if right, else 0
     entropies: np.ndarray  # [T] float32, nats
     advantage: float = 0.0
-    # [T] float64, of each token: what it trains with where it is a decision
-    credits: np.ndarray = field(default_factory=lambda: _NOTHING)
+    # What each token trains with where it is a decision.
+    credits: np.ndarray = field(default_factory=lambda: _NOTHING)  # [T] float64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -235,12 +236,12 @@ def _nothing_to_learn(chosen: Sequence[Scored], threshold: float, config: Select
             f"selection.trim_longest: without the longest {config.trim_longest:.0%} of the "
             "rollouts no problem has both a right and a wrong one left; lower it"
         )
-    key = "tau" if config.tau is not None else "top_fraction"
+    key = next(name for name in THRESHOLDS if getattr(config, name) is not None)
     most = max((float(r.entropies.max()) for r in chosen if len(r.entropies)), default=0.0)
     return (
         f"selection.{key}: no position of a rollout with an advantage has an entropy above "
         f"{threshold:.4g} nats (the largest of all is {most:.4g}), so nothing would be learnt; "
-        f"{'lower tau' if key == 'tau' else 'take another top_fraction'}"
+        f"{'lower tau' if key == 'tau' else f'take another {key}'}"
     )
 
 
@@ -279,20 +280,26 @@ def gate_threshold(rollouts: Sequence[Scored], config: SelectionConfig) -> float
     """The threshold tau that a decision's entropy exceeds.
 
     Args:
-        rollouts: those that train; with `config.top_fraction` their entropies are pooled.
-        config: `tau` in nats, or the `top_fraction` of the positions above it.
+        rollouts: those that train; without `config.tau` their entropies are pooled.
+        config: `tau` in nats, the `top_fraction` of the positions above it, or the
+            `entropy_share` of all entropy that they hold.
 
     Returns:
         tau in nats; 0 where it is to be found from no positions.
     """
     if config.tau is not None:
         return config.tau
-    assert config.top_fraction is not None  # one of the two, says the config
     entropies = np.concatenate([r.entropies for r in rollouts] or [_NOTHING])
     if not len(entropies):
         return 0.0
     descending = np.sort(entropies)[::-1]
-    return float(descending[min(round(config.top_fraction * len(entropies)), len(entropies) - 1)])
+    if config.top_fraction is not None:
+        above = round(config.top_fraction * len(entropies))
+    else:
+        assert config.entropy_share is not None  # one of the three, says the config
+        held = descending.cumsum(dtype=np.float64)
+        above = int(np.searchsorted(held, config.entropy_share * held[-1])) + 1
+    return float(descending[min(above, len(entropies) - 1)])
 
 
 def gate(
