@@ -255,10 +255,10 @@ def _forward(args, model_config, rollouts) -> tuple[float, list[float]]:
     from reasonmaxxer.modeling.base_model import load_base
 
     base = load_base(args.model, model_config)
-    base.hidden(base.pad([rollouts[0].ids]))
+    base.hidden(base.pack([rollouts[0].ids]))
     started = _now(args)
     for batch in base.batches([len(r.ids) for r in rollouts], args.batch_tokens):
-        base.hidden(base.pad([rollouts[i].ids for i in batch]))
+        base.hidden(base.pack([rollouts[i].ids for i in batch]))
     return _now(args) - started, []
 
 

@@ -547,3 +547,16 @@ def test_what_a_token_takes_in_the_cache_is_read_from_the_cache(models: Any) -> 
     shape = base.model.config
     heads = shape.num_key_value_heads * shape.hidden_size // shape.num_attention_heads
     assert _Cached(base, [[0]]).nbytes == 2 * shape.num_hidden_layers * heads * 4
+
+
+@pytest.mark.parametrize("budget", [1, 500, 16384])
+def test_padded_batches_hold_every_sequence_once_within_the_budget(budget):
+    lengths = np.random.default_rng(0).integers(1, 400, 500).tolist()
+    batches = plan_batches(lengths, budget)
+    assert sorted(i for batch in batches for i in batch) == list(range(500))
+    for batch in batches:
+        longest = max(lengths[i] for i in batch)
+        assert longest * len(batch) <= budget or len(batch) == 1
+        assert 1 - sum(lengths[i] for i in batch) / (longest * len(batch)) <= 0.05 + 1e-9
+    area = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+    assert 1 - sum(lengths) / area < 0.05  # of all batches together

@@ -13,7 +13,7 @@ from reasonmaxxer.tables.code_hash import reached
 
 # What several stages share. `verifier` stands for all modules of that folder, which is one judge.
 MODEL = "datasets.sources modeling.base_model modeling.device"
-SCORER = f"{MODEL} modeling.batching modeling.cpu_kernels modeling.lm_head"
+SCORER = f"{MODEL} modeling.cpu_kernels modeling.lm_head modeling.packing"
 TRAINER = (
     f"{SCORER} modeling.dimensions modeling.hidden_states modeling.lora training.checkpoints "
     "training.dataset "
@@ -41,7 +41,7 @@ KEYS = {
     "side_by_side": f"{SCORER} analysis.pairs analysis.results stages.entropies",
     "memorization": f"{ENGINE} stages.rollouts",
     "footprint": TEACHER,
-    "interventions": f"{TEACHER} generation.prompts",
+    "interventions": f"{TEACHER} generation.prompts modeling.batching",
     "pivotality": f"{ENGINE} stages.rollouts",
     "merge": "datasets.sources generation.prompts",
     "metrics": "analysis.arms analysis.claims analysis.comparisons analysis.cost analysis.effects "

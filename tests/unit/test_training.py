@@ -220,13 +220,12 @@ def test_states_that_the_scorer_kept_are_those_of_the_base(tmp_path, model, monk
     base = load_base(str(model), ModelConfig(path=str(model), dtype=dtype))
     trainer = training.Trainer(base, rollouts, TrainingConfig(**QUICK))
     kept = base_states.StoredStates(base, rollouts, [path])
-    ids = base.pad([rollouts[i].ids for i in (7, 2, 11)])
-    found, expected = kept.hidden([7, 2, 11], ids), trainer.base_states.hidden([7, 2, 11], ids)
-    for row, index in enumerate((7, 2, 11)):
-        length = len(rollouts[index].ids)
-        assert found.dtype == base.dtype
-        gap = (found[row, :length] - expected[row, :length]).float().norm()
-        assert gap < (1e-5 if dtype == "float32" else 0.02) * expected[row, :length].float().norm()
+    batch = base.pack([rollouts[i].ids for i in (7, 2, 11)])
+    found, expected = kept.hidden([7, 2, 11], batch), trainer.base_states.hidden([7, 2, 11], batch)
+    assert found.dtype == base.dtype
+    for ours, theirs in zip(batch.split(found), batch.split(expected), strict=True):
+        gap = (ours - theirs).float().norm()
+        assert gap < (1e-5 if dtype == "float32" else 0.02) * theirs.float().norm()
 
 
 def test_states_of_other_rollouts_or_models_are_an_error(tmp_path, model):

@@ -34,8 +34,9 @@ from ..generation.prompts import (
     trim_stop,
 )
 from ..generation.teacher import Pair, add_pair_arguments, entropies, pair_of
-from ..modeling.base_model import PADDING_ID, Base
+from ..modeling.base_model import Base
 from ..modeling.batching import plan_batches
+from ..modeling.packing import PADDING_ID
 from ..tables.provenance import provenance
 
 HELP = "decode the base greedily with a teacher's or random tokens at chosen positions"
@@ -277,6 +278,7 @@ class _Cached:
     def __init__(self, model: Base, prompts: Sequence[Sequence[int]]) -> None:
         from transformers import DynamicCache
 
+        model.model.set_attn_implementation("sdpa")  # which knows padding, as packing need not
         self._model = model
         self._cache = DynamicCache(config=model.model.config)
         width = max(map(len, prompts))

@@ -8,8 +8,8 @@
 Means are taken within a rollout, then over the rollouts of an optimiser step. The anchor holds
 every prediction position that is not a decision, those of the prompt included.
 
-In the shapes below B are rollouts, T the tokens of the longest, D decisions and N anchors of a
-batch, and H is the model's width.
+In the shapes below a batch has N tokens in one row, D decisions and M anchors among them, and H is
+the model's width.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from torch import Tensor
 from ..config import TrainingConfig
 from ..method.objectives import OBJECTIVES
 from ..modeling.lm_head import Head, kl_divergence, sampled_logprobs
+from ..modeling.packing import starts
 
 # Numbers of anchors are rounded up to this, so that they come in few shapes (`cpu_kernels`).
 ANCHOR_STEP = 64
@@ -53,7 +54,7 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Rows:
-    """The prediction rows of a batch: flat indices into [B * T] hidden states, and weights.
+    """The prediction rows of a batch: indices into its hidden states [N, H], and weights.
 
     The hidden state at index i predicts token i + 1. `*_weights` are one over the number of such
     rows in the rollout: a weighted sum over the batch is a sum over rollouts of means. Some anchors
@@ -64,8 +65,8 @@ class Rows:
     targets: Tensor  # [D] int64, the sampled tokens
     advantages: Tensor  # [D] float32, not yet clipped
     decision_weights: Tensor  # [D] float32
-    anchors: Tensor  # [N] int64
-    anchor_weights: Tensor  # [N] float32
+    anchors: Tensor  # [M] int64
+    anchor_weights: Tensor  # [M] float32
 
 
 @dataclass(frozen=True)
@@ -89,16 +90,14 @@ def contrastive_loss(
 
     Args:
         head: the output projection of both models.
-        hidden: [B, T, H] of the trained model; `total` is differentiable with respect to it.
-        base_hidden: [B, T, H] of the base, constant.
+        hidden: [N, H] of the trained model; `total` is differentiable with respect to it.
+        base_hidden: [N, H] of the base, constant.
         rows: the batch's decisions and anchors.
         config: `objective`, `anchor_weight` (lambda), `advantage_clip`, `probability_floor`.
 
     Returns:
         The losses, float32 and in nats.
     """
-    hidden, base_hidden = hidden.flatten(0, 1), base_hidden.flatten(0, 1)
-
     logprobs = sampled_logprobs(head, hidden[rows.decisions], rows.targets)
     with torch.no_grad():
         base_logprobs = sampled_logprobs(head, base_hidden[rows.decisions], rows.targets)
@@ -122,21 +121,22 @@ def contrastive_loss(
     )
 
 
-def prediction_rows(rollouts: Sequence[Rollout], width: int, device: torch.device) -> Rows:
-    """The rows of a batch of rollouts whose ids are right-padded to `width` (T)."""
+def prediction_rows(rollouts: Sequence[Rollout], device: torch.device) -> Rows:
+    """The rows of a batch of rollouts, which stand one behind the other."""
     parts: list[tuple[np.ndarray, ...]] = []
-    for index, rollout in enumerate(rollouts):
+    begins = starts([len(rollout.ids) for rollout in rollouts])
+    for begin, rollout in zip(begins, rollouts, strict=True):
         predicting = rollout.prompt_length - 1 + rollout.positions
         is_anchor = np.ones(len(rollout.ids) - 1, dtype=bool)
         is_anchor[predicting] = False
         anchors = np.flatnonzero(is_anchor)
         parts.append(
             (
-                index * width + predicting,
+                begin + predicting,
                 rollout.ids[predicting + 1],
                 rollout.advantages,
                 np.full(len(predicting), 1 / max(len(predicting), 1), dtype=np.float32),
-                index * width + anchors,
+                begin + anchors,
                 np.full(len(anchors), 1 / max(len(anchors), 1), dtype=np.float32),
             )
         )
