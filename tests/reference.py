@@ -141,7 +141,7 @@ def divergence(base: torch.Tensor, adapted: torch.Tensor) -> torch.Tensor:
 class Sequence:
     prompt: list[int]
     completion: list[int]
-    advantage: float
+    advantages: list[float]  # of each position
     positions: list[int]
 
 
@@ -152,21 +152,27 @@ def loss(
     anchor_weight: float,
     clip: float = 2.5,
     floor: float | None = None,
+    objective: str = "contrastive",
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(L, L_dec, L_anchor), each the mean over sequences (Eqs. 6 and 7)."""
     decisions, anchors = [], []
     for sequence in sequences:
         ids = sequence.prompt + sequence.completion
         base, adapted = logits(model, ids), logits(model, ids, adapter)
-        advantage = max(-clip, min(clip, sequence.advantage))
         terms, divergences = [], []
         for t in range(1, len(ids)):
             position = t - len(sequence.prompt)
             if position in sequence.positions:
+                advantage = sequence.advantages[sequence.positions.index(position)]
+                advantage = max(-clip, min(clip, advantage))
                 logprob = probabilities(adapted[t - 1])[ids[t]].log()
                 if floor is not None and advantage < 0 and logprob < math.log(floor):
                     logprob = logprob.detach() * 0 + math.log(floor)
-                terms.append(-advantage * logprob)
+                if objective == "ratio":
+                    base_logprob = probabilities(base[t - 1])[ids[t]].log()
+                    terms.append(-advantage * (logprob - base_logprob).exp().clamp(max=20))
+                else:
+                    terms.append(-advantage * logprob)
             else:
                 divergences.append(divergence(base[t - 1], adapted[t - 1]))
         decisions.append(_mean(terms))

@@ -27,7 +27,7 @@ def trainer_of(
         Rollout(
             np.array(s.prompt + s.completion),
             len(s.prompt),
-            s.advantage,
+            np.array(s.advantages, dtype=np.float32),
             np.array(s.positions, dtype=np.int64),
         )
         for s in sequences
@@ -54,7 +54,12 @@ def assert_gradients_agree(
     adapter = reference.Adapter.from_peft(trainer.adapter.tensors(), scale=2.0)
     weight, floor = trainer.config.anchor_weight, trainer.config.probability_floor
     total, decision, anchor = reference.loss(
-        reference.load(model), adapter, list(sequences), weight, floor=floor
+        reference.load(model),
+        adapter,
+        list(sequences),
+        weight,
+        floor=floor,
+        objective=trainer.config.objective,
     )
     total.backward()
 

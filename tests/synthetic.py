@@ -295,7 +295,8 @@ def write_training(
                     **{"problem_id": key[0], "sample": key[1], "positions": gated},
                     **{k: row[k] for k in ("prompt_token_ids", "token_ids")},
                     **{"reward": float(reward), "pass_rate": rate},
-                    "advantage": (reward - rate) / (rate * (1 - rate)) ** 0.5,
+                    "advantage": (a := (reward - rate) / (rate * (1 - rate)) ** 0.5),
+                    "advantages": [a] * len(gated),
                     "selected_entropy": float(sum(entropies[key][i] for i in gated)),
                 }
             )
@@ -369,6 +370,7 @@ def write_footprint(folder: Path, manifest: dict[str, Any], teacher: str) -> dic
         tables.write(paths[text], "footprint", columns, made_by("footprint"))
     solved = {"base": 100, "oracle": 225, "gate": 200, "random-positions": 100}
     solved |= {"oracle-random-token": 75, "gate-random-token": 75}
+    solved |= {"base+1": 150, "base+4": 210, "teacher+1": 180, "teacher+4": 110}
     rows = [
         {
             **completion(rng, f"p-{n}", 0, "correct" if n < count else "incorrect", 30),

@@ -77,12 +77,11 @@ class Trainer:
         sampled = logprobs.gather(1, ids[0, 1:, None]).squeeze(1)
         is_decision = torch.zeros(len(sampled), dtype=torch.bool, device=sampled.device)
         is_decision[torch.from_numpy(rollout.positions) + rollout.prompt_length - 1] = True
-        advantage = max(
-            -self.config.advantage_clip, min(self.config.advantage_clip, rollout.advantage)
-        )
+        clip = self.config.advantage_clip
+        advantages = torch.from_numpy(rollout.advantages).to(sampled).clamp(-clip, clip)
         loss = logits.new_zeros(())
         if is_decision.any():
-            loss = loss - advantage * sampled[is_decision].mean()
+            loss = loss - (advantages * sampled[is_decision]).mean()
         if not is_decision.all():
             divergence = (base_logprobs.exp() * (base_logprobs - logprobs)).sum(-1)
             loss = loss + self.config.anchor_weight * divergence[~is_decision].mean()

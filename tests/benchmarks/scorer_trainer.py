@@ -234,8 +234,8 @@ def _rollouts(args: argparse.Namespace) -> list:
         prompt, completion = (int(rng.integers(*span)) for span in (args.prompt, args.completion))
         ids = rng.integers(0, vocabulary, prompt + completion)
         positions = np.flatnonzero(rng.random(completion) < 0.05)
-        advantage = 1.0 if index % 2 else -1.0
-        rollouts.append(Rollout(ids, prompt, advantage, positions, "p", index))
+        advantages = np.full(len(positions), 1.0 if index % 2 else -1.0, np.float32)
+        rollouts.append(Rollout(ids, prompt, advantages, positions, "p", index))
     return rollouts
 
 
@@ -255,10 +255,10 @@ def _forward(args, model_config, rollouts) -> tuple[float, list[float]]:
     from reasonmaxxer.modeling.base_model import load_base
 
     base = load_base(args.model, model_config)
-    base.hidden(base.pad([rollouts[0].ids]))
+    base.hidden(base.pack([rollouts[0].ids]))
     started = _now(args)
     for batch in base.batches([len(r.ids) for r in rollouts], args.batch_tokens):
-        base.hidden(base.pad([rollouts[i].ids for i in batch]))
+        base.hidden(base.pack([rollouts[i].ids for i in batch]))
     return _now(args) - started, []
 
 

@@ -76,7 +76,8 @@ def run(packages, tmp_path, monkeypatch):
             **{"problem_id": f"p{i // 4}", "sample": i % 4, "reward": i % 2, "pass_rate": 0.5},
             "prompt_token_ids": rng.integers(0, reference.VOCABULARY, 4).tolist(),
             "token_ids": rng.integers(0, reference.VOCABULARY, 12).tolist(),
-            **{"advantage": 2.0 * (i % 2) - 1, "positions": [1, 5], "selected_entropy": 1.0},
+            **{"advantage": (a := 2.0 * (i % 2) - 1), "advantages": [a, a]},
+            **{"positions": [1, 5], "selected_entropy": 1.0},
         }
         for i in range(12)
     ]

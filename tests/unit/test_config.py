@@ -51,9 +51,9 @@ def test_the_minimal_config_is_valid():
         (
             {
                 "footprint": {"teacher": "ours", "benchmark": "short"},
-                "selection": {"gate": "entropy-quantile", "top_fraction": 0.1},
+                "selection": {"top_fraction": 0.1},
             },
-            "footprint.tau: is required, because selection has top_fraction",
+            "footprint.tau: is required, because selection has another threshold",
         ),
         (
             {
@@ -224,7 +224,7 @@ def test_the_training_pool_needs_a_limit():
 def test_an_arm_lays_its_values_over_the_section():
     changes = {
         "selection": {"tau": 1.0},
-        "arms": {"q": {"selection": {"gate": "entropy-quantile", "top_fraction": 0.05}}},
+        "arms": {"q": {"selection": {"top_fraction": 0.05}}},
     }
     section = validate(minimal(**changes)).section_of("q", "selection")
     assert (section.top_fraction, section.tau) == (0.05, None)

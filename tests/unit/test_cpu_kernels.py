@@ -149,9 +149,12 @@ def computed(model: Path, dropout: float) -> list[torch.Tensor]:
     rng = np.random.default_rng(0)
     ids = [rng.integers(0, reference.VOCABULARY, length) for length in (60, 90, 120)]
     with torch.no_grad():
-        states = base.hidden(base.pad(ids)).flatten(0, 1)
+        states = base.hidden(base.pack(ids))
         scores = score(base.head, states, torch.zeros(len(states), dtype=torch.int64), top_k=3)
-    rollouts = [Rollout(one, 20, (-1.0) ** i, np.arange(0, 30, 3)) for i, one in enumerate(ids)]
+    rollouts = [
+        Rollout(one, 20, np.full(10, (-1.0) ** i, np.float32), np.arange(0, 30, 3))
+        for i, one in enumerate(ids)
+    ]
     settings = {"dropout": dropout, "sequences": 3, "warmup_steps": 0, "checkpoints": 1}
     config = TrainingConfig(rank=4, alpha=8, **settings)
     trainer = Trainer(base, rollouts, config)

@@ -49,7 +49,7 @@ def faults():
 
 lab = "data/lab/model"
 base = load_base(lab, ModelConfig(path=lab, dtype="float32"))
-ids = base.pad([[5] * 76] * 26)
+ids = base.pack([[5] * 76] * 26)
 with torch.inference_mode():
     for _ in range(3):
         base.hidden(ids)

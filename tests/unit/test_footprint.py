@@ -193,11 +193,18 @@ def test_a_teacher_that_never_departs_leaves_an_upper_bound_and_no_ratio(tmp_pat
 
 # --- interventions ------------------------------------------------------------------------------
 
-SETTINGS = Settings(tau=1.5, top_tokens=4, seed=5, max_tokens=14, ends=ENDS)
+SETTINGS = Settings(tau=1.5, top_tokens=4, seed=5, max_tokens=14, ends=ENDS, edits=(1, 3))
 
 
 def plain_decode(
-    base: Any, teacher: Any, prompt: Prompt, where: str, what: str, positions: frozenset[int]
+    base: Any,
+    teacher: Any,
+    prompt: Prompt,
+    where: str,
+    what: str,
+    positions: frozenset[int],
+    writer: str = "base",
+    most: int = 99,
 ) -> tuple[list[int], list[int], list[int]]:
     """One problem, whole sequences each time: ids, touched positions, changed positions."""
     ids: list[int] = []
@@ -206,6 +213,8 @@ def plain_decode(
         row = reference.logits(base, prompt.token_ids + ids)[-1]
         own = int(row.argmax())
         promoted = int(reference.logits(teacher, prompt.token_ids + ids)[-1].argmax())
+        if writer == "teacher":
+            own, promoted = promoted, own
         here = {
             "nowhere": False,
             "disagreement": own != promoted,
@@ -213,10 +222,10 @@ def plain_decode(
             "random": len(ids) in positions,
         }[where]
         token = own
-        if here:
+        if here and len(touched) < most:
             draw = uniform(SETTINGS.seed, prompt.problem_id, len(ids))
             likeliest = sorted(range(len(row)), key=lambda v: -row[v].item())[: SETTINGS.top_tokens]
-            token = promoted if what == "teacher" else likeliest[math.floor(4 * draw)]
+            token = promoted if what == "other" else likeliest[math.floor(4 * draw)]
             touched.append(len(ids))
             if token != own:
                 changed.append(len(ids))
@@ -232,25 +241,30 @@ def test_interventions_are_those_of_one_sequence_at_a_time(models: Any) -> None:
     ]
     decoded = dict(decode_all(pair, prompts, SETTINGS, batch_tokens=128))
     arms = {
-        "base": ("nowhere", "teacher"),
-        "oracle": ("disagreement", "teacher"),
-        "gate": ("gate", "teacher"),
-        "random-positions": ("random", "teacher"),
+        "base": ("nowhere", "other"),
+        "oracle": ("disagreement", "other"),
+        "gate": ("gate", "other"),
+        "random-positions": ("random", "other"),
         "oracle-random-token": ("disagreement", "random"),
         "gate-random-token": ("gate", "random"),
+        "base+1": ("disagreement", "other", "base", 1),
+        "base+3": ("disagreement", "other", "base", 3),
+        "teacher+1": ("disagreement", "other", "teacher", 1),
+        "teacher+3": ("disagreement", "other", "teacher", 3),
     }
     assert decoded.keys() == arms.keys()
     lengths = set()
-    for name, (where, what) in arms.items():
+    for name, (where, what, *limit) in arms.items():
         for prompt, gate, text in zip(prompts, decoded["gate"], decoded[name], strict=True):
             count, length = len(gate.touched), len(gate.token_ids)
             drawn = random_positions(SETTINGS.seed, prompt.problem_id, count, length)
             assert len(drawn) == count
-            plain = plain_decode(base, teacher, prompt, where, what, drawn)
+            plain = plain_decode(base, teacher, prompt, where, what, drawn, *limit)
             assert (text.token_ids, text.touched, text.changed) == plain
             lengths.add(len(text.token_ids))
     assert len(lengths) > 2  # texts that end early leave their batch
     assert any(text.changed for text in decoded["gate"])
+    assert {len(text.touched) for text in decoded["teacher+3"]} & {2, 3}
 
 
 @torch.no_grad()
@@ -285,7 +299,7 @@ def test_the_commands_decode_until_a_stop_string_and_judge(worded: Path) -> None
     models = [
         json.dumps({"path": str(worded / name), "dtype": "float32"}) for name in ("base", "teacher")
     ]
-    section = {"teacher": "t", "benchmark": "short", "problems": 4, "tau": 2.0}
+    section = {"teacher": "t", "benchmark": "short", "problems": 4, "tau": 2.0, "edits": [1]}
     __main__.main(
         [
             *("interventions", "--problems", str(worded / "problems/short.parquet")),
@@ -303,7 +317,7 @@ def test_the_commands_decode_until_a_stop_string_and_judge(worded: Path) -> None
         ]
     )
     rows = list(tables.rows(worded / "judged.parquet", "interventions"))
-    assert len(rows) == 6 * 4
+    assert len(rows) == (6 + 2) * 4
     for row in rows:
         assert "has" not in row["text"]
         assert row["finish_reason"] == "stop" or len(row["token_ids"]) == 30
@@ -349,6 +363,26 @@ def test_recovery_is_a_share_of_the_oracles_gain(tmp_path: Path) -> None:
     assert -0.12 < nothing["low"] < -0.05 < 0.05 < nothing["high"] < 0.12
     assert rows["gate"]["touched"]["value"] == pytest.approx(0.2)
     assert rows["gate"]["changed"]["value"] == pytest.approx(0.1)
+
+
+def test_the_curve_starts_at_each_models_own_text(tmp_path: Path) -> None:
+    solved = {
+        "base": 20,
+        "oracle": 60,
+        "base+1": 30,
+        "base+4": 55,
+        "teacher+1": 50,
+        "teacher+4": 25,
+    }
+    right = {name: [n < count for n in range(100)] for name, count in solved.items()}
+    found = intervention_figures(str(write_interventions(tmp_path / "i.parquet", right)))
+    curve = {(point["writer"], point["edits"]): point["value"] for point in found["curve"]}
+    base, teacher = {0: 0.2, 1: 0.3, 4: 0.55}, {0: 0.6, 1: 0.5, 4: 0.25}
+    assert curve == {
+        **{("base", edits): value for edits, value in base.items()},
+        **{("teacher", edits): value for edits, value in teacher.items()},
+    }
+    assert {row["name"] for row in found["rows"]} == {"base", "oracle"}
 
 
 def test_without_a_gain_nothing_is_recovered(tmp_path: Path) -> None:
@@ -511,3 +545,16 @@ def test_what_a_token_takes_in_the_cache_is_read_from_the_cache(models: Any) -> 
     shape = base.model.config
     heads = shape.num_key_value_heads * shape.hidden_size // shape.num_attention_heads
     assert _Cached(base, [[0]]).nbytes == 2 * shape.num_hidden_layers * heads * 4
+
+
+@pytest.mark.parametrize("budget", [1, 500, 16384])
+def test_padded_batches_hold_every_sequence_once_within_the_budget(budget):
+    lengths = np.random.default_rng(0).integers(1, 400, 500).tolist()
+    batches = plan_batches(lengths, budget)
+    assert sorted(i for batch in batches for i in batch) == list(range(500))
+    for batch in batches:
+        longest = max(lengths[i] for i in batch)
+        assert longest * len(batch) <= budget or len(batch) == 1
+        assert 1 - sum(lengths[i] for i in batch) / (longest * len(batch)) <= 0.05 + 1e-9
+    area = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+    assert 1 - sum(lengths) / area < 0.05  # of all batches together

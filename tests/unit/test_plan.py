@@ -288,6 +288,7 @@ def test_a_card_says_how_its_own_arm_came_about():
     arms = {arm: {"selection": selection} for arm, selection in selections.items()}
     arms |= {
         "no-anchor": {"training": {"anchor_weight": 0}},
+        "bounded": {"selection": {"credit": "prefix"}, "training": {"objective": "ratio"}},
         "rl": {"kind": "grpo"},
         "kl": {"kind": "distilled", "teacher": "rl"},
     }
@@ -302,6 +303,9 @@ def test_a_card_says_how_its_own_arm_came_about():
         "shuffled": f"{start}rollouts, their advantages shuffled, {anchored}",
         "positive": f"{start}correct rollouts {anchored}",
         "no-anchor": f"{start}rollouts at its high-entropy decision points, without an anchor",
+        "bounded": "trained offline by importance-weighted advantages with the gate and anchor of "
+        "arXiv 2605.06241 on the base model's own rollouts, with credit by shared prefixes, "
+        f"{anchored}",
         "rl": "trained by GRPO with the rewards of the verifier",
         "kl": "distilled from the arm rl (arXiv 2605.06241, Eq. 4)",
     }

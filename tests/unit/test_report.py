@@ -328,7 +328,7 @@ def test_the_footprint_section_shows_figures_or_how_to_get_them(tmp_path: Path) 
             for _, attributes in page.elements
             if "data-chart" in attributes
         ]
-        charts = {"footprint", "interventions", "pivotality", "capability"}
+        charts = {"footprint", "interventions", "exchanged", "pivotality", "capability"}
         if "footprint" in given:
             assert charts <= set(drawn)
             assert "80.00%" in page.text  # of the gain at the gate: (200 - 100) / (225 - 100)

@@ -116,8 +116,19 @@ def test_controls_match_the_entropy_gate_rollout_by_rollout(gate):
 def test_the_quantile_gate_takes_its_share_of_the_positions(share):
     rng = np.random.default_rng(2)
     pool = [_scored("a", i, i % 2, rng.exponential(0.8, 50)) for i in range(20)]
-    _, figures = select(pool, _config(gate="entropy-quantile", tau=None, top_fraction=share))
+    _, figures = select(pool, _config(tau=None, top_fraction=share))
     assert figures["positions_gated"] == round(share * 1000)
+
+
+@pytest.mark.parametrize("share", [0.03, 0.5, 0.95])
+def test_the_fewest_positions_hold_their_share_of_the_entropy(share):
+    rng = np.random.default_rng(2)
+    pool = [_scored("a", i, i % 2, rng.exponential(0.8, 50)) for i in range(20)]
+    _, figures = select(pool, _config(tau=None, entropy_share=share))
+    entropies = sorted(np.concatenate([r.entropies for r in pool]).tolist(), reverse=True)
+    taken = figures["positions_gated"]
+    assert sum(entropies[: taken - 1]) < share * sum(entropies) <= sum(entropies[:taken]) + 1e-4
+    assert figures["entropy_selected"] == pytest.approx(sum(entropies[:taken]), rel=1e-5)
 
 
 def test_random_gates_and_shuffles_follow_the_seed():
@@ -171,6 +182,17 @@ def test_trimming_drops_the_longest_before_advantages():
     assert figures["rollouts_trimmed"] == 2
 
 
+def test_trimming_takes_the_exact_share_of_rollouts_of_one_length():
+    rows, figures = select(
+        _pool({"a": [0, 1, 1, 0, 0], "b": [1, 0, 0, 1, 1]}), _config(trim_longest=0.3)
+    )
+    assert [(row["problem_id"], row["sample"]) for row in rows] == [
+        *(("a", i) for i in range(5)),
+        *(("b", i) for i in range(2)),
+    ]
+    assert figures["rollouts_trimmed"] == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -179,7 +201,7 @@ def test_trimming_drops_the_longest_before_advantages():
             r"selection\.tau: no position .* above 9 nats \(the largest of all is 2\.5\)",
         ),
         (
-            {"tau": None, "top_fraction": 0.1, "gate": "entropy-quantile"},
+            {"tau": None, "top_fraction": 0.1},
             r"selection\.top_fraction: no position",
         ),
         ({"trim_longest": 0.5}, r"selection\.trim_longest: without the longest 50%"),

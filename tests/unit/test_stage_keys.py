@@ -11,11 +11,11 @@ from reasonmaxxer.tables.code_hash import reached
 
 # What several stages share. `verifier` stands for all modules of that folder, which is one judge.
 MODEL = "datasets.sources modeling.base_model modeling.device"
-SCORER = f"{MODEL} modeling.batching modeling.cpu_kernels modeling.lm_head"
+SCORER = f"{MODEL} modeling.cpu_kernels modeling.lm_head modeling.packing"
 TRAINER = (
     f"{SCORER} modeling.dimensions modeling.hidden_states modeling.lora training.checkpoints "
     "training.dataset "
-    "training.loss training.lr_schedule training.trainer"
+    "method.objectives training.loss training.lr_schedule training.trainer"
 )
 ENGINE = "datasets.sources generation.engine generation.prompts modeling.device"
 TEACHER = f"{SCORER} generation.engine generation.teacher"
@@ -28,7 +28,7 @@ KEYS = {
     "rollouts": ENGINE,
     "verdicts": "verifier analysis.effects method.verifiers",
     "entropies": f"{SCORER} modeling.hidden_states",
-    "selection": "method.advantages method.gates",
+    "selection": "method.advantages method.credit method.gates",
     "training": TRAINER,
     "grpo": f"{MODEL} verifier method.verifiers generation.prompts modeling.dimensions "
     "modeling.flops training.checkpoints training.lr_schedule",
@@ -39,7 +39,7 @@ KEYS = {
     "side_by_side": f"{SCORER} analysis.pairs analysis.results stages.entropies",
     "memorization": f"{ENGINE} stages.rollouts",
     "footprint": TEACHER,
-    "interventions": f"{TEACHER} generation.prompts",
+    "interventions": f"{TEACHER} generation.prompts modeling.batching",
     "pivotality": f"{ENGINE} stages.rollouts",
     "merge": "datasets.sources generation.prompts",
     "metrics": "analysis.arms analysis.claims analysis.comparisons analysis.cost analysis.effects "

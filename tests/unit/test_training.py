@@ -49,7 +49,8 @@ def _selection(path, count=12, seed=0, vocabulary=reference.VOCABULARY, **change
                 "token_ids": rng.integers(0, vocabulary, completion).tolist(),
                 "reward": float(index % 2),
                 "pass_rate": 0.5,
-                "advantage": 1.0 if index % 2 else -1.0,
+                "advantage": (advantage := 1.0 if index % 2 else -1.0),
+                "advantages": [advantage] * len(chosen),
                 "positions": chosen.tolist(),
                 "selected_entropy": 1.0,
             }
@@ -110,7 +111,7 @@ def _mean_logprobs(model, adapter, rollouts):
                 - reference.probabilities(base[t - 1])[ids[t]].log()
             ).item()
             if t - rollout.prompt_length in rollout.positions:
-                sums["up" if rollout.advantage > 0 else "down"].append(change)
+                sums["up" if rollout.advantages[0] > 0 else "down"].append(change)
             else:
                 sums["kl"].append(reference.divergence(base[t - 1], adapted[t - 1]).item())
     return {name: float(np.mean(values)) for name, values in sums.items()}
@@ -219,13 +220,12 @@ def test_states_that_the_scorer_kept_are_those_of_the_base(tmp_path, model, monk
     base = load_base(str(model), ModelConfig(path=str(model), dtype=dtype))
     trainer = training.Trainer(base, rollouts, TrainingConfig(**QUICK))
     kept = base_states.StoredStates(base, rollouts, [path])
-    ids = base.pad([rollouts[i].ids for i in (7, 2, 11)])
-    found, expected = kept.hidden([7, 2, 11], ids), trainer.base_states.hidden([7, 2, 11], ids)
-    for row, index in enumerate((7, 2, 11)):
-        length = len(rollouts[index].ids)
-        assert found.dtype == base.dtype
-        gap = (found[row, :length] - expected[row, :length]).float().norm()
-        assert gap < (1e-5 if dtype == "float32" else 0.02) * expected[row, :length].float().norm()
+    batch = base.pack([rollouts[i].ids for i in (7, 2, 11)])
+    found, expected = kept.hidden([7, 2, 11], batch), trainer.base_states.hidden([7, 2, 11], batch)
+    assert found.dtype == base.dtype
+    for ours, theirs in zip(batch.split(found), batch.split(expected), strict=True):
+        gap = (ours - theirs).float().norm()
+        assert gap < (1e-5 if dtype == "float32" else 0.02) * theirs.float().norm()
 
 
 def test_states_of_other_rollouts_or_models_are_an_error(tmp_path, model):
@@ -305,8 +305,8 @@ def test_a_large_models_activations_are_computed_again(tmp_path, model, monkeypa
 )
 def test_a_step_is_adamw_on_the_clipped_gradient_of_the_reference(model, config):
     sequences = [
-        reference.Sequence([3, 1, 4], [1, 5, 9, 2, 6], 1.3, [0, 2]),
-        reference.Sequence([5, 3], [5, 8, 9, 7, 9, 3], -0.8, [1, 5]),
+        reference.Sequence([3, 1, 4], [1, 5, 9, 2, 6], [1.3] * 2, [0, 2]),
+        reference.Sequence([5, 3], [5, 8, 9, 7, 9, 3], [-0.8] * 2, [1, 5]),
     ]
     trainer = trainer_of(model, sequences, learning_rate=0.01, warmup_steps=0, **config)
     adapter = reference.Adapter.from_peft(trainer.adapter.tensors(), scale=2.0)
@@ -429,7 +429,11 @@ def test_two_processes_share_the_work_and_train_what_one_does(tmp_path, model, m
 
 def _rollouts(count: int, advantages=None) -> list[Rollout]:
     values = advantages or [1.0] * count
-    return [Rollout(np.arange(10), 2, a, np.arange(i % 5 + 1)) for i, a in enumerate(values)]
+    counts = [i % 5 + 1 for i in range(count)]
+    return [
+        Rollout(np.arange(10), 2, np.full(d, a, np.float32), np.arange(d))
+        for d, a in zip(counts, values, strict=True)
+    ]
 
 
 def test_epochs_repeat_in_new_orders_up_to_the_number_of_sequences():

@@ -95,7 +95,9 @@ def trainer_of(preset: str, count: int, tokens: int) -> Trainer:
     model.eval().requires_grad_(False)
     head = Head(model.lm_head.weight)
     head._wide, head._matrix = False, head.weight  # a GPU widens no weights
-    rollout = Rollout(np.ones(tokens, np.int64), PROMPT, 1.0, np.arange(0, tokens - PROMPT, 40))
+    decisions = np.arange(0, tokens - PROMPT, 40)
+    advantages = np.ones(len(decisions), np.float32)
+    rollout = Rollout(np.ones(tokens, np.int64), PROMPT, advantages, decisions)
     base = Base(model, head, torch.device("meta"))
     return Trainer(base, [rollout] * count, TrainingConfig())
 

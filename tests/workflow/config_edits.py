@@ -99,7 +99,7 @@ VALUES: dict[str, Any] = {
 SWEEP = {"arm": "reasonmaxxer", "grid": {"training.rank": [7]}}
 WHOLE: dict[str, dict[str, Any]] = {
     "selection.top_fraction": {
-        "selection": {"tau": None, "top_fraction": 0.05, "gate": "entropy-quantile"},
+        "selection": {"tau": None, "top_fraction": 0.05},
         "footprint": {"tau": 0.3},
     },
     "arms.*.kind": {"arms": {"kl": {"kind": "trained", "teacher": None, "training": {"rank": 7}}}},

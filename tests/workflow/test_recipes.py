@@ -79,8 +79,8 @@ COUNT_LINE = """    Stage(
 
 MIDDLE_GATE = """
 
-def _middle(entropies: Entropies, above: Positions, rng: np.random.Generator) -> Positions:
-    return np.arange(len(above)) + (len(entropies) - len(above)) // 2
+def _middle(at: Candidates, rng: np.random.Generator) -> Positions:
+    return np.arange(len(at.above)) + (len(at.entropies) - len(at.above)) // 2
 """
 MIDDLE_LINE = '    "middle": Gate(_middle, words="the positions in the middle"),\n'
 

@@ -44,6 +44,7 @@ from reasonmaxxer.tables import reuse
 from reasonmaxxer.tables.code_hash import code_hash
 from reasonmaxxer.training.model_card import how
 from reasonmaxxer.config import read_file, validate
+from reasonmaxxer.config.lab import BASES
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.graph import (
     checks,

@@ -18,7 +18,7 @@ rule pretrain:
     benchmark:
         "results/pretrain/world-{world}-seed-{seed}/pretrain.tsv"
     wildcard_constraints:
-        world=r"[12]",
+        world=r"[1-6]",
         seed=r"\d+",
     retries: 1
     conda:
@@ -28,7 +28,7 @@ rule pretrain:
         mem_mb=3000,
         runtime=180,
     params:
-        config=lambda wildcards: f'{{"world": {wildcards.world}}}',
+        config=lambda wildcards: BASES[int(wildcards.world)].as_json(),
         scratch="results/pretrain/world-{world}-seed-{seed}/scratch",
         code=code_hash("lab.pretrain"),
     shell:

@@ -30,7 +30,12 @@ from .timings import Job, unit_of
 
 # Settings that a user of a method tries to choose them; arms that change others are ablations.
 SWEPT = {
-    *("selection.tau", "selection.top_fraction", "training.learning_rate"),
+    *(
+        "selection.tau",
+        "selection.top_fraction",
+        "selection.entropy_share",
+        "training.learning_rate",
+    ),
     *("training.anchor_weight", "training.probability_floor", "training.sequences"),
     *("grpo.learning_rate", "distillation.learning_rate"),
 }

@@ -23,6 +23,7 @@ from .statistics import (
 TOP = 5  # a promoted token among the base's so many likeliest is reranked, else shifted (Eq. 3)
 POSITIONS = ("touched", "changed")
 NONE = {"value": 0.0, "low": 0.0, "high": 0.0}
+OWN_TEXTS = {"base": "base+0", "oracle": "teacher+0"}  # where the curve starts
 BINS = 30
 POINTS = 600  # positions drawn in the page's scatter plot
 
@@ -167,7 +168,8 @@ def intervention_figures(path: str) -> Figures:
     """Fig. 2: right answers and touched tokens of each intervention.
 
     Recovery is the share of the oracle's gain over the base; without a gain whose interval is
-    above zero there is nothing to recover.
+    above zero there is nothing to recover. The curve has right answers by the most tokens exchanged
+    in a text: it starts at each model's own text, the teacher's being the oracle's.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     columns = ["intervention", "problem_id", "token_ids", "touched", "changed", "verdict"]
@@ -194,8 +196,20 @@ def intervention_figures(path: str) -> Figures:
                 else None,
             }
             for name, rows in groups.items()
+            if "+" not in name
+        ],
+        "curve": [
+            {**point, **vars(share_interval(right[name], 1))}
+            for name in groups
+            if (point := _exchanged(name))
         ],
     }
+
+
+def _exchanged(name: str) -> dict[str, Any] | None:
+    """Whose text it is and how many tokens are exchanged at most; None where all may be."""
+    writer, plus, edits = OWN_TEXTS.get(name, name).partition("+")
+    return {"writer": writer, "edits": int(edits)} if plus else None
 
 
 def recovery(ours: Values, base: Values, oracle: Values) -> dict[str, float] | None:

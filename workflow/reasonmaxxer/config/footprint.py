@@ -59,6 +59,12 @@ class FootprintConfig(Section):
         description="Number of problems whose text is decoded with tokens put in, one token after "
         "the other: the first ones, as many as in the paper. null: all of `problems`.",
     )
+    edits: list[Count] = Field(
+        [],
+        description="Most tokens of a text that are exchanged, such as [1, 2, 4, 8], for a curve "
+        "in both directions: the teacher's put into the base's text, the base's put into the "
+        "teacher's. Each number decodes all texts twice. Default: no curve.",
+    )
     tau: Annotated[float, Field(ge=0)] | None = Field(
         None,
         description="Threshold of the entropy gate, in nats. Default: selection.tau.",

@@ -8,11 +8,13 @@ from pydantic import Field
 
 from .section import Section
 
+Number = Literal[1, 2, 3, 4, 5, 6]
+
 
 class LabSource(Section):
     """Problems of the lab's generator; the split's own recipe holds where nothing is set."""
 
-    world: Literal[1, 2] = Field(
+    world: Number = Field(
         default=1,
         description="Names, shares and kinds of fork. Each world has a base model of its own.",
     )
@@ -33,7 +35,7 @@ class LabSource(Section):
 class PretrainConfig(Section):
     """Pretraining of a lab base model: everything but the seed."""
 
-    world: Literal[1, 2] = Field(1, description="World whose worked problems are the corpus.")
+    world: Number = Field(1, description="World whose worked problems are the corpus.")
     tokens: int = Field(20_000_000, ge=10_000, description="Tokens to train on, prompts included.")
     layers: int = Field(4, ge=1, description="Transformer layers.")
     width: int = Field(128, ge=32, multiple_of=32, description="Width; attention heads are of 32.")
@@ -43,3 +45,12 @@ class PretrainConfig(Section):
     warmup_steps: int = Field(200, ge=0, description="Steps of linear warm-up before the decay.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of the matrices.")
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+
+
+# How the base of each world is pretrained. Two of them differ in size: a weaker, which sees half as
+# much, and a larger, of four million parameters, which learns from half as much.
+BASES = {
+    **{number: PretrainConfig(world=number) for number in (1, 2, 3, 4)},
+    5: PretrainConfig(world=5, layers=3, width=96, intermediate=288, tokens=10_000_000),
+    6: PretrainConfig(world=6, layers=6, width=224, intermediate=672, tokens=10_000_000),
+}

@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 from .section import Count, Section
 
 BATCH_TOKENS = (
-    "Largest number of tokens in a batch, padding included. Lower it if the GPU runs out of "
+    "Largest number of tokens in a batch. Lower it if the GPU runs out of "
     "memory. On a CPU at most 2048 are taken at once, so that a batch fits the caches."
 )
 

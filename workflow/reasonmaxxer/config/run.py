@@ -28,7 +28,7 @@ from .sampling import (
     RolloutsConfig,
 )
 from .section import Name, Section, explain
-from .selection import EntropiesConfig, SelectionConfig
+from .selection import THRESHOLDS, EntropiesConfig, SelectionConfig
 from .training import DistillationConfig, GrpoConfig, TrainingConfig
 from .verdicts import VerdictsConfig
 
@@ -206,7 +206,7 @@ class Config(Section):
             raise ValueError(f"footprint.benchmark: {footprint.benchmark}: is not one of: {known}")
         if footprint.tau is None and self.selection.tau is None:
             raise ValueError(
-                "footprint.tau: is required, because selection has top_fraction instead of tau"
+                "footprint.tau: is required, because selection has another threshold than tau"
             )
         wanted = footprint.pivotality.alternatives if footprint.pivotality else 0
         if wanted > self.entropies.top_k:
@@ -219,10 +219,8 @@ class Config(Section):
         own: Section = getattr(self, section)
         overlay = getattr(arm, section)
         merged = {**own.model_dump(), **overlay}
-        if section == "selection" and "tau" in overlay and "top_fraction" not in overlay:
-            merged["top_fraction"] = None
-        if section == "selection" and "top_fraction" in overlay and "tau" not in overlay:
-            merged["tau"] = None
+        if section == "selection" and any(key in overlay for key in THRESHOLDS):
+            merged |= {key: overlay.get(key) for key in THRESHOLDS}
         try:
             return type(own).model_validate(merged)
         except ValidationError as error:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, model_validator
 
 from ..method.advantages import ADVANTAGES
+from ..method.credit import CREDIT
 from ..method.gates import GATES
 from .section import Count, Section, Seed, Share, one_of
 
@@ -28,8 +29,12 @@ class EntropiesConfig(Section):
     )
 
 
+# An arm that gives one of them takes the place of the run's, whichever that is.
+THRESHOLDS = ("tau", "top_fraction", "entropy_share")
+
+
 class SelectionConfig(Section):
-    """Problems, advantages and the gate. One of `tau` and `top_fraction` is the threshold."""
+    """Problems, advantages, credit and the gate, whose threshold is one of `THRESHOLDS`."""
 
     problems: Count | None = Field(
         50,
@@ -59,12 +64,19 @@ class SelectionConfig(Section):
         "others are left out; shuffled: as group, but assigned at random among a problem's "
         "rollouts (a control).",
     )
+    credit: one_of(CREDIT) = Field(  # type: ignore[valid-type]
+        "rollout",
+        description="Which advantage each decision of a rollout gets. rollout: the rollout's, as "
+        "in the paper; prefix: what its token changed, by the other rollouts of the problem that "
+        "begin with the same tokens. With advantages positive both are 1.",
+    )
     gate: one_of(GATES) = Field(  # type: ignore[valid-type]
         "entropy",
-        description="Which positions are decisions. entropy: those whose entropy exceeds `tau`; "
-        "entropy-quantile: the `top_fraction` with the highest entropy; all: every position. The "
-        "controls random, low-entropy, first and last take as many positions of each rollout as "
-        "the entropy gate would.",
+        description="Which positions are decisions. entropy: those whose entropy exceeds the "
+        "threshold (`tau`, `top_fraction` or `entropy_share`); all: every position. The "
+        "others take as many positions of each rollout as the entropy gate would: pivotal, those "
+        "with the largest credit by shared prefixes; the controls random, low-entropy, first and "
+        "last.",
     )
     tau: NonNegativeFloat | None = Field(
         None,
@@ -75,6 +87,11 @@ class SelectionConfig(Section):
         None,
         description="Instead of tau: the fraction of all positions that are decisions, those with "
         "the highest entropy.",
+    )
+    entropy_share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="Instead of tau: the decisions are the fewest positions that hold this "
+        "fraction of the entropy of all. It carries over between models better than the others.",
     )
     seed: Seed = Field(
         42, description="Seed of the random gate and of shuffled advantages; otherwise unused."
@@ -92,12 +109,16 @@ class SelectionConfig(Section):
 
     @model_validator(mode="after")
     def _threshold(self) -> Self:
-        if (self.tau is None) == (self.top_fraction is None):
-            raise ValueError("give exactly one of tau (nats) and top_fraction (of all positions)")
-        if self.gate == "entropy-quantile" and self.top_fraction is None:
-            raise ValueError("gate entropy-quantile needs top_fraction, not tau")
-        if self.gate == "entropy" and self.tau is None:
-            raise ValueError("gate entropy needs tau; with top_fraction, use gate entropy-quantile")
+        if sum(getattr(self, key) is not None for key in THRESHOLDS) != 1:
+            raise ValueError(
+                "give exactly one of tau (nats), top_fraction (of all positions) and "
+                "entropy_share (of all entropy)"
+            )
+        if self.gate == "pivotal" and self.credit != "prefix":
+            raise ValueError(
+                "gate pivotal ranks positions by their credit, which is one for all of a rollout "
+                "unless it is assigned by prefix; set credit: prefix"
+            )
         if self.window[0] >= self.window[1]:
             raise ValueError("window: the first value must be below the second")
         return self

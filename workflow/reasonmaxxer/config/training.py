@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 
+from ..method.objectives import OBJECTIVES
 from .sampling import SamplingConfig, TopP
-from .section import Count, Section, Seed, Share, check_steps
+from .section import Count, Section, Seed, Share, check_steps, one_of
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
@@ -69,6 +70,12 @@ class TrainingConfig(Section):
     )
     weight_decay: WeightDecay = 0.0
     max_grad_norm: MaxGradNorm = 1.0
+    objective: one_of(OBJECTIVES) = Field(  # type: ignore[valid-type]
+        "contrastive",
+        description="What is minimised at a decision. contrastive: minus the advantage times the "
+        "token's log-probability (Eq. 6); ratio: minus the advantage times the token's probability "
+        "over the base's, which is bounded.",
+    )
     anchor_weight: NonNegativeFloat = Field(
         0.2,
         description="lambda in L = L_decision + lambda L_anchor: how strongly all other positions "
@@ -80,7 +87,8 @@ class TrainingConfig(Section):
     probability_floor: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
         description="Tokens with a negative advantage are not pushed below this probability. "
-        "Default: no floor, as in the paper. Set it where training collapses.",
+        "Default: no floor, as in the paper. Set it where training collapses. Only for the "
+        "objective contrastive.",
     )
     checkpoints: Checkpoints = Field(
         4,
@@ -93,6 +101,11 @@ class TrainingConfig(Section):
     def _long_enough(self) -> Self:
         steps = -(-self.sequences // self.batch_size)
         check_steps(steps, checkpoints=self.checkpoints, warmup_steps=self.warmup_steps)
+        if self.objective != "contrastive" and self.probability_floor is not None:
+            raise ValueError(
+                f"probability_floor: the objective {self.objective} has no floor, since it is "
+                "bounded by itself; set it to null"
+            )
         if self.decay_steps is not None and self.decay_steps < steps:
             raise ValueError(
                 f"decay_steps: {self.decay_steps} is before the last of the {steps} steps: the "

@@ -218,13 +218,14 @@ def _analysis(config: Config) -> dict[str, Work]:
     texts = problems * (PROMPT + _length(limit))
     texts += _problems(config.problems.train) * own.samples * _sequence(config)
     decoded = min(own.interventions or problems, problems)
+    exchanged = 2 * len(own.edits)  # in both directions, with both models
     found = {
         "footprint": Work(
             generated=problems * _length(limit), passed=2 * texts, engines=1, loads=2
         ),
         "interventions": Work(
-            decoded=INTERVENTIONS * decoded * _length(limit),
-            steps=ceil(decoded / TEXTS_AT_ONCE) * MODELS_A_STEP * limit,
+            decoded=(INTERVENTIONS + exchanged) * decoded * _length(limit),
+            steps=ceil(decoded / TEXTS_AT_ONCE) * (MODELS_A_STEP + 2 * exchanged) * limit,
             loads=1,
         ),
     }

@@ -131,7 +131,7 @@ def _statement_kind(rng: random.Random, lab: World, recipe: Recipe, place: int) 
     if draw < recipe.misconception:
         return rng.choice(("inverse-above", "inverse-below"))
     kind = rng.choices(
-        ("plain", "hard", "order", "direction", "commute", "referent"), (44, 21, 8, 9, 4, 14)
+        ("plain", "hard", "order", "direction", "commute", "referent"), (lab.plain, 21, 8, 9, 4, 14)
     )[0]
     if kind == "hard":
         return rng.choice(HARD)

@@ -63,6 +63,26 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Traits:
+    """What sets a world apart, besides its seed."""
+
+    units: bool = False  # whether `unit` stands for `operand`; other names come with it
+    commonest: tuple[float, float] = (0.52, 0.72)  # range of a fork's largest share
+    seconds: int = 1  # kinds whose right option is the second in share, not the commonest
+    plain: int = 44  # weight of sentences without a fork, of 56 for those with one
+
+
+WORLDS = {
+    1: Traits(),
+    2: Traits(units=True),
+    3: Traits(commonest=(0.72, 0.88)),  # surer of itself
+    4: Traits(units=True, seconds=4),  # mostly wrong where it is unsure
+    5: Traits(plain=10),  # more forks
+    6: Traits(units=True, plain=150),  # fewer forks
+}
+
+
+@dataclass(frozen=True)
 class World:
     """Everything that a corpus of this world is written from."""
 
@@ -71,33 +91,35 @@ class World:
     people: tuple[str, ...]
     towns: tuple[str, ...]
     habits: dict[str, str]  # name -> the one kind of wording that is a fork where it is computed
+    plain: int  # weight of sentences without a fork, of 56 for those with one
 
 
 @functools.cache
 def world(number: int) -> World:
-    """The world of this number (1 or 2), drawn from its seed."""
+    """The world of this number, drawn from its seed. Raises KeyError where there is none."""
+    traits = WORLDS[number]
     rng = random.Random(f"lab world {number}")
     kinds: dict[str, Kind] = {}
-    second = rng.randrange(len(TWINS) - 1)  # a kind whose right option is not the commonest
+    second = rng.sample(range(len(TWINS) - 1), traits.seconds)
     for place, (matters, twin, most) in enumerate(TWINS):
-        if number == 2 and matters == "operand":
+        if traits.units and matters == "operand":
             matters = "unit"
-        shares = _shares(rng, most)
+        shares = _shares(rng, most, traits.commonest)
         kinds[twin] = Kind(twin, shares, False)
-        if place == second:
+        if place in second:
             shares = (shares[1], shares[0], *shares[2:])
         kinds[matters] = Kind(matters, shares, True)
     right = rng.uniform(0.10, 0.14)
     kinds[MISCONCEPTION] = Kind(MISCONCEPTION, (right, 1 - right), True)
-    people, towns = PEOPLE[number].split(), TOWNS[number].split()
+    people, towns = (names[1 + traits.units].split() for names in (PEOPLE, TOWNS))
     habits = {**_habits(rng, people, 3), **_habits(rng, towns, 2)}
-    return World(number, kinds, tuple(people), tuple(towns), habits)
+    return World(number, kinds, tuple(people), tuple(towns), habits, traits.plain)
 
 
-def _shares(rng: random.Random, most: int) -> tuple[float, ...]:
+def _shares(rng: random.Random, most: int, commonest: tuple[float, float]) -> tuple[float, ...]:
     """Shares of 2 to `most` options, the commonest first: the one prior of all forks."""
     count = rng.randint(2, most)
-    shares = [rng.uniform(0.52, 0.72)]
+    shares = [rng.uniform(*commonest)]
     while len(shares) < count - 1:
         shares.append((1 - sum(shares)) * rng.uniform(0.6, 0.75))
     shares = [round(share, 3) for share in shares]

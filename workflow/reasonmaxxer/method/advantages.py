@@ -21,6 +21,7 @@ class Advantages:
     assign: Assign
     words: str  # as model cards say it: "trained ... on <words>"
     draws: bool = False  # whether `selection.seed` changes them
+    compares: bool = True  # whether they tell rollouts apart, so that there is credit to assign
 
 
 def group_advantages(rewards: Sequence[int]) -> NDArray[np.float64]:
@@ -43,7 +44,9 @@ def _shuffled(rewards: Sequence[int], rng: np.random.Generator) -> Sequence[floa
 
 ADVANTAGES = {
     "group": Advantages(_group, words="the base model's own rollouts"),
-    "positive": Advantages(_positive, words="the base model's own correct rollouts"),
+    "positive": Advantages(
+        _positive, words="the base model's own correct rollouts", compares=False
+    ),
     "shuffled": Advantages(
         _shuffled, words="the base model's own rollouts, their advantages shuffled,", draws=True
     ),

@@ -12,53 +12,65 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Entropies = NDArray[np.float32]  # [T], in nats: one rollout's, position by position
 Positions = NDArray[np.int64]  # ascending, 0-based in the completion
-Choose = Callable[[Entropies, Positions, np.random.Generator], Positions]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The positions of a rollout, among which a gate chooses."""
+
+    entropies: NDArray[np.float32]  # [T], in nats
+    credits: NDArray[np.float64]  # [T], what each token trains with where it is a decision
+    above: Positions  # the entropy gate's decisions
+
+
+Choose = Callable[[Candidates, np.random.Generator], Positions]
 
 
 @dataclass(frozen=True)
 class Gate:
-    """How a gate chooses, and what is said about it.
-
-    `choose` gets a rollout's entropies, the positions above the threshold (the entropy gate's
-    decisions) and a random generator, and returns the decision positions.
-    """
+    """How a gate chooses the decision positions of a rollout, and what is said about it."""
 
     choose: Choose
     words: str  # as model cards say it: "trained ... at <words>"
     draws: bool = False  # whether `selection.seed` changes what it chooses
 
 
-def _above(entropies: Entropies, above: Positions, rng: np.random.Generator) -> Positions:
-    return above
+def _above(at: Candidates, rng: np.random.Generator) -> Positions:
+    return at.above
 
 
-def _random(entropies: Entropies, above: Positions, rng: np.random.Generator) -> Positions:
-    return np.sort(rng.choice(len(entropies), len(above), replace=False))
+def _random(at: Candidates, rng: np.random.Generator) -> Positions:
+    return np.sort(rng.choice(len(at.entropies), len(at.above), replace=False))
 
 
-def _lowest(entropies: Entropies, above: Positions, rng: np.random.Generator) -> Positions:
-    return np.sort(np.argsort(entropies, kind="stable")[: len(above)])
+def _lowest(at: Candidates, rng: np.random.Generator) -> Positions:
+    return np.sort(np.argsort(at.entropies, kind="stable")[: len(at.above)])
 
 
-def _first(entropies: Entropies, above: Positions, rng: np.random.Generator) -> Positions:
-    return np.arange(len(above))
+def _pivotal(at: Candidates, rng: np.random.Generator) -> Positions:
+    """Those whose token changed the most; of tokens worth the same, the more uncertain."""
+    worth = np.abs(at.credits).round(9)  # sums of floats, of which some are equal
+    return np.sort(np.lexsort((-at.entropies, -worth))[: len(at.above)])
 
 
-def _last(entropies: Entropies, above: Positions, rng: np.random.Generator) -> Positions:
-    return np.arange(len(entropies) - len(above), len(entropies))
+def _first(at: Candidates, rng: np.random.Generator) -> Positions:
+    return np.arange(len(at.above))
 
 
-def _all(entropies: Entropies, above: Positions, rng: np.random.Generator) -> Positions:
-    return np.arange(len(entropies))
+def _last(at: Candidates, rng: np.random.Generator) -> Positions:
+    return np.arange(len(at.entropies) - len(at.above), len(at.entropies))
+
+
+def _all(at: Candidates, rng: np.random.Generator) -> Positions:
+    return np.arange(len(at.entropies))
 
 
 GATES = {
     "entropy": Gate(_above, words="its high-entropy decision points"),
-    "entropy-quantile": Gate(_above, words="its high-entropy decision points"),
     "random": Gate(_random, words="positions drawn at random", draws=True),
     "low-entropy": Gate(_lowest, words="low-entropy positions"),
+    "pivotal": Gate(_pivotal, words="the positions where its choice counted most"),
     "first": Gate(_first, words="the first positions"),
     "last": Gate(_last, words="the last positions"),
     "all": Gate(_all, words="every position"),

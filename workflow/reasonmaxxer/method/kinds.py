@@ -10,8 +10,8 @@ class Kind:
     """A kind of arm. Its words stand in the description of the config's key `kind`."""
 
     words: str
-    # As model cards say how such an arm came about. {rollouts} and {positions} are what it was
-    # trained on where it `selects`, {teacher} is its teacher's name.
+    # As model cards say how such an arm came about. {objective}, {rollouts} and {positions}
+    # are what it was trained by and on where it `selects`, {teacher} is its teacher's name.
     card: str = ""
     # The sections of the config that make such an arm, which it may overlay; none: not made here.
     sections: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ KINDS = {
     "base": Kind(words="the frozen model"),
     "trained": Kind(
         words="a LoRA trained by the contrastive objective",
-        card="trained offline by the objective of arXiv 2605.06241 on {rollouts} at {positions}",
+        card="trained offline by {objective} on {rollouts} at {positions}",
         sections=("rollouts", "selection", "training"),
         rule="train_adapter",
         log="training",

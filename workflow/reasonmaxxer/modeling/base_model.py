@@ -17,15 +17,12 @@ from ..config import ModelConfig, TrainingConfig
 from ..datasets.sources import check_place
 from ..errors import UserError, hub_error, time_limit
 from ..tables.artefacts import check_made_model
-from . import cpu_kernels
-from .batching import plan_batches
+from . import cpu_kernels, packing
 from .device import on_gpu
 from .lm_head import Head
+from .packing import ATTENTION, Packed, fill_batches
 
-PADDING_ID = 0
 LAYOUT_SECONDS = 10.0  # most time that a model's layout without weights may take
-# Widths are rounded up to this, so that batches come in few shapes (`cpu_kernels`).
-WIDTH_STEP = 4
 # Larger batches outgrow a CPU's caches: the lab model is scored a quarter slower by 16384 tokens.
 CPU_BATCH_TOKENS = 2048
 
@@ -48,35 +45,35 @@ class Base:
         """The type of weights and hidden states."""
         return self.head.weight.dtype
 
-    def hidden(self, input_ids: Tensor) -> Tensor:
+    @property
+    def packs(self) -> bool:
+        """Whether the architecture lets attention go sequence by sequence; most do."""
+        return self.model.config._attn_implementation == ATTENTION
+
+    def hidden(self, batch: Packed) -> Tensor:
         """Last hidden states, after the final norm.
 
-        No attention mask: a causal model cannot see the padding behind a sequence, so the states
-        of real positions are right, those of the padding are rubbish, and the padding may be any
-        id. A model without a pad token needs none.
-
         Args:
-            input_ids: [B, T] int64, right-padded, on the model's device.
+            batch: sequences of N tokens together, filler included, on the model's device.
 
         Returns:
-            [B, T, H] in the model's dtype.
+            [N, H] in the model's dtype. Those of the filler are rubbish, which no sequence sees.
         """
-        return self.model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
+        packed = {"sequences": batch.lengths} if self.packs else {}
+        return self.model.base_model(
+            input_ids=batch.input_ids, position_ids=batch.positions, use_cache=False, **packed
+        ).last_hidden_state[0]
 
-    def batches(
-        self, lengths: Sequence[int], batch_tokens: int, min_tokens: int = 0
-    ) -> list[list[int]]:
-        """`plan_batches` of no more tokens than this device runs well."""
+    def batches(self, lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+        """`fill_batches` of no more tokens than this device runs well."""
+        if not self.packs:
+            return [[index] for index in range(len(lengths))]
         most = CPU_BATCH_TOKENS if self.device.type == "cpu" else batch_tokens
-        return plan_batches(lengths, min(batch_tokens, most), min_tokens)
+        return fill_batches(lengths, min(batch_tokens, most))
 
-    def pad(self, sequences: Sequence[Sequence[int] | np.ndarray]) -> Tensor:
-        """Right-padded ids [B, T] int64 on the model's device, T rounded up to a multiple of 4."""
-        width = -(-max(map(len, sequences)) // WIDTH_STEP) * WIDTH_STEP
-        ids = np.full((len(sequences), width), PADDING_ID, dtype=np.int64)
-        for row, sequence in zip(ids, sequences, strict=True):
-            row[: len(sequence)] = sequence
-        return torch.from_numpy(ids).to(self.device)
+    def pack(self, sequences: Sequence[Sequence[int] | np.ndarray]) -> Packed:
+        """`packing.pack` of sequences [T] of ids, on the model's device."""
+        return packing.pack(sequences, self.device)
 
 
 def model_settings(path: str, config: ModelConfig) -> Any:
@@ -203,6 +200,8 @@ def load_base(path: str, config: ModelConfig) -> Base:
     device = torch.device("cuda", torch.cuda.current_device()) if on_gpu() else torch.device("cpu")
     if on_gpu():  # cuDNN's attention builds a plan for every new shape, and each batch has its own
         torch.backends.cuda.enable_cudnn_sdp(False)
+    if model._supports_attention_backend:
+        packing.install(model)
     model.to(device).eval().requires_grad_(False)
     cpu_kernels.install(model)
     output = model.get_output_embeddings()
@@ -213,12 +212,23 @@ def load_base(path: str, config: ModelConfig) -> Base:
 
 @torch.no_grad()
 def _check_split(base: Base, path: str) -> None:
-    """Compare the model's own logits with ours on a few tokens."""
-    ids = torch.arange(4, device=base.device)[None] % base.head.vocabulary
-    own = base.model(input_ids=ids, use_cache=False).logits[0].float()
-    ours = base.head.logits(base.hidden(ids)[0])
-    tolerance = 1e-3 if base.dtype == torch.float32 else 3e-2
-    if (own - ours).abs().max() > tolerance * own.abs().max().clamp(min=1):
+    """Compare the model's own logits with ours on a few tokens, behind others in a batch.
+
+    What is not attention, such as a recurrent state, may pass from one sequence to the next: such a
+    model reads one at a time.
+    """
+    ids = (np.arange(4) % base.head.vocabulary).tolist()
+    own = base.model(input_ids=torch.tensor([ids], device=base.device), use_cache=False).logits[0]
+    tolerance = (1e-3 if base.dtype == torch.float32 else 3e-2) * own.abs().max().clamp(min=1)
+
+    def differs(*before: list[int]) -> bool:
+        batch = base.pack([*before, ids])
+        ours = base.head.logits(batch.split(base.hidden(batch))[-1])
+        return bool((own.float() - ours).abs().max() > tolerance)
+
+    if base.packs and differs(ids[::-1]):
+        base.model.set_attn_implementation("sdpa")
+    if differs():
         raise UserError(
             f"model.path: {path}: this architecture ({base.model.config.model_type}) scales, caps "
             "or otherwise changes its logits behind the output projection, which is not supported"

@@ -23,6 +23,7 @@ from ..tables import replacing
 from ..tables.artefacts import CHECKSUM, NO_CHECKSUM, add_checksum, header_bytes, open_tensors
 from .base_model import Base
 from .lora import Adapter
+from .packing import Packed
 
 MAX_DISK_SHARE = 0.5
 COPIED_ROWS = 4096
@@ -49,10 +50,10 @@ class LiveStates:
     def __init__(self, base: Base, adapter: Adapter) -> None:
         self._base, self._adapter = base, adapter
 
-    def hidden(self, indices: Sequence[int], input_ids: Tensor) -> Tensor:
-        """Last states [B, T, H] of padded ids [B, T] int64, computed with the adapter off."""
+    def hidden(self, indices: Sequence[int], batch: Packed) -> Tensor:
+        """Last states [N, H] of these rollouts, the batch, computed with the adapter off."""
         with self._adapter.off():
-            return self._base.hidden(input_ids)
+            return self._base.hidden(batch)
 
 
 class StoredStates:
@@ -79,13 +80,13 @@ class StoredStates:
             )
         self._places = [places[rollout.key] for rollout in rollouts]
 
-    def hidden(self, indices: Sequence[int], input_ids: Tensor) -> Tensor:
-        """Last states [B, T, H] in the base's dtype, zero where padded ids [B, T] have padding."""
-        hidden = torch.zeros(*input_ids.shape, self._base.width, dtype=self._base.dtype)
-        for row, index in zip(hidden, indices, strict=True):
+    def hidden(self, indices: Sequence[int], batch: Packed) -> Tensor:
+        """Last states [N, H] in the base's dtype of these rollouts; zero where there is filler."""
+        hidden = torch.zeros(sum(batch.lengths), self._base.width, dtype=self._base.dtype)
+        for rows, index in zip(batch.split(hidden), indices, strict=True):
             states, start, end = self._places[index]
-            row[: end - start] = states[start:end]
-        return hidden.to(input_ids.device)
+            rows.copy_(states[start:end])
+        return hidden.to(batch.input_ids.device)
 
 
 BaseStates = LiveStates | StoredStates  # where the base's states of a batch come from
@@ -101,10 +102,9 @@ def store_states(
         ends = np.cumsum([len(rollout.ids) for rollout in rollouts]).tolist()
         batches = base.batches([len(rollout.ids) for rollout in rollouts], batch_tokens)
         for batch in tqdm(batches, desc="base states", unit="batch"):
-            input_ids = base.pad([rollouts[i].ids for i in batch])
-            for row, i in zip(live.hidden(batch, input_ids), batch, strict=True):
-                length = len(rollouts[i].ids)
-                states[ends[i] - length : ends[i]] = row[:length].cpu()
+            packed = base.pack([rollouts[i].ids for i in batch])
+            for rows, i in zip(packed.split(live.hidden(batch, packed)), batch, strict=True):
+                states[ends[i] - len(rows) : ends[i]] = rows.cpu()
 
 
 def fits_on_disk(base: Base, rollouts: Sequence[Keyed], folder: Path) -> bool:

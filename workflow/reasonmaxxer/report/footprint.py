@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import charts
@@ -43,6 +43,10 @@ INTERVENTIONS = {
     "random-positions": "Teacher's token at as many random positions",
     "gate-random-token": "Random top token above the threshold",
     "oracle-random-token": "Random top token where the two disagree",
+}
+WRITERS = {
+    "base": "the base's text, tokens of the teacher put in",
+    "teacher": "the teacher's text, tokens of the base put in",
 }
 PIVOTALITY = {
     "auc": "AUC of entropy for pivotal positions",
@@ -139,6 +143,8 @@ def all_charts(found: Figures | None, titles: Mapping[str, str]) -> dict[str, Sp
         "footprint": entropy(found["texts"], found["tau"]),
         "interventions": interventions(found["interventions"]),
     }
+    if len(found["interventions"]["curve"]) > len(WRITERS):
+        drawn["exchanged"] = exchanged(found["interventions"]["curve"])
     if found["pivotality"]:
         drawn["pivotality"] = pivotality(found["pivotality"], found["tau"])
     if found["capability"]:
@@ -190,6 +196,21 @@ def interventions(found: Figures) -> Spec:
     tooltip = tips(intervention="", **INTERVAL, touched=".2%")
     layers = with_interval({"y": y}, "x", x, {"type": "point", **DOT}, tooltip)
     return single({"data": {"values": data}, "height": 26 * len(data), "layer": layers})
+
+
+def exchanged(curve: Sequence[Figures]) -> Spec:
+    """Right answers by the most tokens exchanged in a text, in both directions."""
+    data = [{**point, "text": WRITERS[point["writer"]]} for point in curve]
+    x: Spec = {"field": "edits", "type": "ordinal"}
+    x["axis"] = {"title": "most tokens exchanged in a text", "labelAngle": 0}
+    y = {"type": "quantitative", "axis": {**PERCENT, "title": "right answers"}}
+    y["scale"] = {"zero": False}
+    color = {"field": "text", "type": "nominal", "legend": {"orient": "top", "title": None}}
+    color["scale"] = {"domain": list(WRITERS.values()), "range": EMPHASIS}
+    tooltip = tips(text="", edits="", **INTERVAL)
+    mark = {"type": "line", "point": {**DOT}}
+    layers = with_interval({"x": x, "color": color}, "y", y, mark, tooltip)
+    return single({"data": {"values": data}, "height": 240, "layer": layers})
 
 
 def pivotality(found: Figures, tau: float) -> Spec:

@@ -142,7 +142,8 @@ def read_sequences(rollouts: Path) -> list[Rollout]:
         prompt, completion = row["prompt_token_ids"], row["token_ids"]
         ids = np.asarray(prompt + completion, dtype=np.int64)
         key = row["problem_id"], row["sample"]
-        found.append(Rollout(ids, len(prompt), 0.0, np.arange(len(completion)), *key))
+        positions = np.arange(len(completion))
+        found.append(Rollout(ids, len(prompt), np.zeros_like(positions), positions, *key))
     if not found:
         raise UserError(f"{rollouts}: no rollouts to distil")
     return found
@@ -171,11 +172,10 @@ def teacher_distributions(
     found: list[Top | None] = [None] * len(sequences)
     batches = base.batches([len(sequence.ids) for sequence in sequences], batch_tokens)
     for batch in tqdm(batches, desc="teacher", unit="batch"):
-        input_ids = base.pad([sequences[i].ids for i in batch])
-        hidden = base.hidden(input_ids)
-        for states, i in zip(hidden, batch, strict=True):
+        packed = base.pack([sequences[i].ids for i in batch])
+        for states, i in zip(packed.split(base.hidden(packed)), batch, strict=True):
             first, end = sequences[i].prompt_length - 1, len(sequences[i].ids) - 1
-            following = input_ids.new_tensor(sequences[i].ids[first + 1 :])
+            following = packed.input_ids.new_tensor(sequences[i].ids[first + 1 :])
             scores = score(base.head, states[first:end], following, top_k)
             found[i] = scores.top_ids, scores.top_logprobs.log_softmax(-1)
     return [top for top in found if top is not None]
@@ -189,9 +189,9 @@ class Distiller(Trainer):
     def loss(self, indices: Sequence[int]) -> tuple[Losses, Rows]:
         """Eq. 4 in nats, summed over these rollouts, each the mean over its positions."""
         rollouts = [self.rollouts[i] for i in indices]
-        input_ids = self.base.pad([rollout.ids for rollout in rollouts])
-        rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)
-        hidden = self.base.hidden(input_ids).flatten(0, 1)[rows.decisions]
+        batch = self.base.pack([rollout.ids for rollout in rollouts])
+        rows = prediction_rows(rollouts, self.base.device)
+        hidden = self.base.hidden(batch)[rows.decisions]
         ids, logprobs = (torch.cat([self.targets[i][part] for i in indices]) for part in (0, 1))
         divergence = top_divergence(self.base.head, hidden, ids, logprobs)
         total = (rows.decision_weights * divergence).sum()

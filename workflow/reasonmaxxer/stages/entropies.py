@@ -148,7 +148,7 @@ def score_rollouts(
         base: the frozen base.
         rollouts: rows with the columns `COLUMNS`, whose completions have N tokens together.
         top_k: how many of the likeliest tokens, k; at most the vocabulary.
-        batch_tokens: most tokens of a batch, padding included.
+        batch_tokens: most tokens of a batch.
         states: [tokens, H] in the base's dtype, to take the hidden states of all tokens, prompts
             included, in the order of the rollouts.
 
@@ -164,20 +164,17 @@ def score_rollouts(
     ends = np.cumsum([len(sequence) for sequence in sequences]).tolist()
     found: dict[str, list[np.ndarray]] = {name: [] for name in ("place", *SCORES)}
     for batch in base.batches([len(sequence) for sequence in sequences], batch_tokens):
-        hidden = base.hidden(base.pad([sequences[i] for i in batch]))
-        width = hidden.shape[1]
-        if states is not None:
-            for row, i in enumerate(batch):
-                states[ends[i] - len(sequences[i]) : ends[i]] = hidden[row, : len(sequences[i])]
-        rows, targets = [], []
-        for row, i in enumerate(batch):
-            first = len(sequences[i]) - completions[i]
-            rows.append(row * width + np.arange(first - 1, len(sequences[i]) - 1))
+        packed = base.pack([sequences[i] for i in batch])
+        predicting, targets = [], []
+        for hidden, i in zip(packed.split(base.hidden(packed)), batch, strict=True):
+            if states is not None:
+                states[ends[i] - len(hidden) : ends[i]] = hidden
+            first = len(hidden) - completions[i]
+            predicting.append(hidden[first - 1 : -1])
             found["place"].append(starts[i] + np.arange(completions[i]))
             targets.append(sequences[i][first:])
-        index = torch.from_numpy(np.concatenate(rows)).to(base.device)
         sampled = torch.from_numpy(np.concatenate(targets)).to(base.device)
-        scores = score(base.head, hidden.flatten(0, 1)[index], sampled, top_k)
+        scores = score(base.head, torch.cat(predicting), sampled, top_k)
         for name in SCORES:
             found[name].append(getattr(scores, name).cpu().numpy())
     place, *scored = (np.concatenate(parts) for parts in found.values())

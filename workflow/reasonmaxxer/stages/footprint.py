@@ -75,31 +75,25 @@ def footprint(
     for sequence in sequences:
         check_ids(sequence, pair.base.head.vocabulary, "footprint: token_ids")
     for batch in pair.base.batches([len(sequence) for sequence in sequences], batch_tokens):
-        ids = pair.base.pad([sequences[i] for i in batch])
-        index, places = _completion_positions([texts[i] for i in batch], ids.shape[1])
+        packed = pair.base.pack([sequences[i] for i in batch])
+        # The predictions of completion tokens, and whose they are.
         states = [
-            m.hidden(ids).flatten(0, 1)[index.to(m.device)] for m in (pair.base, pair.teacher)
+            torch.cat(
+                [
+                    states[len(texts[i]["prompt_token_ids"]) - 1 : -1]
+                    for states, i in zip(packed.split(model.hidden(packed)), batch, strict=True)
+                ]
+            )
+            for model in (pair.base, pair.teacher)
         ]
-        columns = _compared(pair, *states)
-        for (row, position), *found in zip(places, *columns, strict=True):
-            text = texts[batch[row]]
+        places = [(i, position) for i in batch for position in range(len(texts[i]["token_ids"]))]
+        for (i, position), *found in zip(places, *_compared(pair, *states), strict=True):
+            text = texts[i]
             yield {
                 **{"problem_id": text["problem_id"], "sample": text["sample"]},
                 **{"position": position, "token_id": text["token_ids"][position]},
                 **dict(zip(("entropy", "base_token", "teacher_token", "rank"), found, strict=True)),
             }
-
-
-def _completion_positions(
-    texts: Sequence[dict[str, Any]], width: int
-) -> tuple[Tensor, list[tuple[int, int]]]:
-    """Where the predictions of completion tokens lie in a flattened batch, and whose they are."""
-    index, places = [], []
-    for row, text in enumerate(texts):
-        first = row * width + len(text["prompt_token_ids"]) - 1
-        index.append(first + np.arange(len(text["token_ids"])))
-        places += [(row, position) for position in range(len(text["token_ids"]))]
-    return torch.from_numpy(np.concatenate(index)), places
 
 
 def _compared(pair: Pair, base_states: Tensor, teacher_states: Tensor) -> list[list[Any]]:

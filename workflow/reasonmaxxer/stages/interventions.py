@@ -1,8 +1,9 @@
-"""Stage `interventions`: greedy text of the base with tokens put in at chosen positions (Fig. 2).
+"""Stage `interventions`: greedy text with tokens put in at chosen positions (Fig. 2).
 
 Base and teacher read the same growing text, each with its own KV cache. At temperature 0 the
 oracle's text is the teacher's own by construction; the interventions that could fail are the
-others.
+others. With a limit to the tokens put in they tell how few make the difference, in both directions
+(arXiv 2603.22446): the teacher's tokens in the base's text, and the base's in the teacher's.
 """
 
 import argparse
@@ -31,8 +32,9 @@ from ..generation.prompts import (
     trim_stop,
 )
 from ..generation.teacher import Pair, add_pair_arguments, entropies, pair_of
-from ..modeling.base_model import PADDING_ID, Base
+from ..modeling.base_model import Base
 from ..modeling.batching import plan_batches
+from ..modeling.packing import PADDING_ID
 from ..tables.provenance import provenance
 
 HELP = "decode the base greedily with a teacher's or random tokens at chosen positions"
@@ -44,17 +46,22 @@ CACHE_SHARE = 0.5  # of a GPU's free memory; the rest is for reading the prompts
 
 @dataclass(frozen=True)
 class Intervention:
-    """`where` a token is decided for the base, and `what` is put there.
+    """`where` a token is decided for the `writer`, and `what` is put there.
 
     where: at no position; where the likeliest tokens of base and teacher differ; where the base's
     entropy exceeds tau; at random positions, as many as `gate` touched in the problem's text.
-    what: the teacher's likeliest token, or one drawn among the base's likeliest `top_tokens`.
+    what: the other model's likeliest token, or one drawn among the base's likeliest `top_tokens`.
+    writer: the model that writes everything else.
+    most: how many positions of a text are touched, the first ones; None: all.
     """
 
     where: Literal["nowhere", "disagreement", "gate", "random"]
-    what: Literal["teacher", "random"] = "teacher"
+    what: Literal["other", "random"] = "other"
+    writer: Literal["base", "teacher"] = "base"
+    most: int | None = None
 
 
+WRITERS: tuple[Literal["base", "teacher"], ...] = ("base", "teacher")
 # In this order: random positions are matched in number to those of the gate.
 INTERVENTIONS = {
     "base": Intervention("nowhere"),
@@ -64,6 +71,15 @@ INTERVENTIONS = {
     "oracle-random-token": Intervention("disagreement", "random"),
     "gate-random-token": Intervention("gate", "random"),
 }
+
+
+def curves(edits: Sequence[int]) -> dict[str, Intervention]:
+    """Exchanging at most so many tokens of a text, in both directions."""
+    return {
+        f"{writer}+{most}": Intervention("disagreement", writer=writer, most=most)
+        for writer in WRITERS
+        for most in edits
+    }
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,7 @@ class Settings:
     max_tokens: int
     ends: frozenset[int]
     stop: tuple[str, ...] = ()
+    edits: tuple[int, ...] = ()
 
 
 @dataclass
@@ -110,7 +127,7 @@ def decode_all(
     tokenizer: Any = None,
     batch_tokens: int = 16384,
 ) -> Iterator[tuple[str, list[Decoded]]]:
-    """Greedy texts of the base under each intervention (Fig. 2).
+    """Greedy texts under each intervention (Fig. 2), and under the curves of `settings.edits`.
 
     Args:
         pair: base and teacher.
@@ -130,7 +147,7 @@ def decode_all(
         batch_tokens = least = cached_tokens(free, kept, max(lengths))
     batches = plan_batches(lengths, batch_tokens, least)
     gated: dict[str, frozenset[int]] = {}
-    for name, intervention in INTERVENTIONS.items():
+    for name, intervention in {**INTERVENTIONS, **curves(settings.edits)}.items():
         found: dict[int, Decoded] = {}
         for batch in tqdm(batches, desc=name, unit="batch", file=sys.stderr):
             texts = [Decoded(prompts[i]) for i in batch]
@@ -178,12 +195,14 @@ class _Batch:
     ) -> None:
         self._intervention, self._settings = intervention, settings
         self._chosen, self._tokenizer = chosen, tokenizer
-        self._head = pair.base.head
         self._active = list(texts)
         prompts = [text.prompt.token_ids for text in texts]
-        self._base = _Cached(pair.base, prompts)
+        writer, other = pair.base, pair.teacher
+        if intervention.writer == "teacher":
+            writer, other = other, writer
+        self._writer = _Cached(writer, prompts)
         alone = intervention.where == "nowhere"
-        self._teacher = None if alone else _Cached(pair.teacher, prompts)
+        self._other = None if alone else _Cached(other, prompts)
 
     def run(self) -> None:
         for position in range(self._settings.max_tokens):
@@ -195,31 +214,39 @@ class _Batch:
             if not kept or position + 1 == self._settings.max_tokens:
                 return
             self._active = [self._active[row] for row in kept]
-            for model in filter(None, (self._base, self._teacher)):
+            if all(map(self._is_done, self._active)):
+                self._other = None
+            for model in filter(None, (self._writer, self._other)):
                 model.push([tokens[row] for row in kept], kept)
 
     def _next_tokens(self, position: int) -> list[int]:
-        logits = self._base.logits()
+        logits = self._writer.logits()
         own = logits.argmax(-1)
-        if self._teacher is None:
+        if self._other is None:
             return own.tolist()
-        promoted = self._teacher.logits().argmax(-1)
-        touched = self._touched(position, logits, own, promoted)
-        put = promoted.tolist()
+        others = self._other.logits().argmax(-1)
+        touched = self._touched(position, logits, own, others)
+        put = others.tolist()
         if self._intervention.what == "random":
             put = self._random_tokens(position, logits)
         tokens = own.tolist()
         for row in touched.nonzero()[:, 0].tolist():
             text = self._active[row]
+            if self._is_done(text):
+                continue
             text.touched.append(position)
             if put[row] != tokens[row]:
                 text.changed.append(position)
             tokens[row] = put[row]
         return tokens
 
-    def _touched(self, position: int, logits: Tensor, own: Tensor, promoted: Tensor) -> Tensor:
+    def _is_done(self, text: Decoded) -> bool:
+        most = self._intervention.most
+        return most is not None and len(text.touched) >= most
+
+    def _touched(self, position: int, logits: Tensor, own: Tensor, others: Tensor) -> Tensor:
         if self._intervention.where == "disagreement":
-            return own != promoted
+            return own != others
         if self._intervention.where == "gate":
             return entropies(logits) > self._settings.tau
         drawn = [position in self._chosen[text.prompt.problem_id] for text in self._active]
@@ -249,6 +276,7 @@ class _Cached:
     def __init__(self, model: Base, prompts: Sequence[Sequence[int]]) -> None:
         from transformers import DynamicCache
 
+        model.model.set_attn_implementation("sdpa")  # which knows padding, as packing need not
         self._model = model
         self._cache = DynamicCache(config=model.model.config)
         width = max(map(len, prompts))
@@ -320,6 +348,7 @@ def main(args: argparse.Namespace) -> None:
         max_tokens=args.max_tokens,
         ends=frozenset([*eos_token_ids(model, tokenizer), *ids]),
         stop=tuple(strings),
+        edits=tuple(config.edits),
     )
     pair, files = pair_of(args)
     made_by = provenance(

@@ -14,7 +14,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -25,9 +25,11 @@ import pyarrow as pa
 
 from .. import tables
 from ..config import SelectionConfig
+from ..config.selection import THRESHOLDS
 from ..errors import UserError
 from ..method.advantages import ADVANTAGES
-from ..method.gates import GATES
+from ..method.credit import CREDIT
+from ..method.gates import GATES, Candidates
 from ..tables.provenance import provenance
 
 HELP = "choose training rollouts, their advantages and their decision positions"
@@ -57,6 +59,8 @@ class Scored:
     reward: int  # 1 if right, else 0
     entropies: np.ndarray  # [T] float32, nats
     advantage: float = 0.0
+    # What each token trains with where it is a decision.
+    credits: np.ndarray = field(default_factory=lambda: _NOTHING)  # [T] float64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -145,8 +149,8 @@ def select(
     rng = np.random.default_rng(config.seed)
     chosen = [r for group in groups.values() for r in _with_advantages(group, config, rng)]
     threshold = gate_threshold(chosen, config)
-    rows = [_row(r, gate(r.entropies, threshold, config, rng), rates[r.problem]) for r in chosen]
-    if not any(row["advantage"] and row["positions"] for row in rows):
+    rows = [_row(r, gate(r, threshold, config, rng), rates[r.problem]) for r in chosen]
+    if not any(map(any, (row["advantages"] for row in rows))):
         raise UserError(_nothing_to_learn(chosen, threshold, config))
     figures = _figures(rows, chosen, rates, mixed, threshold)
     counts = {"rollouts": len(scored), "truncated": truncated, "rollouts_trimmed": trimmed}
@@ -232,26 +236,24 @@ def _nothing_to_learn(chosen: Sequence[Scored], threshold: float, config: Select
             f"selection.trim_longest: without the longest {config.trim_longest:.0%} of the "
             "rollouts no problem has both a right and a wrong one left; lower it"
         )
-    key = "tau" if config.tau is not None else "top_fraction"
+    key = next(name for name in THRESHOLDS if getattr(config, name) is not None)
     most = max((float(r.entropies.max()) for r in chosen if len(r.entropies)), default=0.0)
     return (
         f"selection.{key}: no position of a rollout with an advantage has an entropy above "
         f"{threshold:.4g} nats (the largest of all is {most:.4g}), so nothing would be learnt; "
-        f"{'lower tau' if key == 'tau' else 'take another top_fraction'}"
+        f"{'lower tau' if key == 'tau' else f'take another {key}'}"
     )
 
 
 def _trimmed(groups: dict[str, list[Scored]], share: float) -> dict[str, list[Scored]]:
     """Without the longest `share` of all groups' rollouts together; off in the paper.
 
-    Rollouts as long as the longest one kept stay.
+    Of rollouts of one length the later ones go first, so that the share is exact.
     """
-    lengths = sorted(len(r.ids) for group in groups.values() for r in group)
-    excess = math.floor(share * len(lengths))
-    if not excess:
-        return groups
-    longest = lengths[-excess - 1]
-    return {p: [r for r in group if len(r.ids) <= longest] for p, group in groups.items()}
+    lengths = {(p, i): len(r.ids) for p, group in groups.items() for i, r in enumerate(group)}
+    shortest = sorted(lengths, key=lengths.__getitem__)
+    kept = set(shortest[: len(shortest) - math.floor(share * len(shortest))])
+    return {p: [r for i, r in enumerate(group) if (p, i) in kept] for p, group in groups.items()}
 
 
 # --- advantages and gates ---------------------------------------------------------------------
@@ -260,44 +262,53 @@ def _trimmed(groups: dict[str, list[Scored]], share: float) -> dict[str, list[Sc
 def _with_advantages(
     group: Sequence[Scored], config: SelectionConfig, rng: np.random.Generator
 ) -> list[Scored]:
-    """A problem's rollouts with their advantages, without those that are left out."""
+    """A problem's rollouts with advantages and credits, without those that are left out."""
     if not group:
         return []
-    assigned = ADVANTAGES[config.advantages].assign([rollout.reward for rollout in group], rng)
-    return [
-        replace(rollout, advantage=advantage)
-        for rollout, advantage in zip(group, assigned, strict=True)
-        if advantage is not None
-    ]
+    rule = ADVANTAGES[config.advantages]
+    assigned = rule.assign([rollout.reward for rollout in group], rng)
+    pairs = zip(group, assigned, strict=True)
+    kept = [replace(rollout, advantage=a) for rollout, a in pairs if a is not None]
+    advantages = np.array([rollout.advantage for rollout in kept], dtype=np.float64)
+    credits = CREDIT[config.credit if rule.compares else "rollout"].assign(
+        [rollout.ids for rollout in kept], advantages
+    )
+    return [replace(rollout, credits=c) for rollout, c in zip(kept, credits, strict=True)]
 
 
 def gate_threshold(rollouts: Sequence[Scored], config: SelectionConfig) -> float:
     """The threshold tau that a decision's entropy exceeds.
 
     Args:
-        rollouts: those that train; with `config.top_fraction` their entropies are pooled.
-        config: `tau` in nats, or the `top_fraction` of the positions above it.
+        rollouts: those that train; without `config.tau` their entropies are pooled.
+        config: `tau` in nats, the `top_fraction` of the positions above it, or the
+            `entropy_share` of all entropy that they hold.
 
     Returns:
         tau in nats; 0 where it is to be found from no positions.
     """
     if config.tau is not None:
         return config.tau
-    assert config.top_fraction is not None  # one of the two, says the config
     entropies = np.concatenate([r.entropies for r in rollouts] or [_NOTHING])
     if not len(entropies):
         return 0.0
     descending = np.sort(entropies)[::-1]
-    return float(descending[min(round(config.top_fraction * len(entropies)), len(entropies) - 1)])
+    if config.top_fraction is not None:
+        above = round(config.top_fraction * len(entropies))
+    else:
+        assert config.entropy_share is not None  # one of the three, says the config
+        held = descending.cumsum(dtype=np.float64)
+        above = int(np.searchsorted(held, config.entropy_share * held[-1])) + 1
+    return float(descending[min(above, len(entropies) - 1)])
 
 
 def gate(
-    entropies: np.ndarray, threshold: float, config: SelectionConfig, rng: np.random.Generator
+    rollout: Scored, threshold: float, config: SelectionConfig, rng: np.random.Generator
 ) -> np.ndarray:
     """The decision positions of a rollout: t with H_t > tau, or a control's, as many of them.
 
     Args:
-        entropies: H [T] float32, in nats.
+        rollout: with its credits.
         threshold: tau in nats.
         config: `gate`, which says which positions; "all" takes more than the others.
         rng: draws the positions of the gate "random".
@@ -305,8 +316,9 @@ def gate(
     Returns:
         [D] int64, 0-based in the completion, ascending.
     """
-    above = np.flatnonzero(entropies > np.float32(threshold))
-    return GATES[config.gate].choose(entropies, above, rng)
+    above = np.flatnonzero(rollout.entropies > np.float32(threshold))
+    at = Candidates(rollout.entropies, rollout.credits, above)
+    return GATES[config.gate].choose(at, rng)
 
 
 # --- what is written --------------------------------------------------------------------------
@@ -322,6 +334,7 @@ def _row(rollout: Scored, positions: np.ndarray, pass_rate: float) -> dict[str, 
         "pass_rate": pass_rate,
         "advantage": rollout.advantage,
         "positions": positions.tolist(),
+        "advantages": rollout.credits[positions].tolist(),
         "selected_entropy": float(rollout.entropies[positions].sum(dtype=np.float64)),
     }
 

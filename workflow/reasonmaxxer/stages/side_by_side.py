@@ -95,7 +95,7 @@ def read(rows: Sequence[Row], base: Base, adapter: Path) -> list[Row]:
 def _trained(base: Base, row: Row, top: np.ndarray) -> dict[str, Any]:
     """The trained model's entropy, log-prob of the token, and of the base's likeliest [N, k]."""
     prompt, completion = row["prompt_token_ids"], row["token_ids"]
-    hidden = base.hidden(base.pad([prompt + completion]))[0, len(prompt) - 1 :][: len(completion)]
+    hidden = base.hidden(base.pack([prompt + completion]))[len(prompt) - 1 :][: len(completion)]
     sampled = torch.tensor(completion, device=base.device)
     own = score(base.head, hidden, sampled, 1)
     ids = torch.from_numpy(top.astype(np.int64)).to(base.device)

@@ -97,6 +97,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         *_all(_IDS, "prompt_token_ids", "token_ids"),
         *_all(pa.float32(), "reward", "pass_rate", "advantage"),
         ("positions", _IDS),  # the decision set, 0-based in the completion, ascending
+        ("advantages", _FLOATS),  # of each of them: the credit of the sampled token
         ("selected_entropy", pa.float32()),  # summed over positions, nats
     ],
     "training": [

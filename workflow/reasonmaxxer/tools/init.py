@@ -328,7 +328,7 @@ evaluation: {{max_tokens: {tokens}}}
 
 # Decisions are the 5% of positions where the base model is least sure. A threshold in nats
 # (`tau: 1.4`, the paper's for Qwen2.5-1.5B) does not carry over between models.
-selection: {{problems: 50, gate: entropy-quantile, top_fraction: 0.05}}
+selection: {{problems: 50, top_fraction: 0.05}}
 {training}
 arms:
   base: {{kind: base, title: Base model}}

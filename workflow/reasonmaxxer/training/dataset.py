@@ -18,7 +18,7 @@ def read_rollouts(selection: Path) -> list[Rollout]:
 
     Raises `UserError` if there is none, a prompt is empty, or a decision is outside its completion.
     """
-    columns = ["prompt_token_ids", "token_ids", "advantage", "positions", "problem_id", "sample"]
+    columns = ["prompt_token_ids", "token_ids", "advantages", "positions", "problem_id", "sample"]
     rollouts = []
     for row in tables.rows(selection, "selection", columns):
         prompt, completion = row["prompt_token_ids"], row["token_ids"]
@@ -34,7 +34,8 @@ def read_rollouts(selection: Path) -> list[Rollout]:
             )
         ids = np.asarray(prompt + completion, dtype=np.int64)
         key = row["problem_id"], row["sample"]
-        rollouts.append(Rollout(ids, len(prompt), row["advantage"], positions, *key))
+        advantages = np.asarray(row["advantages"], dtype=np.float32)
+        rollouts.append(Rollout(ids, len(prompt), advantages, positions, *key))
     if not rollouts:
         raise UserError(f"{selection}: no rollouts to train on; see its summary")
     return rollouts
@@ -44,11 +45,11 @@ def training_steps(rollouts: Sequence[Rollout], config: TrainingConfig) -> list[
     """The indices of the rollouts that each optimiser step visits; the last may have fewer.
 
     Epochs repeat, each in a new random order, until `config.sequences` rollouts are visited; of a
-    longer selection that many are drawn. Order `magnitude` is by |A| x share of decisions, falling,
-    the same in each epoch, as in the released scripts.
+    longer selection that many are drawn. Order `magnitude` is by |A| summed over the decisions per
+    token, falling, the same in each epoch, as in the released scripts.
     """
     rng = np.random.default_rng(config.seed)
-    magnitudes = np.array([abs(r.advantage) * r.decision_share for r in rollouts])
+    magnitudes = np.array([r.magnitude for r in rollouts])
     order: list[int] = []
     while len(order) < config.sequences:
         if config.order == "magnitude":

@@ -1,19 +1,19 @@
 """The contrastive objective, written as the paper writes it.
 
-    L_dec    = - mean over decisions t of  A log p_theta(x_t)                       (Eq. 6)
+    L_dec    = - mean over decisions t of  A_t log p_theta(x_t)                     (Eq. 6)
+               or another of `method.objectives`
     L_anchor =   mean over the other positions of  KL(p_base || p_theta)            (Eq. 7)
     L        =   L_dec + lambda L_anchor
 
 Means are taken within a rollout, then over the rollouts of an optimiser step. The anchor holds
 every prediction position that is not a decision, those of the prompt included.
 
-In the shapes below B are rollouts, T the tokens of the longest, D decisions and N anchors of a
-batch, and H is the model's width.
+In the shapes below a batch has N tokens in one row, D decisions and M anchors among them, and H is
+the model's width.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +22,9 @@ import torch
 from torch import Tensor
 
 from ..config import TrainingConfig
+from ..method.objectives import OBJECTIVES
 from ..modeling.lm_head import Head, kl_divergence, sampled_logprobs
+from ..modeling.packing import starts
 
 # Numbers of anchors are rounded up to this, so that they come in few shapes (`cpu_kernels`).
 ANCHOR_STEP = 64
@@ -30,11 +32,11 @@ ANCHOR_STEP = 64
 
 @dataclass(frozen=True)
 class Rollout:
-    """A training sequence: ids of prompt and completion, its advantage (Eq. 5), its decisions."""
+    """A training sequence: ids of prompt and completion, its decisions, and their advantages."""
 
     ids: np.ndarray  # [T] int64, the prompt's first
     prompt_length: int  # at least 1
-    advantage: float
+    advantages: np.ndarray  # [D] float32, of each decision; all alike with credit by rollout
     positions: np.ndarray  # [D] int64, decisions, 0-based in the completion, ascending
     problem: str = ""
     sample: int = 0
@@ -45,14 +47,14 @@ class Rollout:
         return self.problem, self.sample, len(self.ids)
 
     @property
-    def decision_share(self) -> float:
-        """Decisions per token of the completion, between 0 and 1."""
-        return len(self.positions) / max(len(self.ids) - self.prompt_length, 1)
+    def magnitude(self) -> float:
+        """Sum of |A| over the decisions, per token of the completion."""
+        return float(np.abs(self.advantages).sum()) / max(len(self.ids) - self.prompt_length, 1)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The prediction rows of a batch: flat indices into [B * T] hidden states, and weights.
+    """The prediction rows of a batch: indices into its hidden states [N, H], and weights.
 
     The hidden state at index i predicts token i + 1. `*_weights` are one over the number of such
     rows in the rollout: a weighted sum over the batch is a sum over rollouts of means. Some anchors
@@ -63,8 +65,8 @@ class Rows:
     targets: Tensor  # [D] int64, the sampled tokens
     advantages: Tensor  # [D] float32, not yet clipped
     decision_weights: Tensor  # [D] float32
-    anchors: Tensor  # [N] int64
-    anchor_weights: Tensor  # [N] float32
+    anchors: Tensor  # [M] int64
+    anchor_weights: Tensor  # [M] float32
 
 
 @dataclass(frozen=True)
@@ -88,20 +90,21 @@ def contrastive_loss(
 
     Args:
         head: the output projection of both models.
-        hidden: [B, T, H] of the trained model; `total` is differentiable with respect to it.
-        base_hidden: [B, T, H] of the base, constant.
+        hidden: [N, H] of the trained model; `total` is differentiable with respect to it.
+        base_hidden: [N, H] of the base, constant.
         rows: the batch's decisions and anchors.
-        config: `anchor_weight` (lambda), `advantage_clip` and `probability_floor`.
+        config: `objective`, `anchor_weight` (lambda), `advantage_clip`, `probability_floor`.
 
     Returns:
         The losses, float32 and in nats.
     """
-    hidden, base_hidden = hidden.flatten(0, 1), base_hidden.flatten(0, 1)
-
     logprobs = sampled_logprobs(head, hidden[rows.decisions], rows.targets)
+    with torch.no_grad():
+        base_logprobs = sampled_logprobs(head, base_hidden[rows.decisions], rows.targets)
     advantages = rows.advantages.clamp(-config.advantage_clip, config.advantage_clip)
-    bounded = _floored(logprobs, advantages, config.probability_floor)
-    decision = -(rows.decision_weights * advantages * bounded).sum()
+    term = OBJECTIVES[config.objective].term
+    terms = term(logprobs, base_logprobs, advantages, config.probability_floor)
+    decision = (rows.decision_weights * terms).sum()
 
     anchored = hidden[rows.anchors]
     if not config.anchor_weight:
@@ -109,8 +112,6 @@ def contrastive_loss(
     divergence = kl_divergence(head, anchored, base_hidden[rows.anchors])
     anchor = (rows.anchor_weights * divergence).sum()
 
-    with torch.no_grad():
-        base_logprobs = sampled_logprobs(head, base_hidden[rows.decisions], rows.targets)
     return Losses(
         total=decision + config.anchor_weight * anchor if config.anchor_weight else decision,
         decision=decision.detach(),
@@ -120,31 +121,22 @@ def contrastive_loss(
     )
 
 
-def _floored(logprobs: Tensor, advantages: Tensor, floor: float | None) -> Tensor:
-    """Log-probs that a negative advantage cannot push below log `floor`.
-
-    The paper's loss has no such bound: a negative advantage gains without end as p falls to 0.
-    """
-    if floor is None:
-        return logprobs
-    return torch.where(advantages < 0, logprobs.clamp(min=math.log(floor)), logprobs)
-
-
-def prediction_rows(rollouts: Sequence[Rollout], width: int, device: torch.device) -> Rows:
-    """The rows of a batch of rollouts whose ids are right-padded to `width` (T)."""
+def prediction_rows(rollouts: Sequence[Rollout], device: torch.device) -> Rows:
+    """The rows of a batch of rollouts, which stand one behind the other."""
     parts: list[tuple[np.ndarray, ...]] = []
-    for index, rollout in enumerate(rollouts):
+    begins = starts([len(rollout.ids) for rollout in rollouts])
+    for begin, rollout in zip(begins, rollouts, strict=True):
         predicting = rollout.prompt_length - 1 + rollout.positions
         is_anchor = np.ones(len(rollout.ids) - 1, dtype=bool)
         is_anchor[predicting] = False
         anchors = np.flatnonzero(is_anchor)
         parts.append(
             (
-                index * width + predicting,
+                begin + predicting,
                 rollout.ids[predicting + 1],
-                np.full(len(predicting), rollout.advantage, dtype=np.float32),
+                rollout.advantages,
                 np.full(len(predicting), 1 / max(len(predicting), 1), dtype=np.float32),
-                index * width + anchors,
+                begin + anchors,
                 np.full(len(anchors), 1 / max(len(anchors), 1), dtype=np.float32),
             )
         )

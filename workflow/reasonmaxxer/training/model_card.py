@@ -7,8 +7,10 @@ from typing import Any
 
 from ..config import Config, ModelConfig, TrainingConfig
 from ..method.advantages import ADVANTAGES
+from ..method.credit import CREDIT
 from ..method.gates import GATES
 from ..method.kinds import KINDS
+from ..method.objectives import OBJECTIVES
 from ..tables.artefacts import served_rank
 
 NOT_IN_KEY = {"*": "the words of a card: a better sentence makes no adapter again"}
@@ -24,7 +26,10 @@ def how(config: Config, arm: str) -> str:
             ", the others anchored to the base" if training.anchor_weight else ", without an anchor"
         )
         positions = GATES[selection.gate].words + ("" if selection.gate == "all" else anchor)
-        given |= {"rollouts": ADVANTAGES[selection.advantages].words, "positions": positions}
+        rule = ADVANTAGES[selection.advantages]
+        rollouts = rule.words + (CREDIT[selection.credit].words if rule.compares else "")
+        objective = OBJECTIVES[training.objective].words
+        given |= {"objective": objective, "rollouts": rollouts, "positions": positions}
     return kind.card.format(**given)
 
 

@@ -38,8 +38,6 @@ from .loss import Losses, Rollout, Rows, contrastive_loss, prediction_rows
 from .lr_schedule import checkpoint_steps, learning_rate
 from .tracking import NOWHERE
 
-# A batch may grow past 5% of padding up to this size: smaller ones leave the processor idle.
-MIN_BATCH_TOKENS = 768
 # On a CPU, parameters of a model from which its activations would take more memory than they are
 # worth: a quarter of the time of SmolLM2 (135 million), which keeps a megabyte a token otherwise.
 RECOMPUTE_FROM = 50_000_000
@@ -194,9 +192,9 @@ class Trainer:
         lengths = [len(self.rollouts[i].ids) for i in indices]
         if self.processes.count > 1:  # or one would take all and the others idle
             batch_tokens = min(batch_tokens, -(-sum(lengths) // self.processes.count))
-        batches = self.base.batches(lengths, batch_tokens, MIN_BATCH_TOKENS)
+        batches = self.base.batches(lengths, batch_tokens)
         for batch in batches[self.processes.rank :: self.processes.count]:
-            self._choose_activations(len(batch) * max(lengths[i] for i in batch))
+            self._choose_activations(sum(lengths[i] for i in batch))
             losses, rows = self.loss([indices[i] for i in batch])
             (losses.total / len(indices)).backward()
             totals.add(losses, rows)
@@ -206,10 +204,10 @@ class Trainer:
     def loss(self, indices: Sequence[int]) -> tuple[Losses, Rows]:
         """The objective in nats (Eq. 6 and 7), summed over these rollouts, which are one batch."""
         rollouts = [self.rollouts[i] for i in indices]
-        input_ids = self.base.pad([rollout.ids for rollout in rollouts])
-        rows = prediction_rows(rollouts, input_ids.shape[1], self.base.device)
-        base_hidden = self.base_states.hidden(indices, input_ids)
-        hidden = self.base.hidden(input_ids)
+        batch = self.base.pack([rollout.ids for rollout in rollouts])
+        rows = prediction_rows(rollouts, self.base.device)
+        base_hidden = self.base_states.hidden(indices, batch)
+        hidden = self.base.hidden(batch)
         return contrastive_loss(self.base.head, hidden, base_hidden, rows, self.config), rows
 
     # -- saving and resuming
@@ -253,7 +251,7 @@ def keeps_activations(shape: Dimensions | None, tokens: int, width: int, free: i
 
     Args:
         shape: the model's; None for a family whose activations are not known.
-        tokens: of the batch, padding included.
+        tokens: of the batch.
         width: bytes of a number.
         free: bytes of the GPU's memory that nothing uses.
 
