@@ -62,6 +62,17 @@ def test_a_line_that_cannot_be_judged_is_named(tmp_path, capsys, content, messag
     assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
 
 
+@pytest.mark.parametrize("output", ["", "pairs.jsonl/out.jsonl"])
+def test_an_output_that_cannot_be_is_named_before_anything_is_judged(tmp_path, capsys, output):
+    (tmp_path / "pairs.jsonl").write_text(PAIRS)
+    with pytest.raises(SystemExit) as ended:
+        judge("--input", tmp_path / "pairs.jsonl", "--output", tmp_path / output)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert f"judge: error: {tmp_path / output}".removesuffix("/out.jsonl") in said
+    assert "row" not in said
+
+
 @pytest.mark.parametrize("workers", ["-1", "0", "two"])
 def test_there_is_at_least_one_worker(capsys, workers):
     with pytest.raises(SystemExit):
