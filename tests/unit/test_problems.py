@@ -205,7 +205,7 @@ def test_a_text_of_parquet_that_is_no_text_is_said_to_be_damaged(tmp_path):
     plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     pq.write_table(table, tmp_path / "p.parquet", **plain)
     whole = (tmp_path / "p.parquet").read_bytes()
-    (tmp_path / "p.parquet").write_bytes(whole.replace(b"Why is that?", b"Why is th\xff?"))
+    (tmp_path / "p.parquet").write_bytes(whole.replace(b"Why is that?", b"Why is tha\xff?"))
     with pytest.raises(UserError, match=r"p\.parquet: not a readable Parquet file"):
         load(tmp_path / "p.parquet")
 
