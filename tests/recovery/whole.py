@@ -65,7 +65,7 @@ def moved(place: Path, reference: Path, files: list[str]) -> Iterator[Finding]:
 
 
 def clock_set_back(place: Path, reference: Path, files: list[str]) -> Iterator[Finding]:
-    """Files of a time to come, and jobs that run yesterday."""
+    """Files of a time to come, and jobs that run yesterday and again when the clock is right."""
     folder = place / "clock"
     shutil.copytree(reference, folder)
     made = sorted((folder / "results/test").rglob("*.parquet"))
@@ -76,9 +76,12 @@ def clock_set_back(place: Path, reference: Path, files: list[str]) -> Iterator[F
         yield f"files {days} days off", plans_right(folder)
     yesterday = ("env", "NO_FAKE_STAT=1", "faketime", "-f", "-1d")
     for stage in ("selection", "verdicts", "metrics"):
-        runs.run(folder, "-R", stage, wrapper=yesterday)
+        # Snakemake refuses what is older than its inputs, in words, and removes it.
+        said = runs.snakemake(folder, "-R", stage, wrapper=yesterday).communicate()[0]
+        yield f"{stage} run yesterday", "" if "clock skew" in said else said[-2000:]
+        runs.run(folder)
         wrong = different(files, folder, reference)
-        yield f"{stage} run yesterday", ", ".join(wrong) or plans_right(folder)
+        yield f"{stage} run yesterday, then today", ", ".join(wrong) or plans_right(folder)
 
 
 def two_at_once(place: Path, reference: Path, files: list[str]) -> Iterator[Finding]:
