@@ -79,7 +79,7 @@ def clock_set_back(place: Path, reference: Path, files: list[str]) -> Iterator[F
         # Snakemake refuses what is older than its inputs, in words, and removes it.
         said = runs.snakemake(folder, "-R", stage, wrapper=yesterday).communicate()[0]
         yield f"{stage} run yesterday", "" if "clock skew" in said else said[-2000:]
-        runs.run(folder)
+        runs.run(folder, "-R", stage)
         wrong = different(files, folder, reference)
         yield f"{stage} run yesterday, then today", ", ".join(wrong) or plans_right(folder)
 
