@@ -1,11 +1,16 @@
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.27")
 
 # A preset is a whole run of its own: the default run must not show through it.
 if not workflow.overwrite_configfiles:
+    default = "config/config.yaml"
+    if not Path(default).exists():  # the run works in another folder
+        default = workflow.source_path(default)
 
-    configfile: "config/config.yaml"
+    configfile: default
 
 
 include: "workflow/rules/common.smk"

@@ -8,11 +8,16 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
 import transformers
 import yaml
+from safetensors.torch import load_file, save_file
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = "model.safetensors"
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 GOOD = {"id": "p1", "problem": "Ann has 2. How many has Ann?", "answer": "2"}
 
 
@@ -51,6 +56,14 @@ def template(text):
     return make
 
 
+def table(columns, names):
+    def make(folder):
+        pq.write_table(pa.table(columns, names=names), folder / "pool.parquet")
+        return train({"path": str(folder / "pool.parquet"), "limit": 1})
+
+    return make
+
+
 def lab_model(folder):
     shutil.copytree(ROOT / "data/lab/model", folder / "model")
     return folder / "model"
@@ -80,6 +93,16 @@ def another(kind, **sizes):
         getattr(transformers, kind)(**sizes).save_pretrained(path)
 
     return model(damage)
+
+
+def tensors(change):
+    """Each of the model's tensors changed, or taken out."""
+
+    def damage(path):
+        kept = {name: change(name, one) for name, one in load_file(path / WEIGHTS).items()}
+        save_file({name: one for name, one in kept.items() if one is not None}, path / WEIGHTS)
+
+    return damage
 
 
 def without(*names):
@@ -122,6 +145,13 @@ def remote_code(path):
     (path / "configuration.py").write_text("raise SystemExit('the code of a model has run')")
 
 
+def checkpoint_of_another_architecture(folder):
+    path = lab_model(folder)
+    settings("config.json", model_type="rwkv")(path)
+    model = {"path": str(path), "max_length": 256}
+    return {"arms": {"rl": {"kind": "checkpoint", "model": model}}}
+
+
 def teacher_of_another_vocabulary(folder):
     path = lab_model(folder)
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -146,7 +176,16 @@ CASES = {
     "tabs": ("model:\n\tpath: x\n", ["change.yaml", "'\\t'", "line 2"]),
     "a key twice": ("report: {}\nreport: {}\n", ["change.yaml", "'report' occurs twice", "line 2"]),
     "not a mapping": ("- 1\n", ["change.yaml", "a mapping of keys, found list"]),
+    "a number beyond measure": ("run: " + "9" * 5000, ["change.yaml: not valid YAML"]),
+    "brackets beyond measure": ("run: " + "[" * 3000, ["change.yaml: not valid YAML"]),
     # --- keys and values
+    "a date in place of a text": ("run: 2024-05-01\n", ["run: ", "put it in quotes"]),
+    "a text that YAML takes for a mapping": (
+        "prompt: {stop: [Problem: ]}\n",
+        ["prompt.stop.0: ", "put it in quotes"],
+    ),
+    "half a character": ('report: {title: "\\ud83d"}\n', ["report.title: ", "unicode"]),
+    "a path beyond measure": ({"model": {"path": "a" * 5000}}, ["model.path: File name too long"]),
     "unknown section": ({"rolouts": {}}, ["rolouts: unknown key; did you mean 'rollouts'?"]),
     "unknown key": ({"selection": {"taus": 1}}, ["selection.taus: unknown key", "'tau'?"]),
     "wrong type": (
@@ -256,6 +295,10 @@ CASES = {
         chat("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"),
         ["prompt.template: chat", "takes longer than 5 seconds", "config/prompts/"],
     ),
+    "a chat template without measure": (
+        chat("{% for i in range(9999) %}{{ messages[0].content }}{% endfor %}"),
+        ["prompt.template: chat", "characters of one problem", "config/prompts/"],
+    ),
     "several chat templates without a default": (
         chat([{"name": "rag", "template": "x"}, {"name": "tool_use", "template": "x"}]),
         ["prompt.template: chat", "multiple chat templates with no default"],
@@ -293,6 +336,26 @@ CASES = {
     "an empty file": (pool(), ["pool: contains no problem"]),
     "not JSON": (pool(GOOD, "{oops"), ["pool.jsonl: line 2", "not valid JSON"]),
     "no object": (pool(GOOD, "[1]"), ["pool.jsonl: line 2", "must be a JSON object"]),
+    "a file of Git LFS": (
+        file("pool.parquet", LFS.encode()),
+        ["pool.parquet: a pointer of Git LFS", "git lfs pull"],
+    ),
+    "an object over several lines": (
+        pool(json.dumps(GOOD, indent=1)),
+        ["pool.jsonl: line 1", "each line must be one whole object"],
+    ),
+    "a column twice in Parquet": (
+        table([["1+1"], ["2"], ["3"]], ["problem", "answer", "answer"]),
+        ["pool.parquet: column 'answer' occurs twice"],
+    ),
+    "a choice without its text": (
+        pool(GOOD | {"answer": 0, "choices": ["\ud83d", "2"]}, choices="choices"),
+        ["pool.jsonl: line 1: column 'choices'", "lone surrogate"],
+    ),
+    "a list of one number": (
+        pool(GOOD | {"answer": "[2]"}),
+        ["pool.jsonl: line 1: column 'answer': contains a list, [2]", "extract: first"],
+    ),
     "no such column": (
         pool(GOOD, problem="question"),
         ["pool.jsonl: line 1: no column 'question'", "'problem'"],
@@ -351,7 +414,42 @@ CASES = {
     ),
     "weights of another size": (
         model(settings("config.json", hidden_size=64)),
-        ["config.json describes embeddings of 342 x 64", "the weights have 342 x 128"],
+        [
+            "model.embed_tokens.weight has the shape [342, 128] instead of [342, 64]",
+            "copy or download",
+        ],
+    ),
+    "layers of another size": (
+        model(settings("config.json", intermediate_size=96)),
+        ["model.layers.0.mlp.down_proj.weight has the shape [128, 384] instead of [128, 96]"],
+    ),
+    "weights without a layer": (
+        model(tensors(lambda name, one: None if "layers.1.mlp.up" in name else one)),
+        ["model.layers.1.mlp.up_proj.weight is missing (the first of 1)", "copy or download both"],
+    ),
+    "weights with more layers": (
+        model(settings("config.json", num_hidden_layers=1)),
+        ["model.layers.1.input_layernorm.weight has no place (the first of 27)"],
+    ),
+    "quantised weights": (
+        model(tensors(lambda _, one: one.to(torch.int8))),
+        ["model.safetensors: model.embed_tokens.weight is of type I8", "made from"],
+    ),
+    "weights of Git LFS": (
+        model(content(WEIGHTS, LFS)),
+        ["model/model.safetensors: a pointer of Git LFS", "git lfs pull"],
+    ),
+    "a link to no weights": (
+        model(lambda path: (path / WEIGHTS).unlink() or (path / WEIGHTS).symlink_to("gone")),
+        ["model/model.safetensors: a link to nothing", "cp -L"],
+    ),
+    "weights of another folder": (
+        model(content("model.safetensors.index.json", '{"weight_map": {"a": "../a.safetensors"}}')),
+        ["model.safetensors.index.json: not a readable index"],
+    ),
+    "a file in a model's place": (
+        {"model": {"path": "data/lab/model/model.safetensors"}},
+        ["model.safetensors: a file; name the folder that it lies in"],
     ),
     "impossible sizes": (
         model(settings("config.json", intermediate_size=10**18)),
@@ -389,6 +487,10 @@ CASES = {
         model(content("generation_config.json", "[1, 2]")),
         ["generation_config.json: cannot be read"],
     ),
+    "a tokenizer that fails at its first text": (
+        model(settings("tokenizer_config.json", model_max_length="long")),
+        ["model.path: ", "no tokenizer can be read", "copy them again"],
+    ),
     "a tokenizer of another kind": (
         model(content("tokenizer.json", '{"model": []}')),
         ["model.path: ", "no tokenizer can be read"],
@@ -406,9 +508,13 @@ CASES = {
         model(settings("config.json", model_type="t5")),
         ["model.path: ", "t5 is not a causal language model"],
     ),
+    "an encoder and a decoder": (
+        another("WhisperConfig", encoder_layers=1, decoder_layers=1),
+        ["a model of type whisper is not a causal language model"],
+    ),
     "an architecture that the engine cannot run": (
-        model(settings("config.json", model_type="rwkv")),
-        ["model.path: ", "vLLM cannot run RwkvForCausalLM", "engine: transformers"],
+        checkpoint_of_another_architecture,
+        ["arms.rl.model: ", "vLLM cannot run RwkvForCausalLM", "engine: transformers"],
     ),
     "capped logits": (
         model(settings("config.json", final_logit_softcapping=30.0)),

@@ -8,6 +8,8 @@ from bad_input_cases import CASES, ROOT, config_files
 
 from reasonmaxxer import config
 from reasonmaxxer.__main__ import main
+from reasonmaxxer.errors import UserError
+from reasonmaxxer.modeling.base_model import load_base
 
 
 @pytest.fixture
@@ -30,6 +32,13 @@ def test_check_names_the_mistake_and_the_remedy(name, project, tmp_path_factory,
         assert part in said
     assert "Traceback" not in said
     assert not (project / "results").exists()
+
+
+def test_weights_that_are_missing_are_never_filled_with_random_numbers(tmp_path):
+    config_files("weights without a layer", tmp_path)
+    path = str(tmp_path / "model")
+    with pytest.raises(UserError, match=r"layers\.1\.mlp\.up_proj\.weight is missing"):
+        load_base(path, config.ModelConfig(path=path, dtype="float32"))
 
 
 def test_nothing_is_wrong_with_the_config_that_the_mistakes_are_laid_over(project, capfd):

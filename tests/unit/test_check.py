@@ -234,6 +234,9 @@ def test_how_the_reference_is_marked_is_what_most_rows_say(tmp_path, answers, ex
         ("ID,Problem,Solution,Answer", ("Problem", "Answer")),
         ("problem,ground_truth", ("problem", "ground_truth")),
         ("question,generated,expected_answer", ("question", "expected_answer")),
+        ("Problem Statement,Final Answer", ("Problem Statement", "Final Answer")),
+        (" question ,answer_type,numerical-answer", (" question ", "numerical-answer")),
+        ("the_question,answers", ("the_question", "answers")),
     ],
 )
 def test_columns_are_known_by_their_usual_names(tmp_path, header, columns):

@@ -62,6 +62,27 @@ def test_a_line_that_cannot_be_judged_is_named(tmp_path, capsys, content, messag
     assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
 
 
+def test_thinking_that_the_prompt_opened_is_no_answer(tmp_path):
+    given, out = tmp_path / "pairs.jsonl", tmp_path / "out.jsonl"
+    cut, whole = r"I guess \boxed{40}; let me", r"Is it \boxed{5}?</think>It is \boxed{40}."
+    given.write_text(
+        "".join(json.dumps({"gold": 40, "completion": c}) + "\n" for c in (cut, whole))
+    )
+    judge("--input", given, "--output", out, "--thinking")
+    assert verdicts(out.read_text()) == ["unparseable", "correct"]
+
+
+@pytest.mark.parametrize("output", ["", "pairs.jsonl/out.jsonl"])
+def test_an_output_that_cannot_be_is_named_before_anything_is_judged(tmp_path, capsys, output):
+    (tmp_path / "pairs.jsonl").write_text(PAIRS)
+    with pytest.raises(SystemExit) as ended:
+        judge("--input", tmp_path / "pairs.jsonl", "--output", tmp_path / output)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert f"judge: error: {tmp_path / output}".removesuffix("/out.jsonl") in said
+    assert "row" not in said
+
+
 @pytest.mark.parametrize("workers", ["-1", "0", "two"])
 def test_there_is_at_least_one_worker(capsys, workers):
     with pytest.raises(SystemExit):

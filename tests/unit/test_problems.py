@@ -169,6 +169,8 @@ def test_another_delimiter_is_found_and_said(tmp_path, capsys, mark, name):
         ('["5"]', "5"),
         (r"['\\frac{1}{2}']", r"\frac{1}{2}"),
         ("[1, 2]", "[1, 2]"),
+        ("[5]", "5"),
+        ("[-2.5]", "-2.5"),
     ],
 )
 def test_the_first_of_a_list_that_is_written_out_is_taken(tmp_path, cell, answer):
@@ -177,15 +179,35 @@ def test_the_first_of_a_list_that_is_written_out_is_taken(tmp_path, cell, answer
     assert row["answer"] == answer
 
 
-@pytest.mark.parametrize("cell", ["['5' '6']", "['5'", "[__import__('os')]", "['5', x]"])
-def test_a_list_that_cannot_be_read_is_an_error_or_a_text(tmp_path, cell):
+@pytest.mark.parametrize(
+    "cell", ["['5' '6']", "['5'", "['5', x]", "[['5']]", "('5',)", "{'a': '5'}", "[]"]
+)
+def test_a_list_that_cannot_be_read_is_an_error(tmp_path, cell):
     pd.DataFrame({"problem": ["a"], "answer": [cell]}).to_csv(tmp_path / "p.csv", index=False)
-    try:
-        (row,) = load(tmp_path / "p.csv", extract="first")
-    except UserError as error:
-        assert "line 2: column 'answer': not a JSON list" in str(error)
-    else:
-        assert row["answer"] == cell
+    with pytest.raises(UserError, match=r"line 2: column 'answer': (not a JSON|an empty) list"):
+        load(tmp_path / "p.csv", extract="first")
+
+
+def test_a_list_is_never_run(tmp_path):
+    cell = "[__import__('os')]"
+    pd.DataFrame({"problem": ["a"], "answer": [cell]}).to_csv(tmp_path / "p.csv", index=False)
+    assert load(tmp_path / "p.csv", extract="first")[0]["answer"] == cell
+
+
+def test_a_cell_may_be_long(tmp_path):
+    long = "Why? " * 50_000
+    (tmp_path / "p.csv").write_text(f"problem,answer\n{long},1\n")
+    assert load(tmp_path / "p.csv")[0]["problem"] == long.strip()
+
+
+def test_a_text_of_parquet_that_is_no_text_is_said_to_be_damaged(tmp_path):
+    table = pa.table({"problem": ["Why is that?"], "answer": ["1"]})
+    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(table, tmp_path / "p.parquet", **plain)
+    whole = (tmp_path / "p.parquet").read_bytes()
+    (tmp_path / "p.parquet").write_bytes(whole.replace(b"Why is that?", b"Why is tha\xff?"))
+    with pytest.raises(UserError, match=r"p\.parquet: not a readable Parquet file"):
+        load(tmp_path / "p.parquet")
 
 
 @pytest.mark.parametrize("case", BAD)

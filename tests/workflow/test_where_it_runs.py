@@ -181,3 +181,8 @@ def test_a_rule_that_asks_for_what_training_has_asks_for_more_when_tried_again(c
     text = "\n".join(path.read_text() for path in rules if path.name != "common.smk")
     assert not re.findall(r"(?:mem_mb|runtime)=CONFIG.*", text)
     assert "retries: 2" in (checkout.folder / "workflow/rules/merge.smk").read_text()
+
+
+def test_a_run_in_another_folder_has_the_projects_default_config(checkout, tmp_path):
+    said = checkout.snakemake("--dry-run", "--directory", str(tmp_path))
+    assert "results/lab/report.html" in said

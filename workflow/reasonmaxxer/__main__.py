@@ -36,6 +36,8 @@ TOOLS = {
     "lab-audit": "tools.lab_audit",
 }
 COMMANDS = {**STAGES, **TOOLS}
+# What is wrong with a place that a command line names.
+PLACES = (IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError)
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -122,12 +124,13 @@ def run(command: str, arguments: list[str]) -> None:
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:
-        if not full_disk(error):
+        if full_disk(error):
+            said = f"{error}; free some space and run the same line again"
+        elif isinstance(error, PLACES) and error.filename is not None:
+            said = f"{error.filename}: {error.strerror}; name a file that can be read or written"
+        else:
             raise
-        print(
-            f"reasonmaxxer {command}: error: {error}; free some space and run the same line again",
-            file=sys.stderr,
-        )
+        print(f"reasonmaxxer {command}: error: {said}", file=sys.stderr)
         sys.exit(2)
 
 

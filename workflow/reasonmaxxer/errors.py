@@ -4,6 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 NOT_IN_KEY = {"*": "what users are told when something is wrong"}
@@ -17,6 +18,8 @@ class UserError(Exception):
     """
 
 
+# How what Git LFS leaves in a file's place begins.
+POINTER = b"version https://git-lfs"
 # Names of the hub libraries' exceptions, or parts of their messages: what they mean to a user.
 # The first that fits counts: a repository that is not found may be gated too, its message says.
 HUB_ERRORS = {
@@ -45,7 +48,21 @@ def hub_error(error: BaseException) -> str:
     for mark, meaning in HUB_ERRORS.items():
         if mark in text or any(mark in type(cause).__name__ for cause in _causes(error)):
             return meaning
-    return text.splitlines()[0] if text else type(error).__name__
+    first, *more = text.splitlines() or [type(error).__name__]
+    return f"{first} {more[0].strip()}" if more and first.endswith(":") else first
+
+
+def unreadable(path: str, what: str, error: Exception) -> UserError:
+    """What a user is told of a model's files that a library could not read."""
+    again = "; correct its files, or copy them again" if Path(path).is_dir() else ""
+    return UserError(f"model.path: {path}: {what}: {hub_error(error).rstrip('.')}{again}")
+
+
+def check_fetched(file: Path) -> None:
+    """Raise `UserError` for a pointer that Git LFS has left in the place of the file."""
+    with file.open("rb") as content:
+        if content.read(len(POINTER)) == POINTER:
+            raise UserError(f"{file}: a pointer of Git LFS, not the file: run `git lfs pull` there")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -52,8 +52,12 @@ def read_file(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such config file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        place = f"{path}: line {error.problem_mark.line + 1}" if error.problem_mark else str(path)
+        words = " ".join(filter(None, (error.context, error.problem)))
+        raise UserError(f"{place}: not valid YAML: {words}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # or a number of 5,000 digits
+        raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: a config is a mapping of keys, found {type(content).__name__}")
     return content

@@ -25,7 +25,10 @@ def _found(path: str) -> str:
     Not among results, which belong to the folder that a run works in.
     """
     ours = PROJECT / path
-    elsewhere = Path(path).exists() or Path(path).parts[:1] == ("results",)
+    try:
+        elsewhere = Path(path).exists() or Path(path).parts[:1] == ("results",)
+    except OSError as error:
+        raise ValueError(error.strerror) from error
     return path if elsewhere or not ours.exists() else str(ours)
 
 
@@ -75,7 +78,11 @@ class Section(BaseModel):
     """A part of the config. Unknown keys are errors, and so are numbers that are not finite."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        str_max_length=1_000_000,  # any limit makes pydantic refuse half a character (a surrogate)
     )
 
     def as_json(self) -> str:
@@ -102,7 +109,9 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
             lines.append(f"{where}: {location}: is required")
         else:
             message = item["msg"].removeprefix("Value error, ")
-            value = "" if isinstance(item["input"], dict) else f" (given: {item['input']!r})"
+            if item["type"] == "string_type":  # YAML reads on, 007, 2024-05-01 and a: as no text
+                message += "; put it in quotes"
+            value = "" if isinstance(item["input"], dict) else f" (given: {item['input']!r:.80})"
             prefix = f"{where}: {location}: " if location else f"{where}: "
             lines.append(f"{prefix}{message}{value}")
     return "\n".join(lines)

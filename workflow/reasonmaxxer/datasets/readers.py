@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, check_fetched
 
 DELIMITERS = (",", ";", "\t")
 COMPRESSED = ".gz"
@@ -48,6 +48,7 @@ def read_file(path: str | Path, delimiter: str | None = None) -> list[Row]:
         )
     if not file.is_file():
         raise UserError(f"{path}: no such file; a source's path is relative to the working folder")
+    check_fetched(file)
     try:
         return list(readers[kind]())
     except UnicodeDecodeError as error:
@@ -83,7 +84,8 @@ def _jsonl(path: str | Path, text: str) -> Iterator[Row]:
             values = json.loads(line, object_pairs_hook=_object)
         except json.JSONDecodeError as error:
             raise UserError(
-                f"{place}: not valid JSON: {error.msg} (column {error.colno})"
+                f"{place}: not valid JSON: {error.msg} (column {error.colno}); each line must be "
+                "one whole object"
             ) from None
         except (ValueError, RecursionError) as error:  # a key twice, a number of 5,000 digits
             raise UserError(f"{place}: {str(error).split(';')[0]}") from None
@@ -102,6 +104,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _csv(path: str | Path, text: str, delimiter: str | None) -> Iterator[Row]:
     delimiter = delimiter or _delimiter(path, text)
+    csv.field_size_limit(len(text) + 1)  # a long solution is no mistake
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         if double := _double(reader.fieldnames or []):
@@ -138,11 +141,11 @@ def _parquet(path: Path) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        if double := _double(table.column_names):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        if double := _double(file.schema_arrow.names):
             raise UserError(f"{path}: column '{double}' occurs twice")
-        rows = table.to_pylist()
-    except (pa.ArrowException, OSError) as error:
+        rows = file.read().to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a readable Parquet file: {error}") from error
     for number, values in enumerate(rows):
         yield Row(f"{path}: row {number}", values)

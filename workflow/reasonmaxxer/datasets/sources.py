@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from ..config import HubSource, Section, explain
-from ..errors import UserError, hub_error
+from ..errors import UserError, check_fetched, hub_error
 from .readers import Row
 
 REGISTER = Path(__file__).resolve().parents[3] / "data" / "sources.yaml"
@@ -89,7 +89,16 @@ def read_hub(hub: HubSource) -> list[Row]:
 
 
 def check_place(path: str) -> None:
-    """Raise `UserError` if a model's path is neither a folder nor looks like an id of the hub."""
+    """Raise `UserError` if a model's path is neither a folder nor looks like an id of the hub.
+
+    Or if Git LFS has not brought the folder's files.
+    """
+    if Path(path).is_file():
+        raise UserError(
+            f"model.path: {path}: a file; name the folder that it lies in (a GGUF file: model.gguf)"
+        )
+    for file in filter(Path.is_file, Path(path).glob("*")):
+        check_fetched(file)
     if not Path(path).is_dir() and not HUB_ID.fullmatch(path):
         raise UserError(
             f"model.path: {path}: neither an existing folder nor a valid Hugging Face id; paths "

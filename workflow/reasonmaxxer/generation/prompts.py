@@ -10,10 +10,11 @@ from typing import Any
 
 from ..config import ModelConfig, PromptConfig
 from ..datasets.sources import check_place
-from ..errors import UserError, hub_error, time_limit
+from ..errors import UserError, hub_error, time_limit, unreadable
 
 PLACEHOLDER = "{problem}"
 CHAT_SECONDS = 5.0  # most time that a chat template may take for one prompt
+CHAT_CHARACTERS = 100_000  # most text that it may put around a problem
 PROJECT = Path(__file__).resolve().parents[3]
 
 
@@ -27,12 +28,13 @@ def load_tokenizer(model: ModelConfig) -> Any:
 
     check_place(model.path)
     try:
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             model.path, revision=model.revision, trust_remote_code=False
         )
+        tokenizer("1")  # some mistakes in its files are seen only now
     except Exception as error:  # whatever the libraries raise for files that are not sound
-        reason = hub_error(error)
-        raise UserError(f"model.path: {model.path}: no tokenizer can be read: {reason}") from error
+        raise unreadable(model.path, "no tokenizer can be read", error) from error
+    return tokenizer
 
 
 def render(prompt: PromptConfig, problem: str, tokenizer: Any) -> str:
@@ -47,6 +49,11 @@ def render(prompt: PromptConfig, problem: str, tokenizer: Any) -> str:
     content = f"{problem}\n{prompt.instruction}" if prompt.instruction else problem
     turns = [{"role": "user", "content": content}]
     text = chat_text(turns, tokenizer, add_generation_prompt=True)
+    if len(text) - len(content) > CHAT_CHARACTERS:
+        raise UserError(
+            f"prompt.template: chat: the model's chat template makes {len(text):,} characters of "
+            "one problem; use a file of config/prompts/ instead"
+        )
     if problem.strip() not in text:
         raise UserError(
             "prompt.template: chat: the model's chat template leaves the problem's text out of the "
@@ -135,7 +142,9 @@ def eos_token_ids(model: ModelConfig, tokenizer: Any) -> list[int]:
         if isinstance(error, OSError) and "valid JSON" not in str(error):
             listed = None  # base models often come without it
         else:
-            raise UserError(f"{file}: cannot be read: {hub_error(error)}") from error
+            raise UserError(
+                f"{file}: cannot be read: {hub_error(error)}; correct it, or copy it again"
+            ) from error
     ids = listed if isinstance(listed, list) else [listed]
     for i in ids:
         if i is not None and (isinstance(i, bool) or not isinstance(i, int) or i < 0):

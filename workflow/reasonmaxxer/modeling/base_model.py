@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor
 from .. import tables
 from ..config import ModelConfig, TrainingConfig
 from ..datasets.sources import check_place
-from ..errors import UserError, hub_error, time_limit
+from ..errors import UserError, hub_error, time_limit, unreadable
 from ..tables.artefacts import check_made_model
 from . import cpu_kernels, packing
 from .device import on_gpu
@@ -84,7 +85,7 @@ def model_settings(path: str, config: ModelConfig) -> Any:
     try:
         return AutoConfig.from_pretrained(path, revision=config.revision, trust_remote_code=False)
     except Exception as error:  # whatever the library raises for files that are not sound
-        raise UserError(f"model.path: {path}: no readable model: {hub_error(error)}") from error
+        raise unreadable(path, "no readable model", error) from error
 
 
 def work_folder(scratch: Path, record: Any, *models: str) -> Path:
@@ -123,7 +124,7 @@ def skeleton(settings: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     kind = f"model.path: a model of type {settings.model_type}"
-    if settings.get_text_config() is not settings:
+    if settings.get_text_config() is not settings or settings.is_encoder_decoder:
         raise UserError(
             f"{kind} is not a causal language model: it has parts for more than text; use "
             "a checkpoint of its text model alone"
@@ -162,8 +163,32 @@ def check_targets(settings: Any, targets: Sequence[str], section: str = "trainin
         if target not in linear:
             raise UserError(
                 f"{section}.target_modules: {target}: the model has no such linear module; "
-                f"it has {', '.join(sorted(linear))}"
+                f"it has {', '.join(sorted(linear)) or 'none'}"
             )
+
+
+def check_loaded(found: Mapping[str, Any], model: Any, path: str) -> None:
+    """Raise `UserError` if weights and config.json are not of one model.
+
+    transformers would fill what is missing with random numbers, and leave out further layers.
+    `found` is what it says of loading `model`: missing_keys, mismatched_keys and unexpected_keys.
+    """
+
+    def alike(name: str) -> str:
+        return re.sub(r"\d+", "N", name)
+
+    kinds = {alike(name) for name in model.state_dict()}
+    wrong = [
+        f"{name} has the shape {[*there]} instead of {[*wanted]}"
+        for name, there, wanted in sorted(found["mismatched_keys"])
+    ]
+    wrong += [f"{name} is missing" for name in sorted(found["missing_keys"])]
+    wrong += [f"{n} has no place" for n in sorted(found["unexpected_keys"]) if alike(n) in kinds]
+    if wrong:
+        raise UserError(
+            f"model.path: {path}: its weights are not those that its config.json describes: "
+            f"{wrong[0]} (the first of {len(wrong)}); copy or download both again"
+        )
 
 
 def load_base(path: str, config: ModelConfig) -> Base:
@@ -176,6 +201,7 @@ def load_base(path: str, config: ModelConfig) -> Base:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     check_made_model(path)
     # A frozen base has no use for the dropout that some models were pretrained with.
     settings = model_settings(path, config)
@@ -183,9 +209,11 @@ def load_base(path: str, config: ModelConfig) -> Base:
         if getattr(settings, name, None):
             setattr(settings, name, 0.0)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, found = AutoModelForCausalLM.from_pretrained(
             path,
             config=settings,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
             revision=config.revision,
             dtype=getattr(torch, config.dtype),
             use_safetensors=True,
@@ -197,6 +225,7 @@ def load_base(path: str, config: ModelConfig) -> Base:
         local = "it is an input of the run: copy or download it again"
         again = local if Path(path).is_dir() else "remove its folder from HF_HOME and run again"
         raise UserError(f"model.path: {path}: damaged weights: {error}; {again}") from error
+    check_loaded(found, model, path)
     device = torch.device("cuda", torch.cuda.current_device()) if on_gpu() else torch.device("cpu")
     if on_gpu():  # cuDNN's attention builds a plan for every new shape, and each batch has its own
         torch.backends.cuda.enable_cudnn_sdp(False)

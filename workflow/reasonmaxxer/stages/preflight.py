@@ -18,7 +18,13 @@ from .. import tables
 from ..config import ModelConfig, PromptConfig
 from ..errors import UserError
 from ..generation.prompts import encode, eos_token_ids, load_tokenizer
-from ..modeling.base_model import check_ids, check_targets, model_settings, skeleton
+from ..modeling.base_model import (
+    check_ids,
+    check_loaded,
+    check_targets,
+    model_settings,
+    skeleton,
+)
 from ..tables.artefacts import ADAPTER_WEIGHTS, MODEL_WEIGHTS
 from ..tables.provenance import provenance
 
@@ -27,6 +33,7 @@ HELP = "check that a model can be read and that every prompt leaves room for its
 
 INDEX = f"{MODEL_WEIGHTS}.index.json"
 # Attributes of a model's config by which its logits are not those of body and head alone.
+WHOLE = ("F64", "F32", "F16", "BF16")  # what safetensors calls types that are not quantised
 LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 Texts = Mapping[str, Mapping[str, str]]  # split -> problem id -> text
@@ -97,14 +104,14 @@ def check_model(
             "end-of-sequence token, so no completion would end; set eos_token in one of them"
         )
     laid_out = skeleton(settings)
-    if engine == "vllm":
-        check_vllm(type(laid_out), model.path, lora)
     if targets and not laid_out._supports_sdpa:
         raise UserError(
             f"model.path: {model.path}: {type(laid_out).__name__} has no SDPA attention (PyTorch's "
             "scaled_dot_product_attention), with which models are scored and trained here; take "
             "a model of another architecture"
         )
+    if engine == "vllm":
+        check_vllm(type(laid_out), model.path, lora)
     check_targets(settings, targets)
     for name in LOGIT_CHANGES:
         if getattr(settings, name, None) not in (None, 1):
@@ -178,29 +185,35 @@ def _takes_adapters(classes: Path, module: str, name: str) -> bool:
 
 
 def _check_weights(folder: Path, laid_out: Any) -> None:
-    """Raise `UserError` if the weights are not there whole, or are not of these sizes."""
+    """Raise `UserError` if the weights are not there whole, or not those of this model."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
     index = folder / INDEX
-    parts = _parts(index) if index.is_file() else [MODEL_WEIGHTS]
-    shapes: dict[str, list[int]] = {}
-    for name in parts:
+    tensors: dict[str, Any] = {}
+    for name in _parts(index) if index.is_file() else [MODEL_WEIGHTS]:
         if not (folder / name).is_file():
             raise UserError(f"model.path: {_missing(folder, index, name)}")
-        shapes |= _shapes(folder / name)
-    embeddings = laid_out.get_input_embeddings().weight
-    for name, parameter in laid_out.named_parameters():
-        wanted = [*parameter.shape]
-        if parameter is embeddings and shapes.get(name, wanted) != wanted:
-            raise UserError(
-                f"{folder}: config.json describes embeddings of {wanted[0]} x {wanted[1]}, the "
-                f"weights have {' x '.join(map(str, shapes[name]))}: they belong to another model"
-            )
+        tensors |= _tensors(folder / name)
+    model, found = type(laid_out).from_pretrained(
+        None,
+        config=laid_out.config,
+        state_dict=tensors,
+        device_map={"": "meta"},
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+    )
+    check_loaded(found, model, str(folder))
 
 
 def _parts(index: Path) -> list[str]:
     """The files that an index names."""
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
-        return sorted({str(name) for name in content["weight_map"].values()})
+        parts = sorted({str(name) for name in content["weight_map"].values()})
+        if any(Path(name).name != name for name in parts):
+            raise ValueError("files of another folder")
+        return parts
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{index}: not a readable index of weights; it is an input of the run: copy or "
@@ -210,6 +223,8 @@ def _parts(index: Path) -> list[str]:
 
 def _missing(folder: Path, index: Path, name: str) -> str:
     """What is said of weights that are not there, by what is there instead."""
+    if (folder / name).is_symlink():
+        return f"{folder / name}: a link to nothing; copy the file itself (cp -L)"
     if index.is_file():
         return f"{index}: names {name}, which is not there; copy it again"
     if (folder / ADAPTER_WEIGHTS).is_file():
@@ -222,20 +237,29 @@ def _missing(folder: Path, index: Path, name: str) -> str:
             f"{folder}: no {name} and no {INDEX} in it, but {there[0]}, which transformers does "
             "not read; take the checkpoint in the transformers format"
         )
-    return f"{folder}: no *.safetensors file in it"
+    return f"{folder}: no *.safetensors file in it; of other formats GGUF is read, by model.gguf"
 
 
-def _shapes(file: Path) -> dict[str, list[int]]:
+def _tensors(file: Path) -> dict[str, Any]:
+    """The file's tensors without their values; `UserError` if they are quantised."""
+    import torch
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(file, "np") as tensors:
-            return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+        with safe_open(file, "np") as content:
+            slices = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{file}: not a readable safetensors file: {error}; it is an input of the run: "
             "copy or download it again"
         ) from error
+    for name, part in slices.items():
+        if part.get_dtype() not in WHOLE:
+            raise UserError(
+                f"{file}: {name} is of type {part.get_dtype()}; take the checkpoint that it was "
+                f"made from, in one of {', '.join(WHOLE)}"
+            )
+    return {name: torch.empty(part.get_shape(), device="meta") for name, part in slices.items()}
 
 
 def _check_hub_weights(model: ModelConfig) -> None:

@@ -30,10 +30,12 @@ HELP = "read the problems of a split from their sources into one table"
 
 LETTERS = "ABCDEFGHIJ"  # those that the verifier `choice` knows
 BOX = re.compile(r"\\boxed\s*\{")
-# A list of texts as JSON or Python writes it; what numpy writes, ['5' '6'], is none.
+# A list of texts, or of one number (two may be an interval), as JSON or Python writes it.
 _TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-TEXTS = re.compile(rf"\[\s*({_TEXT})(?:\s*,\s*{_TEXT})*\s*,?\s*\]")
-TEXTS_START = re.compile(r"""\s*\[\s*['"]""")
+_NUMBER = r"[-+]?\d+(?:\.\d+)?"
+LIST = re.compile(rf"\[\s*(?:({_TEXT})(?:\s*,\s*{_TEXT})*|({_NUMBER}))\s*,?\s*\]")
+# What only means to be one, such as numpy's ['5' '6'].
+LIST_START = re.compile(r"""[\[({][\s\[({]*['"]""")
 UNBRACED_BOX = re.compile(r"\\boxed\s+([^\s$.,;{}]+)")
 
 
@@ -220,10 +222,10 @@ class _Columns:
         if self.extract == "first":
             return _first(row, self.answer)
         text = _text(row, self.answer)
-        if self.extract == "plain" and TEXTS.fullmatch(text):
+        if self.extract == "plain" and is_list(text):
             raise UserError(
-                f"{row.place}: column '{self.answer}': contains a list of texts, "
-                f"{text[:40]}; use extract: first"
+                f"{row.place}: column '{self.answer}': contains a list, {text[:40]}; "
+                "use extract: first"
             )
         if self.extract == "hashes":
             text = text.rpartition("####")[2] if "####" in text else ""
@@ -233,6 +235,11 @@ class _Columns:
             mark = {"hashes": "####", "boxed": "\\boxed{}"}[self.extract]
             raise UserError(f"{row.place}: column '{self.answer}': no answer marked by {mark}")
         return text.strip()
+
+
+def is_list(text: str) -> bool:
+    """Whether a reference is written as a list; an interval is none."""
+    return bool(LIST.fullmatch(text.strip())) or text.lstrip().startswith(("['", '["'))
 
 
 def level_name(value: Any) -> str | None:
@@ -316,32 +323,41 @@ def _choices(row: Row, column: str) -> tuple[list[str], list[str]]:
     labels = named.get("label") or range(len(texts))
     if len(labels) != len(texts):
         raise UserError(f"{row.place}: column '{column}': label and text are not equally long")
-    return [str(label) for label in labels], [str(text).strip() for text in texts]
+    cells = (Row(row.place, {column: text}) for text in texts)
+    return [str(label) for label in labels], [_text(cell, column) for cell in cells]
 
 
 def _first(row: Row, column: str) -> str:
-    """The first of a list; in a file of texts, of a JSON or Python list of texts.
-
-    An interval is not a list.
-    """
+    """The first of a list, which in a file of texts may be written out."""
     value = _cell(row, column)
-    if isinstance(value, str) and value.lstrip().startswith('["'):
-        with contextlib.suppress(json.JSONDecodeError):
-            value = json.loads(value)
-    if isinstance(value, str) and TEXTS_START.match(value):
-        texts = TEXTS.fullmatch(value.strip())
+    if isinstance(value, str):
         try:
-            # The first alone, which is one string in quotes.
-            value = ast.literal_eval(texts[1] if texts else "")
+            value = _written(value.strip())
         except (SyntaxError, ValueError):
             raise UserError(
-                f"{row.place}: column '{column}': not a JSON list: {value[:40]}"
+                f"{row.place}: column '{column}': not a JSON list: {value[:40]}; "
+                'write it as ["5", "6"]'
             ) from None
     if isinstance(value, list):
         if not value:
             raise UserError(f"{row.place}: column '{column}': an empty list")
         value = value[0]
     return _text(Row(row.place, {column: value}), column)
+
+
+def _written(text: str) -> Any:
+    """The list that a text writes in JSON or Python, at least its first; else the text.
+
+    Raises `SyntaxError` or `ValueError` where it only means to be one.
+    """
+    if text.startswith('["') or text == "[]":
+        with contextlib.suppress(json.JSONDecodeError):
+            return json.loads(text)
+    if found := LIST.fullmatch(text):
+        return [found[2] or ast.literal_eval(found[1])]  # one string in quotes
+    if LIST_START.match(text):
+        raise ValueError(text)
+    return text
 
 
 def _check_entry(

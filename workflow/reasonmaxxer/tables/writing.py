@@ -1,6 +1,7 @@
 """Files written whole or not at all: under a temporary name first, renamed when complete."""
 
 import contextlib
+import errno
 import glob
 import os
 import re
@@ -29,6 +30,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
                 shutil.copyfileobj(file, out)
         return
     target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_left_parts(target)
     partial = target.with_name(f".{target.name}.{socket.gethostname()}.{os.getpid()}.part")

@@ -19,7 +19,7 @@ from ..graph.checks import TAKEN_BENCHMARKS, check
 from ..modeling.base_model import linear_modules, model_settings, skeleton
 from ..modeling.dimensions import HUB_SECONDS
 from ..stages.convert import convert
-from ..stages.problems import TEXTS
+from ..stages.problems import is_list
 from .arguments import at_least
 from .check import report
 
@@ -27,12 +27,12 @@ HELP = "write a commented config for a model and problems of yours, and check it
 # Best first; letters may be large or small.
 PROBLEM_COLUMNS = (
     *("problem", "question", "problem_text", "question_text", "problem_statement"),
-    *("prompt", "query", "input", "instruction", "text"),
+    *("question_content", "prompt", "query", "input", "instruction", "text"),
 )
 ANSWER_COLUMNS = (
     *("answer", "final_answer", "expected_answer", "ground_truth", "gt_answer", "gold_answer"),
-    *("correct_answer", "reference_answer", "gold", "gt", "reference", "label", "solution"),
-    *("target", "output", "response"),
+    *("correct_answer", "reference_answer", "answers", "gold", "gt", "reference", "label"),
+    *("solution", "target", "output", "response", "completion", "correct", "result"),
 )
 
 
@@ -180,7 +180,7 @@ def source_of(given: str, split: str) -> tuple[dict[str, Any], int | None]:
     first = rows[0].values
     problem = _column(first, PROBLEM_COLUMNS, given, str)
     answer = _column(first, ANSWER_COLUMNS, given, object)
-    listed = isinstance(first[answer], list) or TEXTS.fullmatch(str(first[answer]).strip())
+    listed = isinstance(first[answer], list) or is_list(str(first[answer]))
     extract = "first" if listed else "plain"
     for mark, way in (("####", "hashes"), ("\\boxed{", "boxed")):
         if sum(mark in str(row.values.get(answer)) for row in rows) > len(rows) / 2:
@@ -222,8 +222,14 @@ def _hub_source(given: str, split: str) -> HubSource:
 
 
 def _column(row: Mapping[str, Any], names: tuple[str, ...], file: str, kind: type) -> str:
-    there = {str(name).casefold(): name for name in row if isinstance(row[name], kind)}
-    found = next((there[name] for name in names if name in there), None)
+    there = {
+        re.sub(r"[\W_]+", "_", str(name).strip().casefold()): name
+        for name in row
+        if isinstance(row[name], kind)
+    }
+    # A column of one of the names, or else one that ends in it, as numerical_answer does.
+    ends = (there[name] for wanted in names for name in there if name.endswith(f"_{wanted}"))
+    found = next((there[name] for name in names if name in there), None) or next(ends, None)
     if found is None:
         raise UserError(
             f"{file}: none of the columns {', '.join(names)}{' has text' if kind is str else ''}; "
@@ -247,7 +253,7 @@ def _prompt(model: ModelConfig, tokenizer: Any) -> str:
 def _targets(settings: Any) -> str:
     """The section `training` of an architecture whose modules have other names than Llama's."""
     linear = linear_modules(skeleton(settings))
-    if {*TrainingConfig.model_fields["target_modules"].default} <= linear.keys():
+    if not linear or {*TrainingConfig.model_fields["target_modules"].default} <= linear.keys():
         return ""
     attention = [name for name, place in linear.items() if re.search(r"(?i)att", place)]
     return TARGETS.format(targets=json.dumps(sorted(attention or linear)))

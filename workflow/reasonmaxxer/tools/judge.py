@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--last-number", action="store_true", help="if no answer is marked, take the last number"
     )
     parser.add_argument(
+        "--thinking",
+        action="store_true",
+        help="the prompts ended in <think> or its like: only what stands behind its end counts",
+    )
+    parser.add_argument(
         "--verifier",
         default="math",
         help="math, choice, exact, numeric, math-verify, or python:FILE:FUNCTION",
@@ -50,7 +55,11 @@ def main(args: argparse.Namespace) -> None:
     pairs = ((str(row["gold"]), row["completion"]) for row in read)
     options = VerdictsConfig.from_json(json.dumps({"verifier": args.verifier}))
     verdicts = judge_pairs(
-        pairs, workers=args.workers, last_number=args.last_number, options=options
+        pairs,
+        workers=args.workers,
+        last_number=args.last_number,
+        options=options,
+        thinking=args.thinking,
     )
     with tables.replacing(args.output) as partial, partial.open("wb") as file:
         judged = zip(rows, verdicts, strict=True)
