@@ -287,7 +287,9 @@ def test_what_is_no_config_is_not_written(model, files):
     assert not [path for path in files.iterdir() if "other" in path.name]
 
 
-@pytest.mark.parametrize("overlays", [["lab-seeds"], ["lab-sweep"], ["lab-seeds", "lab-full"]])
+@pytest.mark.parametrize(
+    "overlays", [["lab-seeds"], ["lab-sweep"], ["lab-objectives"], ["lab-seeds", "lab-full"]]
+)
 def test_the_labs_analyses_pass_the_check(overlays):
     command(check, "--configfile", *[f"config/{name}.yaml" for name in ("config", *overlays)])
 
