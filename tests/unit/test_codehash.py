@@ -67,7 +67,7 @@ def test_code_counts_in_the_stages_that_use_it(package):
 
 def test_a_constant_of_the_loss_is_none_of_the_scorers(package):
     before = package.keys()
-    package.edit("training/loss", "advantages < 0", "advantages < 1")
+    package.edit("method/objectives", "MAX_RATIO = 20.0", "MAX_RATIO = 9.0")
     assert package.changed(before) == {"training", "distillation"}
 
 

@@ -78,6 +78,7 @@ VALUES: dict[str, Any] = {
     "rollouts.samples_per_shard": 2,
     "selection.gate": "first",
     "selection.advantages": "positive",
+    "selection.credit": "prefix",
     "selection.window": [0.1, 0.9],
     "target_modules": ["q_proj"],
     "evaluation.samples_per_shard": 2,
@@ -92,6 +93,7 @@ VALUES: dict[str, Any] = {
     "freeze": ["verdicts"],
     "footprint.teacher": "rl",
     "footprint.benchmark": "far",
+    "footprint.edits": [1],
     "grpo.rank": 4,
     "report_to": ["trackio"],
 }
@@ -102,6 +104,11 @@ WHOLE: dict[str, dict[str, Any]] = {
         "selection": {"tau": None, "top_fraction": 0.05},
         "footprint": {"tau": 0.3},
     },
+    "selection.entropy_share": {
+        "selection": {"tau": None, "entropy_share": 0.9},
+        "footprint": {"tau": 0.3},
+    },
+    "training.objective": {"training": {"objective": "ratio", "probability_floor": None}},
     "arms.*.kind": {"arms": {"kl": {"kind": "trained", "teacher": None, "training": {"rank": 7}}}},
     "sweeps[].arm": {"sweeps": [SWEEP]},
     "sweeps[].grid": {"sweeps": [SWEEP]},

@@ -185,12 +185,13 @@ TRAINING = "distillation, *training on*"
 INTERVALS = "checkpoint, distillation, *evaluations*"
 SAMPLING = "rollouts, verdicts, entropies, footprint, pivotality, memorization, distillation"
 COMPUTATION = {
-    "the loss": ("training/loss.py", "advantages < 0", "advantages < 1", TRAINING),
+    "the loss": ("method/objectives.py", "MAX_RATIO = 20.0", "MAX_RATIO = 9.0", TRAINING),
     "the anchor": ("training/loss.py", "ANCHOR_STEP = 64", "ANCHOR_STEP = 32", TRAINING),
     "the order": ("training/dataset.py", "argsort(-magn", "argsort(magn", TRAINING),
-    "the batches": ("training/trainer.py", "BATCH_TOKENS = 768", "BATCH_TOKENS = 9", TRAINING),
+    "the trainer": ("training/trainer.py", "KEPT_SHARE = 0.5", "KEPT_SHARE = 0.4", TRAINING),
     "the advantages": ("method/advantages.py", "EPS = 1e-6", "EPS = 1e-5", "*selection on*"),
-    "a gate": ("method/gates.py", "arange(len(above))", "arange(9)", "*selection on*"),
+    "the credit": ("method/credit.py", "place + 1", "place + 2", "*selection on*"),
+    "a gate": ("method/gates.py", "arange(len(at.above))", "arange(9)", "*selection on*"),
     "an audit": ("stages/selection.py", "THRESHOLD = 0.03", "THRESHOLD = 0.1", "*selection on*"),
     "the scorer": (
         *("stages/entropies.py", "PART_TOKENS = 1 << 17", "PART_TOKENS = 1 << 9"),

@@ -43,8 +43,7 @@ from snakemake.settings.types import DeploymentMethod
 from reasonmaxxer.tables import reuse
 from reasonmaxxer.tables.code_hash import code_hash
 from reasonmaxxer.training.model_card import how
-from reasonmaxxer.config import read_file, validate
-from reasonmaxxer.config.lab import BASES
+from reasonmaxxer.config import BASES, read_file, validate
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.graph import (
     checks,

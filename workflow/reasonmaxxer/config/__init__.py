@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ..errors import UserError
 from .arms import SHARED
 from .footprint import FootprintConfig, PivotalityConfig
+from .lab import BASES
 from .model import ModelConfig, PromptConfig
 from .problems import HubSource, Source
 from .report import ReportConfig
