@@ -79,7 +79,7 @@ def test_whoever_imports_it_plans_the_same_jobs(
     assert ("mem_mb=2222" in training[0]) == changed
     assert "batch_tokens=16384" in training[0] and "--batch-tokens 16384" in training[0]
     if snakefile == HOSTED:  # its code and its model are those of the commit
-        (unpacked,) = (hub / "cache").glob("**/reasonmaxxer/*/config")
+        (unpacked,) = (hub / "cache").glob("**/source-cache/reasonmaxxer/*/config")
         assert f'"path": "{unpacked.parent}/data/lab/model"' in training[0]
 
 
