@@ -33,7 +33,7 @@ plan: $(if $(VIRTUAL_ENV),,env) ## what a run would do, and why (another run: ma
 
 test: env lint ## every test that needs neither root nor other software
 	pytest -n $(TEST_PROCESSES) tests/unit
-	pytest tests/workflow
+	pytest -n $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile tests/workflow
 
 test-system: env ## a real Slurm, browser and S3, the image, hostile texts, real models (needs root: Debian packages)
 	bash tests/system/install.sh

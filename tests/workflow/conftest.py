@@ -1,5 +1,7 @@
 """Copies of the project to run Snakemake in, one with a real finished run."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 from dry_runs import jobs_in
+from filelock import FileLock
 from project_copy import ENVIRONMENT, copy_of_the_project
+
+# Processes that test side by side share the two cores.
+PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+CORES = str(max(2 // PROCESSES, 1))
 
 
 class Project:
@@ -19,7 +26,7 @@ class Project:
 
     def snakemake(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            [sys.executable, "-m", "snakemake", "--cores", CORES, *arguments],
             cwd=self.folder,
             env=ENVIRONMENT,
             capture_output=True,
@@ -49,11 +56,27 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy of the project with a finished run of config/test.yaml in it.
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with a finished run of config/test.yaml, made once for all processes.
 
     In a folder whose name has a space in it, as a user's may have.
     """
-    made = Project(copy_of_the_project(tmp_path_factory.mktemp("the project")))
-    made.printed = made.snakemake("--verbose", "--configfile", "config/test.yaml")
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if PROCESSES > 1 else own
+    folder = shared / "the finished project"
+    with FileLock(shared / "finished.lock"):
+        if not folder.exists():
+            made = Project(copy_of_the_project(shared / "the project"))
+            printed = made.snakemake("--verbose", "--configfile", "config/test.yaml")
+            (made.folder / "printed.txt").write_text(printed)
+            made.folder.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def project(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the finished run, for the tests of one process."""
+    folder = tmp_path_factory.mktemp("the project")
+    made = Project(shutil.copytree(finished, folder, symlinks=True, dirs_exist_ok=True))
+    made.printed = (folder / "printed.txt").read_text()
     return made
