@@ -26,7 +26,7 @@ from scorer_trainer import LAB  # noqa: E402
 SHAPES = {  # of Qwen2.5: hidden size, intermediate size, layers, heads, key and value heads
     "1.5B": (1536, 8960, 28, 12, 2),
     "7B": (3584, 18944, 28, 28, 4),
-    "small": (64, 128, 2, 4, 2),
+    "small": (64, 128, 2, 2, 1),
 }
 VOCABULARY = {"1.5B": 151_936, "7B": 152_064, "small": 1000}
 
@@ -35,17 +35,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=60, help="of one run at most")
     seconds = parser.parse_args().seconds
-    _section("ceilings", _ceilings)
+    section("ceilings", _ceilings)
     for kind in ("score", "train"):
-        _section(f"lab {kind}, against the CPU", lambda kind=kind: _against_cpu(kind, seconds))
-    _section("head in bfloat16 against float64", _head)
+        section(f"lab {kind}, against the CPU", lambda kind=kind: _against_cpu(kind, seconds))
+    section("head in bfloat16 against float64", _head)
     gpu = torch.cuda.is_available()
     for shape, kinds in _speeds(gpu).items():
         with tempfile.TemporaryDirectory() as folder:
-            _section(f"make {shape}", lambda shape=shape, folder=folder: _make(shape, folder))
+            section(f"make {shape}", lambda shape=shape, folder=folder: make_base(shape, folder))
             for kind, settings in kinds:
                 settings = settings | {"model": folder, "dtype": "bfloat16" if gpu else "float32"}
-                _section(
+                section(
                     f"{shape} {kind} {settings['completion']}",
                     lambda kind=kind, settings=settings: _run(kind, settings, seconds),
                 )
@@ -72,7 +72,8 @@ def _lengths(sequences: int, shortest: int, longest: int) -> dict:
     }
 
 
-def _section(name: str, work) -> None:
+def section(name: str, work) -> None:
+    """Print what `work` gives, or why it failed, as a line of JSON."""
     started = time.perf_counter()
     try:
         result = work()
@@ -132,8 +133,9 @@ def _run(kind: str, settings: dict, seconds: int) -> dict:
 
 def _against_cpu(kind: str, seconds: int) -> dict:
     """Largest difference of the lab's entropies or losses between this device and the CPU."""
-    ours = _worker(kind, LAB, seconds)["values"]
-    theirs = _worker(kind, LAB, seconds, CUDA_VISIBLE_DEVICES="")["values"]
+    settings = LAB if torch.cuda.is_available() else LAB | {"sequences": 16}
+    ours = _worker(kind, settings, seconds)["values"]
+    theirs = _worker(kind, settings, seconds, CUDA_VISIBLE_DEVICES="")["values"]
     pairs = list(zip(ours, theirs, strict=True))
     return {
         "values": len(pairs),
@@ -164,7 +166,12 @@ def _head() -> dict:
     }
 
 
-def _make(shape: str, folder: str) -> dict:
+def make_base(shape: str, folder: str, sharpness: float | None = None) -> dict:
+    """Save a base of a shape with random weights.
+
+    Its logits are `sharpness` times those of a head of its own: one that shares the embedding's
+    random weights would only repeat the last token.
+    """
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     hidden, intermediate, layers, heads, kv_heads = SHAPES[shape]
@@ -176,13 +183,14 @@ def _make(shape: str, folder: str) -> dict:
         num_attention_heads=heads,
         num_key_value_heads=kv_heads,
         max_position_embeddings=16_384,
-        tie_word_embeddings=shape == "1.5B",
+        tie_word_embeddings=shape == "1.5B" and sharpness is None,
         dtype="bfloat16",
     )
     torch.set_default_dtype(torch.bfloat16)
     try:
         with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
             model = Qwen2ForCausalLM(config)
+        model.model.norm.weight.data.mul_(sharpness or 1)
     finally:
         torch.set_default_dtype(torch.float32)
     model.save_pretrained(folder)

@@ -412,6 +412,9 @@ def _row(
 
 
 def _gpu_options(hardware: Hardware, lora_ranks: Sequence[int]) -> dict[str, Any]:
+    # `on_gpu` has asked CUDA, and a fork of a process that did so cannot use a GPU. vLLM does not
+    # see that it was asked, and would fork.
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
     options: dict[str, Any] = {
         "gpu_memory_utilization": hardware.gpu_memory_utilization,
         "tensor_parallel_size": hardware.tensor_parallel,
