@@ -25,9 +25,9 @@ def test_a_token_is_worth_what_it_changed():
     credits = prefix_credit(completions, np.array([1.0, 0.0, 1.0, 0.0]))
     expected = [
         [0, 2 / 3 - 1 / 2, 1 - 2 / 3],
-        [0, 2 / 3 - 1 / 2, 0 - 2 / 3, 0 - 2 / 3],  # the last token stands behind the tree
+        [0, 2 / 3 - 1 / 2, 0 - 2 / 3, 0],  # the last token stands behind the tree: no blame
         [0, 2 / 3 - 1 / 2, 1 - 2 / 3],
-        [0, 0 - 1 / 2, 0 - 1 / 2],
+        [0, 0 - 1 / 2, 0],
     ]
     for got, want in zip(credits, expected, strict=True):
         assert got == pytest.approx(want)
@@ -45,7 +45,7 @@ def _slowly(completions, advantages):
             after = [j for j in shared if list(completions[j][: t + 1]) == list(ids[: t + 1])]
             values.append(np.mean([advantages[j] for j in after]) - before)
             if len(shared) == 1:
-                values[-1] = own - before
+                values[-1] = max(own - before, 0)
         credits.append(values)
     return credits
 
@@ -64,12 +64,10 @@ def test_any_tree_gets_the_credit_of_the_definition(seed):
         assert got == pytest.approx(want)
 
 
-@pytest.mark.parametrize("ends", [1, 2])
-def test_credits_along_a_shared_rollout_add_up_to_its_advantage(ends):
-    completions = _ids(*[[7, 1, 2]] * ends, *[[7, 3, 4]] * 2)
-    advantages = np.array([1.0] * ends + [-1.0] * 2)
-    last = prefix_credit(completions, advantages)[-1]
-    assert last.sum() == pytest.approx(-1.0 - advantages.mean())
+def test_a_wrong_rollout_is_blamed_for_its_branch_alone():
+    completions = _ids([7, 1, 2, 2], [7, 1, 2, 2], [7, 3, 4, 5])
+    credits = prefix_credit(completions, np.array([1.0, 1.0, -1.0]))
+    assert credits[2].tolist() == pytest.approx([0, -4 / 3, 0, 0])
 
 
 def test_selection_writes_the_credit_of_each_decision():
@@ -87,15 +85,17 @@ def test_selection_writes_the_credit_of_each_decision():
 
 
 def test_the_pivotal_gate_takes_as_many_positions_where_the_choice_counted_most():
-    # Behind the branch at 1 all tokens of a rollout are worth the same: the more uncertain counts.
+    # Behind the branch at 1 all tokens of a rollout are worth the same, those of a wrong one
+    # nothing: the more uncertain counts.
     entropies = np.array([2.0, 0.3, 0.2, 1.5, 0.4], dtype=np.float32)
     pool = [
         Scored("p", i, [1], np.array(ids, dtype=np.int32), False, reward, entropies)
         for i, (ids, reward) in enumerate([([1, 2, 3, 3, 3], 1), ([1, 4, 3, 3, 3], 0)])
     ]
     rows, _ = select(pool, SelectionConfig(tau=1.0, credit="prefix", gate="pivotal"))
-    assert [row["positions"] for row in rows] == [[3, 4], [3, 4]]
-    assert [row["advantages"] for row in rows] == [pytest.approx([a, a], abs=1e-5) for a in (1, -1)]
+    assert [row["positions"] for row in rows] == [[3, 4], [0, 1]]
+    credits = [[1, 1], [0, -1]]
+    assert [row["advantages"] for row in rows] == [pytest.approx(c, abs=1e-5) for c in credits]
     with pytest.raises(ValueError, match=r"gate pivotal .*; set credit: prefix"):
         SelectionConfig(tau=1.0, gate="pivotal")
 

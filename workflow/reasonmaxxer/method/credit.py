@@ -34,10 +34,11 @@ def prefix_credit(completions: Sequence[Ids], advantages: NDArray[np.float64]) -
     the rollouts that begin with x_<t, a token's credit is
 
         A_t = V(x_<=t) - V(x_<t)     where at least two rollouts share x_<t
-        A_t = A - V(x_<s)            behind s, the last place where they do
+        A_t = max(A - V(x_<s), 0)    behind s, the last place where they do
 
-    so that a token gets credit for what it was worth against the other tokens that were tried
-    there, and what comes behind the tree for all that is left to explain.
+    so that a token is blamed only where another one was tried, and did better. What comes behind
+    the tree shares the praise for a success that the tree does not explain, and never the blame:
+    most of a wrong rollout's tokens are right.
 
     Args:
         completions: K arrays of token ids, of any lengths.
@@ -57,12 +58,12 @@ def prefix_credit(completions: Sequence[Ids], advantages: NDArray[np.float64]) -
                 branches.setdefault(completions[i][place], []).append(i)
         for branch in branches.values():
             change = advantages[branch].mean() - value
-            if len(branch) == 1:
-                credits[branch[0]][place:] = change
-                continue
             for i in branch:
                 credits[i][place] = change
-            nodes.append((branch, place + 1))
+            if len(branch) > 1:
+                nodes.append((branch, place + 1))
+            else:
+                credits[branch[0]][place + 1 :] = max(change, 0.0)
     return credits
 
 
