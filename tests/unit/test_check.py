@@ -396,7 +396,7 @@ def test_the_card_of_an_exported_adapter_says_what_it_is(trained, model, tmp_pat
     assert "samples of a problem: 1, problems: 6 |" in card
     assert "--max-lora-rank 32" in card
     assert "at its high-entropy decision points, the others anchored to the base" in card
-    assert '"top_fraction": 0.05' in card
+    assert '"entropy_share": 0.95' in card
     assert "https://arxiv.org/abs/2605.06241" in card
     assert not (out / ".eval_results").exists()
 
@@ -484,7 +484,7 @@ def test_a_merged_model_computes_what_base_and_adapter_do(trained, model, tmp_pa
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--arm", "base"], "the run trains reasonmaxxer, random-gate"),
+        (["--arm", "base"], "the run trains reasonmaxxer, positive-only, random-gate"),
         (["--arm", "random-gate"], "no adapter there yet; make it"),
     ],
 )

@@ -162,6 +162,7 @@ OUT_OF_RANGE = {
         "problems": (0,),
         "window": ((-0.1, 1), (0, 1.1)),
         "min_problems": (0,),
+        "min_forecast": (-0.1, 1.5),
         "truncated": ("no",),
         "trim_longest": (-0.1, 1),
         "advantages": ("none",),

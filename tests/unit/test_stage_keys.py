@@ -28,7 +28,7 @@ KEYS = {
     "rollouts": ENGINE,
     "verdicts": "verifier analysis.effects method.verifiers",
     "entropies": f"{SCORER} modeling.hidden_states",
-    "selection": "method.advantages method.credit method.gates",
+    "selection": "method.advantages method.credit method.forecast method.gates",
     "training": TRAINER,
     "grpo": f"{MODEL} verifier method.verifiers generation.prompts modeling.dimensions "
     "modeling.flops training.checkpoints training.lr_schedule",

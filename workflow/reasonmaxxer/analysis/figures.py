@@ -148,6 +148,7 @@ def gate_figures(manifest: Manifest) -> list[dict[str, Any]]:
         *("rollouts_correct", "rollouts_without_advantage", "rollouts_without_decision"),
         *("truncated", "rollouts_trimmed", "positions", "positions_gated", "share_gated"),
         *("threshold", "near_threshold", "entropy_total", "entropy_selected", "audit"),
+        *("reward_variance", "forecast_low", "forecast_high"),
     )
     found = []
     for arm, summary in _json_of(manifest, "selection_summary", "positions_gated"):

@@ -48,6 +48,11 @@ class SelectionConfig(Section):
     min_problems: Count = Field(
         1, description="Stops with an error if fewer problems than this have mixed success."
     )
+    min_forecast: Share = Field(
+        0.01,
+        description="Stops with an error, before anything is trained, if even the upper end of the "
+        "forecast gain in pass rate is below this share. 0: trains all the same.",
+    )
     truncated: Literal["wrong", "keep", "drop"] = Field(
         "wrong",
         description="What to do with rollouts that were cut off at the token limit. wrong: count "

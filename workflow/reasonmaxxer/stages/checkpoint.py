@@ -54,7 +54,7 @@ def choose(
             f"validation fell from {base['parseable']:.2f} to at most "
             f"{max(row['parseable'] for row in checkpoints):.2f}; the last good state is the base "
             "itself. Lower training.learning_rate, raise training.anchor_weight, or set "
-            "training.probability_floor"
+            "training.objective: ratio, which is bounded"
         )
     best = max(sound or checkpoints, key=lambda row: (row["pass_rate"], -row["checkpoint"]))
     return best["checkpoint"], rows

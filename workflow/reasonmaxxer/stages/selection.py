@@ -29,6 +29,7 @@ from ..config.selection import THRESHOLDS
 from ..errors import UserError
 from ..method.advantages import ADVANTAGES
 from ..method.credit import CREDIT
+from ..method.forecast import gain, reward_variance
 from ..method.gates import GATES, Candidates
 from ..tables.provenance import provenance
 
@@ -139,6 +140,7 @@ def select(
     truncated = sum(rollout.truncated for rollout in scored)
     pool = _pool(scored, config)
     kept, mixed, rates = kept_problems(pool, config)
+    forecast = _forecast(pool, rates, config)
     groups: dict[str, list[Scored]] = {problem: [] for problem in kept}
     for rollout in pool:
         if rollout.problem in groups:
@@ -154,7 +156,7 @@ def select(
         raise UserError(_nothing_to_learn(chosen, threshold, config))
     figures = _figures(rows, chosen, rates, mixed, threshold)
     counts = {"rollouts": len(scored), "truncated": truncated, "rollouts_trimmed": trimmed}
-    return rows, figures | counts
+    return rows, figures | counts | forecast
 
 
 # --- problems ---------------------------------------------------------------------------------
@@ -189,6 +191,23 @@ def kept_problems(
     return sorted(nearest, key=lambda problem: abs(rates[problem] - 0.5)), mixed, rates
 
 
+def _forecast(
+    pool: Iterable[Scored], rates: dict[str, float], config: SelectionConfig
+) -> dict[str, float]:
+    """What can be gained on such problems: `UserError` where it is next to nothing."""
+    variance = reward_variance(_rewards(pool).values())
+    low, high = gain(variance)
+    print(f"forecast: training gains {100 * low:.1f} to {100 * high:.1f} points on such problems")
+    if high < config.min_forecast:
+        raise UserError(
+            f"selection.min_forecast: training can be expected to gain {100 * low:.1f} to "
+            f"{100 * high:.1f} points on such problems, since the base's rollouts of a problem "
+            "hardly ever differ: most problems are too hard for it or too easy. To train all the "
+            f"same, set selection.min_forecast: 0. {_other_pool(rates)}"
+        )
+    return {"reward_variance": variance, "forecast_low": low, "forecast_high": high}
+
+
 def _rewards(rollouts: Iterable[Scored]) -> dict[str, list[int]]:
     """Rewards by problem, problems in their order of appearance."""
     rewards: dict[str, list[int]] = {}
@@ -213,10 +232,15 @@ def histogram(rates: Iterable[float]) -> list[dict[str, Any]]:
 
 
 def _too_few(mixed: Sequence[str], rates: dict[str, float], config: SelectionConfig) -> str:
-    lines = [
+    return (
         f"selection.min_problems: {len(mixed)} problems have a pass rate strictly inside "
-        f"{list(config.window)}, at least {config.min_problems} are needed. Pass rates:"
-    ]
+        f"{list(config.window)}, at least {config.min_problems} are needed. {_other_pool(rates)}"
+    )
+
+
+def _other_pool(rates: dict[str, float]) -> str:
+    """The pass rates, and what to change so that more of them are mixed."""
+    lines = ["Pass rates:"]
     for bin_ in histogram(rates.values()):
         if bin_["problems"]:
             lines.append(f"  {bin_['pass_rate']:.2f}  {bin_['problems']} problems")

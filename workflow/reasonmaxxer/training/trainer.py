@@ -266,9 +266,8 @@ def _diverged(row: StepLog, folder: Path, at: dict[int, int]) -> str:
     last = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint was reached"
     return (
         f"training: step {row['step']}: loss {row['loss']}, gradient norm {row['gradient_norm']}: "
-        f"the run has diverged; {last}. Lower training.learning_rate, set "
-        "training.probability_floor (1e-4), or leave truncated rollouts out "
-        "(selection.truncated: drop)"
+        f"the run has diverged; {last}. Lower training.learning_rate, set training.objective: "
+        "ratio, which is bounded, or leave truncated rollouts out (selection.truncated: drop)"
     )
 
 
