@@ -344,7 +344,7 @@ evaluation: {{max_tokens: {tokens}}}
 # Decisions are the positions where the base model is least sure, which hold 95% of its entropy: a
 # threshold in nats (the paper's `tau`) does not carry over between models. This recipe gained on
 # six bases of the lab, where the paper's own settings gained next to nothing (docs/lab.md).
-selection: {{credit: prefix, entropy_share: 0.95}}
+selection: {{problems: null, credit: prefix, entropy_share: 0.95}}
 training:
   objective: ratio
   anchor_weight: 10
