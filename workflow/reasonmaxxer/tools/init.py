@@ -349,7 +349,7 @@ training:
   objective: ratio
   anchor_weight: 10
   learning_rate: {rate}
-  sequences: 2000{targets}
+  sequences: 4000{targets}
 
 arms:
   base: {{kind: base, title: Base model}}
