@@ -226,8 +226,8 @@ def _rounded_head(folder: Path) -> dict:
     """The gap where the head's logits are rounded to the model's dtype, which is vLLM's default."""
     import vllm
 
-    started = vllm.LLM
-    vllm.LLM = lambda hf_overrides, **options: started(**options)
+    with_its_own_head = vllm.LLM
+    vllm.LLM = lambda hf_overrides, **options: with_its_own_head(**options)
     model, engine, start = _open(folder)
     problems, samples, *lengths = ROLLOUTS[_shape()]
     _timed(engine, [_batch(2, 2, (4, 4), seed=99)])
