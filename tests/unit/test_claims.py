@@ -108,7 +108,7 @@ def test_sweeps_and_distillation_are_held_against_the_arm_they_were_made_from() 
     rates |= {"reasonmaxxer": 0.6, "reasonmaxxer+seed=43": 0.7, "reasonmaxxer+tau=0.2": 0.58}
     found = arm_figures(arms, values_of(**rates))
     assert found["kl_lora_gap"].value == pytest.approx(-0.01)
-    assert found["spread_tau"].value == pytest.approx(0.02)
+    assert found["spread_threshold"].value == pytest.approx(0.02)
 
 
 def test_a_control_is_one_by_its_settings_and_not_by_its_name() -> None:
@@ -128,7 +128,7 @@ def test_robustness_is_only_as_sure_as_the_least_sure_point_of_a_sweep() -> None
     for arms_there in metrics.values():
         noisy = 0.599 + rng.normal(0, 0.4, 200)
         arms_there["reasonmaxxer+tau=0.8"] = {"accuracy": noisy - noisy.mean() + 0.599}
-    spread = arm_figures(arms, metrics)["spread_tau"]
+    spread = arm_figures(arms, metrics)["spread_threshold"]
     assert spread.value == pytest.approx(0.02)
     assert spread.high > 0.03
 

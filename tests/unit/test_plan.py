@@ -12,6 +12,7 @@ from test_config import minimal
 from reasonmaxxer import tables
 from reasonmaxxer.analysis.arms import controls, is_rl, lines, main_of, sweeps
 from reasonmaxxer.config import load, overlay, validate
+from reasonmaxxer.config.selection import THRESHOLDS
 from reasonmaxxer.errors import UserError
 from reasonmaxxer.graph import footprint
 from reasonmaxxer.graph.checks import check_stages
@@ -439,15 +440,21 @@ def test_the_whole_analysis_of_the_lab_has_what_the_claims_speak_of():
     config = load([ROOT / f"config/{name}.yaml" for name in ("config", "lab-seeds", "lab-full")])
     arms = manifest(config, "results/lab-full")["arms"]
     seeds = {line: len(members) for line, members in lines(arms).items()}
-    five = ("reasonmaxxer", "random-gate", "all-tokens", "positive-only", "grpo")
+    five = ("reasonmaxxer", "random-gate", "all-tokens", "positive-only", "contrastive", "grpo")
     assert seeds == dict.fromkeys(five, 5)
     assert all(config.benchmarks_of(arm) == list(config.benchmarks) for arm in five)
     assert main_of(arms) == "reasonmaxxer"
-    assert len(controls(arms, "selection.gate", "random")) == 5
-    assert len(controls(arms, "selection.advantages", "positive")) == 5
-    assert {len(controls(arms, f"selection.{key}")) for key in ("tau", "window")} == {3, 2}
+    assert len(controls(arms, {"selection.gate"}, "random")) == 5
+    assert len(controls(arms, {"selection.advantages"}, "positive")) == 5
+    thresholds = {f"selection.{key}" for key in THRESHOLDS}
+    assert controls(arms, thresholds) == [
+        *("tau", "top-fraction", "reasonmaxxer+entropy_share=0.5"),
+        *(f"reasonmaxxer+entropy_share={share}" for share in (0.8, 0.99)),
+        *(f"top-fraction+top_fraction={fraction}" for fraction in (0.02, 0.1)),
+    ]
+    assert len(controls(arms, {"selection.window"})) == 2
     swept = {key for arm, key in sweeps(arms) if arm == "reasonmaxxer"}
-    assert swept >= {"selection.tau", "selection.window"}
+    assert swept >= {"selection.entropy_share", "selection.window"}
     assert sum(arm["kind"] == "distilled" for arm in arms.values()) == 8
     for seed in (43, 44, 45, 46):
         for arm in five[:-1]:
@@ -465,9 +472,9 @@ def test_what_an_arm_is_to_the_claims_comes_from_its_settings_whatever_its_name(
     names |= {"dice-4": {"selection": {"gate": "random"}, "training": {"rank": 4}}}
     arms = manifest(config_with(arms=names), "results/x")["arms"]
     assert main_of(arms) == "ours"  # the one that takes the run's sections as they are
-    assert controls(arms, "selection.gate", "random") == ["dice"]
-    assert controls(arms, "selection.gate") == ["random-gate", "dice"]
-    assert controls(arms, "selection.tau") == ["reasonmaxxer"]
+    assert controls(arms, {"selection.gate"}, "random") == ["dice"]
+    assert controls(arms, {"selection.gate"}) == ["random-gate", "dice"]
+    assert controls(arms, {"selection.tau"}) == ["reasonmaxxer"]
     assert not is_rl(arms["grpo"])
 
 
@@ -475,4 +482,4 @@ def test_where_no_arm_is_plain_changes_are_counted_from_the_first():
     names = {"ours": {"selection": {"gate": "all"}}, "two": {"selection": {"gate": "random"}}}
     arms = manifest(config_with(arms=names), "results/x")["arms"]
     assert main_of(arms) == "ours"
-    assert controls(arms, "selection.gate", "random") == ["two"]
+    assert controls(arms, {"selection.gate"}, "random") == ["two"]

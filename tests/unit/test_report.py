@@ -191,6 +191,28 @@ def test_the_first_sentence_has_the_controls_and_the_seeds(tmp_path: Path) -> No
         arms |= {"reasonmaxxer+seed=43": 0.7, "random-gate+seed=43": 0.4}
 
 
+@pytest.mark.parametrize(
+    ("ours", "simple", "said"),
+    [
+        (0.9, 0.5, "reasonmaxxer: positive-only does worse, by "),
+        (0.5, 0.9, "positive-only: it does better than reasonmaxxer, by "),
+        (0.7, 0.7, "positive-only: it learns from correct rollouts alone, and no difference "),
+        (0.1, 0.1, "The base as it is: neither reasonmaxxer nor positive-only has a gain to show."),
+    ],
+)
+def test_the_page_says_which_arm_to_take(
+    tmp_path: Path, ours: float, simple: float, said: str
+) -> None:
+    arms = {"base": 0.1, "reasonmaxxer": ours, "positive-only": simple}
+    found, drawn = run_of(tmp_path, arms=arms)
+    page = page_of(tmp_path, found, drawn)
+    assert f"<strong>Which to take.</strong> {said}" in page
+
+
+def test_without_the_control_the_page_says_nothing_of_which_to_take(run: dict[str, Any]) -> None:
+    assert "Which to take" not in run["html"]
+
+
 def test_marks_agree_with_the_interval_or_say_why_not() -> None:
     row = {"metric": "accuracy", "value": 0.15, "low": 0.02, "high": 0.28, "p": 0.02}
     row |= {"statement": "", "p_corrected": 0.02}

@@ -11,7 +11,7 @@ Nothing here goes by an arm's name. Of each arm the manifest holds
   it changes, to what, and from what.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 Arm = Mapping[str, Any]
@@ -34,14 +34,18 @@ def is_rl(arm: Arm) -> bool:
     return arm["kind"] == "grpo" or public
 
 
-def controls(arms: Arms, key: str, value: Any = None) -> list[str]:
-    """Trained arms that are the main one but for one setting, `value` there (None: any)."""
+def controls(arms: Arms, keys: Collection[str], value: Any = None) -> list[str]:
+    """Trained arms that are the main one but for one or more of `keys`, set to `value` (None: any).
+
+    A key is section.key. The keys of a threshold come together, since one replaces the other.
+    """
     return [
         name
         for name, arm in arms.items()
         if arm["kind"] == "trained"
-        and [*arm["changed"]] == [key]
-        and value in (None, arm["changed"][key])
+        and arm["changed"]
+        and arm["changed"].keys() <= {*keys}
+        and value in (None, *arm["changed"].values())
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ..config.selection import THRESHOLDS
 from ..method.kinds import MADE
 from .arms import Arms, base_of, controls, is_rl, main_of, seeds_of
 from .comparisons import Metrics, Sides, difference, shared, sides
@@ -158,12 +159,14 @@ CLAIMS = (
         "C9",
         "Robust to the threshold and the pass-rate window",
         (
-            Condition("spread_tau", "largest change over tau", "at most", MARGIN, "points"),
+            Condition(
+                "spread_threshold", "largest change over the threshold", "at most", MARGIN, "points"
+            ),
             Condition(
                 "spread_window", "largest change over the window", "at most", MARGIN, "points"
             ),
         ),
-        "arms with other values of selection.tau and selection.window",
+        "arms with another threshold of the gate, and with another selection.window",
     ),
     Claim(
         "C10",
@@ -244,10 +247,13 @@ def arm_figures(arms: Arms, metrics: Metrics) -> dict[str, Figure]:
             ("over_random_gate", "selection.gate", "random"),
             ("over_positive_only", "selection.advantages", "positive"),
         ):
-            for control in controls(arms, key, value)[:1]:
+            for control in controls(arms, {key}, value)[:1]:
                 found[figure] = _gap(arms, metrics, sides(arms, main, control))
-        for figure, key in (("spread_tau", "selection.tau"), ("spread_window", "selection.window")):
-            lines = dict.fromkeys(arms[name]["line"] for name in controls(arms, key))
+        for figure, keys in (
+            ("spread_threshold", {f"selection.{key}" for key in THRESHOLDS}),
+            ("spread_window", {"selection.window"}),
+        ):
+            lines = dict.fromkeys(arms[name]["line"] for name in controls(arms, keys))
             gaps = [_gap(arms, metrics, sides(arms, line, main), whole=False) for line in lines]
             found[figure] = _largest(gaps)
     small = _largest_small_distilled(arms)

@@ -12,6 +12,7 @@ from ..tables.artefacts import read_json
 
 MEAN = "mean"
 ALPHA = 0.05
+GATE, POSITIVE = {"selection.gate"}, {"selection.advantages"}
 Row = Mapping[str, Any]
 
 
@@ -243,8 +244,8 @@ def headline(run: Run) -> str:
 def _control_words(run: Run, place: str) -> str:
     """What the controls of the gate and of the negative half gain over the base."""
     found = []
-    for key, value in (("selection.gate", "random"), ("selection.advantages", "positive")):
-        for control in controls(run.arms, key, value)[:1]:
+    for keys, value in ((GATE, "random"), (POSITIVE, "positive")):
+        for control in controls(run.arms, keys, value)[:1]:
             arm = run.as_line(control)
             if (gap := change(run.difference(arm, place))) is not None:
                 found.append(f"{run.titles[arm]} {gap['value']}")
@@ -271,6 +272,35 @@ def _gap_words(gap: Row) -> str:
         return f"{words} ({value}\u00a0points, {interval})"
     direction = "a gain" if gap["value"] > 0 else "a loss"
     return f"{direction} of {value[1:]}\u00a0points ({interval})"
+
+
+def advice(run: Run) -> str | None:
+    """Whether to take the main arm or the one without wrong rollouts; None where one is missing.
+
+    The one that does better on the benchmarks, and where no difference is shown the simpler one,
+    which learns from correct rollouts alone. Neither, where that has no gain to show.
+    """
+    against_main = {row["arm"]: row for row in run.metrics.get("ablations", [])}
+    positive = [run.as_line(arm) for arm in controls(run.arms, POSITIVE, "positive")]
+    gap = next((against_main[arm] for arm in positive if arm in against_main), None)
+    if gap is None or set(gap["benchmarks"]) != set(run.benchmarks):
+        return None
+    main, simple = run.titles[str(run.main)], run.titles[gap["arm"]]
+    interval = f"{signed(100 * gap['low'])} to {signed(100 * gap['high'])}"
+    points = f"{percent(abs(gap['value']))}\u00a0points"
+    shown = gap["p_corrected"] <= ALPHA
+    taken, why = gap["arm"], f"it does better than {main}, by {points} ({interval})"
+    if not shown:
+        why = (
+            f"it learns from correct rollouts alone, and no difference from {main} is shown "
+            f"({signed(100 * gap['value'])}\u00a0points, {interval})"
+        )
+    elif gap["value"] < 0:
+        taken, why = str(run.main), f"{simple} does worse, by {points} ({interval})"
+    gain = run.difference(taken, run.place)
+    if gain is None or gain["p_corrected"] > ALPHA or gain["value"] < 0:
+        return f"The base as it is: neither {main} nor {simple} has a gain to show."
+    return f"{run.titles[taken]}: {why}."
 
 
 def remarks(run: Run) -> list[str]:

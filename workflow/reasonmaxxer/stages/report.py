@@ -75,6 +75,7 @@ def context(
         "run": run,
         "figures": figures,
         "verdict": view.headline(run),
+        "advice": view.advice(run),
         "remarks": view.remarks(run),
         "table": view.main_table(run),
         "making": [
