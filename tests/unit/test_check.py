@@ -288,7 +288,11 @@ def test_what_is_no_config_is_not_written(model, files):
 
 
 @pytest.mark.parametrize(
-    "overlays", [["lab-seeds"], ["lab-sweep"], ["lab-objectives"], ["lab-seeds", "lab-full"]]
+    "overlays",
+    [
+        *(["lab-seeds"], ["lab-seeds", "lab-full"], ["lab-population"]),
+        *(["lab-sweep"], ["lab-objectives"], ["lab-grpo"]),
+    ],
 )
 def test_the_labs_analyses_pass_the_check(overlays):
     command(check, "--configfile", *[f"config/{name}.yaml" for name in ("config", *overlays)])
