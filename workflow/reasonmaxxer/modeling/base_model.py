@@ -1,6 +1,5 @@
 """The base model: loaded once, split into body and head, checked, given its adapter."""
 
-import hashlib
 import json
 import re
 import shutil
@@ -86,24 +85,6 @@ def model_settings(path: str, config: ModelConfig) -> Any:
         return AutoConfig.from_pretrained(path, revision=config.revision, trust_remote_code=False)
     except Exception as error:  # whatever the library raises for files that are not sound
         raise unreadable(path, "no readable model", error) from error
-
-
-def work_folder(scratch: Path, record: Any, *models: str) -> Path:
-    """Folder of the unfinished work that `record` (JSON-like) describes, done with these models.
-
-    Another record, or a local model whose files have changed, has another folder.
-    """
-    key = json.dumps([record, *map(_fingerprint, models)], sort_keys=True)
-    folder = scratch / hashlib.sha256(key.encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _fingerprint(path: str) -> list[tuple[str, int, int]]:
-    """Name, size and time of a local model's files."""
-    folder = Path(path)
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
 
 
 def check_ids(ids: np.ndarray, vocabulary: int, where: str) -> None:

@@ -29,11 +29,11 @@ from ..modeling.base_model import (
     load_base,
     model_settings,
     pack_adapter,
-    work_folder,
 )
 from ..modeling.lm_head import score, top_divergence
 from ..tables.artefacts import check_adapter, read_json
 from ..tables.provenance import provenance
+from ..tables.scratch import work_folder
 from ..training.checkpoints import add_training_arguments, saved_checkpoint
 from ..training.dataset import training_steps
 from ..training.loss import Losses, Rollout, Rows, prediction_rows

@@ -21,10 +21,11 @@ from tqdm import tqdm
 from .. import tables
 from ..config import EntropiesConfig, ModelConfig
 from ..errors import UserError
-from ..modeling.base_model import Base, check_ids, load_base, model_settings, work_folder
+from ..modeling.base_model import Base, check_ids, load_base, model_settings
 from ..modeling.hidden_states import join_states, writing_states
 from ..modeling.lm_head import score
 from ..tables.provenance import provenance
+from ..tables.scratch import work_folder
 
 HELP = "score rollouts under the base: entropy, log-prob and likeliest tokens at each position"
 

@@ -21,12 +21,13 @@ from ..config import GrpoConfig, ModelConfig, PromptConfig, VerdictsConfig
 from ..errors import UserError
 from ..generation.prompts import encode, eos_token_ids, load_tokenizer, render, stop_ids, trim_stop
 from ..modeling import flops
-from ..modeling.base_model import check_targets, lora_config, model_settings, work_folder
+from ..modeling.base_model import check_targets, lora_config, model_settings
 from ..modeling.cpu_kernels import keep_freed_memory
 from ..modeling.device import on_gpu
 from ..modeling.dimensions import Dimensions
 from ..tables.artefacts import copy_tensors
 from ..tables.provenance import provenance
+from ..tables.scratch import work_folder
 from ..training.checkpoints import (
     add_checkpoints_argument,
     add_training_arguments,

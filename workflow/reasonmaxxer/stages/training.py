@@ -12,7 +12,7 @@ import torch
 
 from .. import tables
 from ..config import ModelConfig, TrainingConfig
-from ..modeling.base_model import check_ids, check_targets, load_base, model_settings, work_folder
+from ..modeling.base_model import check_ids, check_targets, load_base, model_settings
 from ..modeling.hidden_states import (
     BaseStates,
     LiveStates,
@@ -21,6 +21,7 @@ from ..modeling.hidden_states import (
     store_states,
 )
 from ..tables.provenance import provenance
+from ..tables.scratch import work_folder
 from ..training.checkpoints import (
     add_checkpoints_argument,
     add_training_arguments,
