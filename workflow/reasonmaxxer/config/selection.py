@@ -117,7 +117,8 @@ class SelectionConfig(Section):
         if sum(getattr(self, key) is not None for key in THRESHOLDS) != 1:
             raise ValueError(
                 "give exactly one of tau (nats), top_fraction (of all positions) and "
-                "entropy_share (of all entropy)"
+                "entropy_share (of all entropy); a file that is laid over another one with another "
+                "threshold sets that to null"
             )
         if self.gate == "pivotal" and self.credit != "prefix":
             raise ValueError(
