@@ -327,7 +327,7 @@ def write_training(
         "checkpoints": [
             {
                 **{"checkpoint": n, "pass_rate": 0.35 + 0.05 * n, "low": 0.3 + 0.05 * n},
-                **{"high": 0.4 + 0.05 * n, "parseable": 0.95, "collapsed": False},
+                **{"high": 0.4 + 0.05 * n, "parseable": 0.95, "collapsed": False, "step": 31 * n},
             }
             for n in range(5)
         ],

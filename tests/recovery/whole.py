@@ -90,9 +90,9 @@ def two_at_once(place: Path, reference: Path, files: list[str]) -> Iterator[Find
     """A second run on the folder while one is at work: refused, and the first one unharmed."""
     folder = place / "two"
     shutil.copytree(reference, folder, ignore=shutil.ignore_patterns(".reuse"))
-    shutil.rmtree(folder / "results/test/evaluation")  # so that there is something to do
-    for path in (folder / "results").glob("*/metrics.json"):
-        path.unlink()
+    shutil.rmtree(folder / "results/test/evaluation")
+    for name in ("metrics.json", "report.html", "../report.html"):  # what would do without it
+        (folder / "results/test" / name).unlink()
     first = runs.snakemake(folder)
     while not any((folder / ".snakemake/locks").glob("*.lock")):
         assert first.poll() is None

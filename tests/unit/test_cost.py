@@ -195,6 +195,18 @@ def test_rl_is_compared_at_the_accuracy_of_the_arm(manifest):
     assert rows["rl"]["rl_seconds"] is None
 
 
+def test_a_checkpoint_has_cost_the_rollouts_and_its_share_of_the_steps(manifest):
+    rows = _rows(manifest)
+    assert rows["rl"]["reached"] == pytest.approx([0, 30, 60])
+    arm = manifest["arms"]["reasonmaxxer"]
+    log = tables.read(arm["training"], "training", ["step"])
+    steps = [c["step"] for c in json.loads(Path(arm["checkpoint"]).read_text())["checkpoints"][1:]]
+    assert rows["reasonmaxxer"]["reached"] == pytest.approx(
+        [0, *(100 + 30 * step / len(log) for step in steps)]
+    )
+    assert all(row["reached"] is None for row in _rows(manifest, []).values())
+
+
 def test_the_cost_claim_has_the_sweep_in_it(manifest):
     ratio = cost_ratio(manifest, cost_rows(manifest, JOBS, "rl"), "rl")
     assert ratio.value == pytest.approx((135 + 37) / 68)

@@ -7,7 +7,7 @@ does not count. Seconds are those of processors, or of GPUs where the run used a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import reduce
 from operator import add
@@ -43,6 +43,7 @@ SWEPT = {
 Row = dict[str, Any]
 Manifest = Mapping[str, Any]
 Seconds = Mapping[tuple[str, str], float]  # by rule and name of a job
+CHOICES = {"choose_checkpoint", "choose_whole_checkpoint"}
 GRPO_ENGINE = "transformers"  # that TRL's trainer samples with
 
 
@@ -51,8 +52,9 @@ def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[R
 
     `seconds` are of the arm with its shared stages, `sweep_seconds` what the run's other settings
     of it add; None without timings of every job. `flops` and `sweep_flops` are the same in
-    floating-point operations. `rl_seconds` is what the RL arm `rl` had spent on
-    training when it was first as good on the validation problems, None where it never was.
+    floating-point operations. `reached` has the seconds that were spent up to each checkpoint, and
+    `rl_seconds` those of the RL arm `rl` up to its first one that was as good on the validation
+    problems, None where none was.
     """
     arms = manifest["arms"]
     yardstick = arms[rl] if rl is not None and arms[rl].get("grpo") else None
@@ -60,6 +62,7 @@ def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[R
     kept = bool(manifest["config"].get("entropies", {}).get("cache_hidden_states"))
     pools: dict[tuple[str, ...], Pool] = {}
     timed = _timed(arms, jobs)
+    reached = {name: _reached(name, arm, timed) for name, arm in arms.items()}
     rows = []
     for name, arm in arms.items():
         if not arm["jobs"]:
@@ -84,9 +87,10 @@ def cost_rows(manifest: Manifest, jobs: Sequence[Job], rl: str | None) -> list[R
                 "trained_tokens": spent.trained,
                 "flops": None if weights is None else spent.flops,
                 "sweep_flops": None if weights is None else sum(swept.values()),
+                "reached": reached[name],
                 "rl_seconds": None
                 if yardstick is None or arm is yardstick
-                else _seconds_to_match(yardstick, arm, timed.get(("train_grpo", str(rl)))),
+                else _seconds_to_match(yardstick, reached[str(rl)], arm),
             }
         )
     return rows
@@ -122,9 +126,10 @@ def _timed(arms: Mapping[str, Mapping[str, Any]], jobs: Iterable[Job]) -> Second
     unit = unit_of(jobs)
     walls = {(job.rule, job.name): job.seconds for job in jobs}
     found = {(job.rule, job.name): s for job in jobs if (s := job.cost(unit)) is not None}
-    for job, seconds in _logged(arms):
+    for name, arm in arms.items():
+        job = _training_job(name, arm)
         if found.get(job) and walls[job]:
-            found[job] *= max(1.0, seconds / walls[job])
+            found[job] *= max(1.0, sum(_step_seconds(arm)) / walls[job])
     return found
 
 
@@ -146,15 +151,34 @@ def _tried(arms: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
     ]
 
 
-def _logged(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[tuple[str, str], float]]:
-    """Training jobs and their steps' wall-clock seconds, which those of a killed try are among."""
-    for name, arm in arms.items():
-        if arm.get("grpo"):
-            yield ("train_grpo", name), float(total_of(arm["grpo"], "grpo", "seconds"))
-        elif arm.get("training"):
-            log = tables.read(arm["training"], "training", ["tokens", "tokens_per_second"])
-            steps = pc.divide(pc.cast(log["tokens"], pa.float64()), log["tokens_per_second"])
-            yield (KINDS[arm["kind"]].rule or "", name), float(pc.sum(steps).as_py() or 0)
+def _training_job(name: str, arm: Mapping[str, Any]) -> tuple[str, str]:
+    return KINDS[arm["kind"]].rule or "", name
+
+
+def _step_seconds(arm: Mapping[str, Any]) -> list[float]:
+    """Each training step's wall-clock seconds, which those of a killed try are among."""
+    if arm.get("grpo"):
+        return list(tables.read(arm["grpo"], "grpo", ["seconds"])["seconds"].to_pylist())
+    if not arm.get("training"):
+        return []
+    log = tables.read(arm["training"], "training", ["tokens", "tokens_per_second"])
+    steps = pc.divide(pc.cast(log["tokens"], pa.float64()), log["tokens_per_second"])
+    return [seconds or 0.0 for seconds in steps.to_pylist()]
+
+
+def _reached(name: str, arm: Mapping[str, Any], timed: Seconds) -> list[float] | None:
+    """Seconds spent up to each checkpoint, the base's 0 first: rollouts and scores, then steps.
+
+    Without the choice of the checkpoint. None where a job was not timed or nothing is chosen.
+    """
+    job = _training_job(name, arm)
+    before = {other for other in _jobs(arm) if other[0] not in CHOICES} - {job}
+    made, trained, steps = _sum(before, timed), timed.get(job), _step_seconds(arm)
+    if not arm.get("checkpoint") or made is None or trained is None or not sum(steps):
+        return None
+    _, *rows = read_json(arm["checkpoint"], "checkpoints")["checkpoints"]
+    shares = [sum(steps[: row["step"]]) / sum(steps) for row in rows]
+    return [0.0, *(made + trained * share for share in shares)]
 
 
 @dataclass(frozen=True)
@@ -246,20 +270,15 @@ def pool_tokens(paths: Iterable[str], table: str = "rollouts") -> Pool:
 
 
 def _seconds_to_match(
-    rl: Mapping[str, Any], arm: Mapping[str, Any], spent: float | None
+    rl: Mapping[str, Any], reached: Sequence[float] | None, arm: Mapping[str, Any]
 ) -> float | None:
-    """What of RL's training was spent up to its first checkpoint that is as good as the arm."""
-    if not arm.get("checkpoint") or spent is None:
+    """What RL had spent when it reached its first checkpoint that is as good as the arm."""
+    if not arm.get("checkpoint") or reached is None:
         return None
     theirs, ours = (read_json(a["checkpoint"], "chosen", "checkpoints") for a in (rl, arm))
     wanted = ours["checkpoints"][ours["chosen"]]["pass_rate"]
-    good = [row["step"] for row in theirs["checkpoints"] if row["pass_rate"] >= wanted]
-    if not good:
-        return None
-    log = tables.read(rl["grpo"], "grpo", ["step", "seconds"]).to_pydict()
-    steps = list(zip(log["step"], log["seconds"], strict=True))
-    share = sum(s for step, s in steps if step <= min(good)) / sum(s for _, s in steps)
-    return float(spent * share)
+    pairs = zip(theirs["checkpoints"], reached, strict=True)
+    return next((spent for row, spent in pairs if row["pass_rate"] >= wanted), None)
 
 
 def base_weights(manifest: Manifest) -> int | None:

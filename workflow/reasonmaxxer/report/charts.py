@@ -158,33 +158,51 @@ def training(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> S
     return facets(data, "panel", line, sort=list(CURVES.values()), free="y")
 
 
-def validation(curves: Rows, titles: Mapping[str, str], order: Sequence[str]) -> Spec | None:
-    """Validation pass rate by checkpoint; a ring is round the chosen one."""
+def validation(
+    curves: Rows, titles: Mapping[str, str], order: Sequence[str], costs: Rows, unit: str
+) -> Spec | None:
+    """Validation pass rate by what each checkpoint had cost; a ring is round the chosen one.
+
+    By the checkpoint's number where jobs were not timed.
+    """
+    reached = {row["arm"]: row["reached"] for row in costs}
+    shown = [row for row in curves if row["arm"] in order]
+    timed = all(reached.get(row["arm"]) for row in shown)
     data = [
-        {**row, "arm": titles[row["arm"]], "value": row["pass_rate"]}
-        for row in curves
-        if row["arm"] in order
+        {
+            **{**row, "arm": titles[row["arm"]], "value": row["pass_rate"]},
+            "spent": reached[row["arm"]][row["checkpoint"]] if timed else None,
+        }
+        for row in shown
     ]
     if not data:
         return None
-    x = {
-        **{"field": "checkpoint", "type": "ordinal"},
-        "axis": {"labelAngle": 0, "title": "checkpoint (0 is the base)"},
-        "scale": {"type": "point", "padding": 0.5},
-    }
-    y = {"type": "quantitative", "axis": {**PERCENT, "title": "validation pass rate"}}
+    y: Spec = {"type": "quantitative", "axis": {**PERCENT, "title": "validation pass rate"}}
     y["scale"] = {"zero": False}
-    apart = {"field": "arm", "type": "nominal", "sort": arm_names(titles, order)}
-    offset = {"xOffset": {**apart, "scale": {"range": [-14, 14]}}} if len(order) > 1 else {}
-    shared = {"x": x, "color": by_arm(titles, order, data, "circle"), **offset}
-    tooltip = tips(arm="", checkpoint="", **INTERVAL)
+    shared = {"color": by_arm(titles, order, data, "circle")}
+    mark: Spec = {"type": "point", **DOT}
+    if timed:
+        axis = {"title": f"{unit} time until then, seconds", "grid": False}
+        shared["x"] = {"field": "spent", "type": "quantitative", "axis": axis}
+        mark = {"type": "line", "strokeWidth": 1.5, "point": DOT}
+    else:
+        shared |= _beside_each_other("checkpoint", arm_names(titles, order))
+        shared["x"]["axis"] = {"labelAngle": 0, "title": "checkpoint (0 is the base)"}
+    tooltip = tips(arm="", checkpoint="", **({"spent": ".0f"} if timed else {}), **INTERVAL)
     ring = {
         "transform": [{"filter": "datum.chosen"}],
         "mark": {"type": "point", "size": 190, "strokeWidth": 2},
         "encoding": {**shared, "y": {**y, "field": "value"}},
     }
-    layers = with_interval(shared, "y", y, {"type": "point", **DOT}, tooltip)
+    layers = with_interval(shared, "y", y, mark, tooltip)
     return single({"data": {"values": data}, "height": 220, "layer": [*layers, ring]})
+
+
+def _beside_each_other(field: str, arms: list[str]) -> Spec:
+    """A place on x for every value of the field, in which each arm has its own."""
+    x: Spec = {"field": field, "type": "ordinal", "scale": {"type": "point", "padding": 0.5}}
+    offset = {"field": "arm", "type": "nominal", "sort": arms, "scale": {"range": [-14, 14]}}
+    return {"x": x, "xOffset": offset} if len(arms) > 1 else {"x": x}
 
 
 def sweep(rows: Rows, arms: Arms) -> list[tuple[str, Spec]]:

@@ -127,16 +127,18 @@ NOTHING_TO_DRAW = {
 
 def all_charts(run: Run) -> dict[str, Any]:
     """Charts by the id of their place in the page; None where there is nothing to draw."""
-    figures, rows = run.figures, run.metrics["rows"]
-    single = run.single
+    figures, metrics, single = run.figures, run.metrics, run.single
+    rows = metrics["rows"]
     found = {
-        "gains": charts.gains(run.metrics["differences"], run.titles, run.shown),
+        "gains": charts.gains(metrics["differences"], run.titles, run.shown),
         "pass-at-k": charts.pass_at_k(rows, run.titles, run.shown),
         "entropy": charts.entropy(figures["entropy"]),
         "pass-rates": charts.pass_rates(figures["pool"]),
         "training": charts.training(figures["training"], run.titles, single),
-        "validation": charts.validation(figures["validation"], run.titles, single),
-        **footprint.all_charts(run.metrics.get("footprint"), run.titles),
+        "validation": charts.validation(
+            figures["validation"], run.titles, single, metrics["costs"], metrics["cost_unit"]
+        ),
+        **footprint.all_charts(metrics.get("footprint"), run.titles),
     }
     return found | {f"sweep-{key}": spec for key, spec in charts.sweep(rows, run.arms)}
 
