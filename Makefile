@@ -12,7 +12,7 @@ TEST_PROCESSES ?= auto
 SYSTEM_TESTS ?= tests/system
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: another-lock help env report test test-system test-recovery plan check lint lock sbom clean
+.PHONY: another-lock help env report test test-system test-recovery plan lint lock sbom clean
 
 help: ## list the targets
 	@grep -hE '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18

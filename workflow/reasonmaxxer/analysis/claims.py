@@ -84,7 +84,10 @@ class Claim:
 
 
 RL = "an arm of kind grpo, or a public checkpoint"
-FOOTPRINT = f"{RL}, and the section footprint: {{teacher: <that arm>, benchmark: <benchmark>}}"
+FOOTPRINT = (
+    f"{RL}, and the section footprint: {{teacher: <that arm>, benchmark: <benchmark>}}, with tau "
+    "where selection has another threshold"
+)
 
 CLAIMS = (
     Claim(

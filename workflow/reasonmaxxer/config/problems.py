@@ -24,9 +24,10 @@ class HubSource(Section):
 
 
 class Source(Section):
-    """Where problems come from: exactly one of `lab`, `hub`, `path` and `register`.
+    """Where problems come from: `lab`, `hub`, `path` or `register`.
 
-    `path` beside `register` reads that file instead of downloading it.
+    Exactly one of the four; only `path` may stand beside `register`, and is then read instead of a
+    download.
     """
 
     lab: LabSource | None = Field(None, description="The problem generator of the lab.")

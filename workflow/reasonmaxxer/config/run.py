@@ -64,7 +64,9 @@ class Config(Section):
         default_factory=lambda: SelectionConfig(tau=1.4),
         description="Which rollouts train, how strongly, and at which positions.",
     )
-    training: TrainingConfig = Field(TrainingConfig(), description="The contrastive LoRA.")
+    training: TrainingConfig = Field(
+        TrainingConfig(), description="The LoRA, and how it is trained."
+    )
     grpo: GrpoConfig = Field(GrpoConfig(), description="Reinforcement learning, the yardstick.")
     distillation: DistillationConfig = Field(
         DistillationConfig(), description="Distillation of one arm into a small LoRA."

@@ -34,7 +34,10 @@ THRESHOLDS = ("tau", "top_fraction", "entropy_share")
 
 
 class SelectionConfig(Section):
-    """Problems, advantages, credit and the gate, whose threshold is one of `THRESHOLDS`."""
+    """Problems, advantages, credit and the gate.
+
+    The gate's threshold is exactly one of `tau`, `top_fraction` and `entropy_share`.
+    """
 
     problems: Count | None = Field(
         50,

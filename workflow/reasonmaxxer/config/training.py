@@ -1,4 +1,4 @@
-"""The sections that train: `training`, the contrastive LoRA; `grpo`; `distillation`."""
+"""The sections that train: `training`, the LoRA; `grpo`; `distillation`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MaxGradNorm = Annotated[
 
 
 class TrainingConfig(Section):
-    """The LoRA and its training by the contrastive objective."""
+    """The LoRA that is trained at decisions, and how."""
 
     rank: Rank = Field(
         32, description="Rank of the LoRA matrices: more can learn more and takes more memory."

@@ -30,7 +30,7 @@ class Kind:
 KINDS = {
     "base": Kind(words="the frozen model"),
     "trained": Kind(
-        words="a LoRA trained by the contrastive objective",
+        words="a LoRA trained by the method",
         card="trained offline by {objective} on {rollouts} at {positions}",
         sections=("rollouts", "selection", "training"),
         rule="train_adapter",

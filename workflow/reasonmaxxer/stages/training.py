@@ -1,4 +1,4 @@
-"""Stage `training`: a LoRA adapter by the contrastive objective, from the selected rollouts."""
+"""Stage `training`: a LoRA adapter from the selected rollouts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ..training.dataset import read_rollouts, training_steps
 from ..training.tracking import NOWHERE, Tracking
 from ..training.trainer import Processes, Trainer
 
-HELP = "train a LoRA adapter on the selected rollouts by the contrastive objective"
+HELP = "train a LoRA adapter on the selected rollouts"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
