@@ -196,3 +196,7 @@ def test_peft_and_vllm_load_the_adapter_and_agree(run):
         rows = model(input_ids=torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
         own = rows.log_softmax(-1).gather(1, torch.tensor(ids)[:, None])[:, 0].tolist()
         assert logprobs == pytest.approx(own, abs=2e-3)
+        with model.disable_adapter():
+            rows = model(input_ids=torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+        unadapted = rows.log_softmax(-1).gather(1, torch.tensor(ids)[:, None])[:, 0].tolist()
+        assert logprobs != pytest.approx(unadapted, abs=2e-3)

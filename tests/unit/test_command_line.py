@@ -75,5 +75,7 @@ def test_ctrl_c_is_one_line_that_says_how_it_goes_on() -> None:
         judge.send_signal(signal.SIGINT)
         said = judge.stderr.read()
         assert judge.wait() == 130
-        assert said.endswith("reasonmaxxer judge: stopped; run the same line again to continue\n")
+        assert said.endswith(
+            "reasonmaxxer judge: stopped; run the same command again to continue\n"
+        )
         assert "Traceback" not in said

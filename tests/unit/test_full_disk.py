@@ -67,5 +67,5 @@ def test_a_command_says_what_to_do_about_a_full_disk(tmp_path, capsys):
     said = capsys.readouterr().err
     assert ended.value.code == 2
     assert said.startswith("reasonmaxxer schema: error: ")
-    assert said.endswith("free some space and run the same line again\n")
+    assert said.endswith("free some space and run the same command again\n")
     assert Path("/dev/full").is_char_device()

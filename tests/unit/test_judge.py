@@ -191,23 +191,3 @@ def test_references_that_do_not_verify_against_themselves_are_named() -> None:
 def test_a_sum_of_a_thousand_terms_is_judged() -> None:
     (verdict,) = judge_pairs([("7", rf"\boxed{{{'x+' * 900}x}}")], options=QUICK)
     assert verdict.verdict != "correct"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("not json\n", "line 1: not JSON"),
-        ('{"gold": "1"}\n', "line 1: completion: a text is needed"),
-        ('{"gold": [1], "completion": "1"}\n', "line 1: gold: a text or a number is needed"),
-    ],
-)
-def test_a_bad_input_line_is_named(
-    content: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = tmp_path / "pairs.jsonl"
-    given.write_text(content)
-    with pytest.raises(SystemExit) as stop:
-        main(["judge", "--input", str(given), "--output", str(tmp_path / "out.jsonl")])
-    assert stop.value.code == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "out.jsonl").exists()

@@ -45,6 +45,9 @@ def test_half_a_character_comes_out_as_it_went_in(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (b"not json", "line 1: not JSON"),
+        (b'{"gold": "1"}', "line 1: completion: a text is needed"),
+        (b'{"gold": [1], "completion": "1"}', "line 1: gold: a text or a number is needed"),
         (b'{"gold": true, "completion": "1"}', "line 1: gold: a text or a number"),
         (b'{"gold": NaN, "completion": "1"}', "line 1: gold: a text or a number"),
         (b"[1]", "line 1: an object with gold and completion"),

@@ -47,34 +47,17 @@ def test_a_sound_adapter_has_its_rank(adapter):
     assert check_adapter(adapter) == 4
 
 
-def _empty(path):
-    path.write_bytes(b"")
-
-
-def _truncated(path):
-    path.write_bytes(path.read_bytes()[:-20])
-
-
-def _garbage(path):
-    path.write_bytes(bytes(range(256)))
-
-
-def _foreign(path):
-    save_file({"weight": torch.zeros(2)}, path)
-
-
-def _other_rank(path):
-    save_file({name: torch.zeros(2, 2) for name in LORA}, path)
-
-
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_empty, "not a readable safetensors file"),
-        (_truncated, "not a readable safetensors file"),
-        (_garbage, "not a readable safetensors file"),
-        (_foreign, "holds no LoRA adapter"),
-        (_other_rank, "is of rank 2, expected 4"),
+        (lambda path: path.write_bytes(b""), "not a readable safetensors file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-20]), "not a readable safetensors file"),
+        (lambda path: path.write_bytes(bytes(range(256))), "not a readable safetensors file"),
+        (lambda path: save_file({"weight": torch.zeros(2)}, path), "holds no LoRA adapter"),
+        (
+            lambda path: save_file({name: torch.zeros(2, 2) for name in LORA}, path),
+            "is of rank 2, expected 4",
+        ),
     ],
 )
 def test_an_adapter_that_is_not_sound_is_named(adapter, damage, message):
@@ -89,6 +72,6 @@ def test_an_adapter_that_is_not_sound_is_named(adapter, damage, message):
 def test_unfinished_work_is_removed_instead_of_made_again(tmp_path):
     path = tmp_path / "scratch" / "state.safetensors"
     path.parent.mkdir()
-    _garbage(path)
-    with pytest.raises(UserError, match="remove it, and run the same line again"):
+    path.write_bytes(bytes(range(256)))
+    with pytest.raises(UserError, match="remove it, and run the same command again"):
         open_tensors(path, "random")

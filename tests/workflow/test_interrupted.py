@@ -49,5 +49,5 @@ def test_a_kept_table_that_is_damaged_counts_as_none(tmp_path):
 
 def test_the_readme_names_every_remedy():
     text = (ROOT / "README.md").read_text()
-    for remedy in ("--unlock", "--force", "run the same line again"):
+    for remedy in ("--unlock", "--force", "run the same command again"):
         assert remedy in text

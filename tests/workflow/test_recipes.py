@@ -10,7 +10,6 @@ from conftest import Project
 from project_copy import COPIED, ROOT
 
 from reasonmaxxer import tables
-from reasonmaxxer.method.gates import GATES
 
 PACKAGE = "workflow/reasonmaxxer"
 REGISTRY = f"{PACKAGE}/registry.py"
@@ -301,12 +300,6 @@ def test_a_stage_without_its_line_names_the_registry(unmade):
     said = refused(unmade)
     assert "workflow/rules/count.smk" in said
     assert REGISTRY in said
-
-
-def test_an_unknown_gate_names_the_known_ones(unmade):
-    said = refused(unmade, {"arms": {"middle": {"selection": {"gate": "middle"}}}})
-    assert "arms.middle.selection: gate: " in said
-    assert all(f"'{gate}'" in said for gate in GATES)
 
 
 def test_an_unknown_kind_names_the_known_ones(unmade):

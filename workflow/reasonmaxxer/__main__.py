@@ -92,7 +92,8 @@ def main(argv: list[str] | None = None) -> None:
         run(command, arguments[1:])
     except KeyboardInterrupt:
         print(
-            f"reasonmaxxer {command}: stopped; run the same line again to continue", file=sys.stderr
+            f"reasonmaxxer {command}: stopped; run the same command again to continue",
+            file=sys.stderr,
         )
         sys.exit(128 + signal.SIGINT)
 
@@ -125,7 +126,7 @@ def run(command: str, arguments: list[str]) -> None:
         sys.exit(1)
     except Exception as error:
         if full_disk(error):
-            said = f"{error}; free some space and run the same line again"
+            said = f"{error}; free some space and run the same command again"
         elif isinstance(error, PLACES) and error.filename is not None:
             said = f"{error.filename}: {error.strerror}; name a file that can be read or written"
         else:

@@ -67,8 +67,8 @@ class FootprintConfig(Section):
     )
     tau: Annotated[float, Field(ge=0)] | None = Field(
         None,
-        description="Threshold of the entropy gate, in nats. Default: selection.tau; required where "
-        "selection has another threshold.",
+        description="Threshold of the entropy gate, in nats. Default: selection.tau; required "
+        "where selection has another threshold.",
     )
     top_tokens: Annotated[int, Field(ge=2)] = Field(
         20,

@@ -323,7 +323,7 @@ def remarks(run: Run) -> list[str]:
             f"{who} {'was' if len(once) == 1 or not run.seeds else 'were'} trained with one seed: "
             "seed variance is not in the intervals, and one seed proves nothing about a method. "
             f"For more give the arm seeds: [{seed}, {seed + 1}, {seed + 2}] in the config and run "
-            "the same line again; what is there stays and counts as the first of them."
+            "the same command again; what is there stays and counts as the first of them."
         )
     apart = sum(not arm["swept"] and run.is_ablation(name) for name, arm in run.arms.items())
     if apart:

@@ -31,7 +31,7 @@ BLOCK = 1 << 22
 def remedy(path: str | os.PathLike[str]) -> str:
     """How a file of a run is made again."""
     if "scratch" in Path(path).parts:
-        return "it is unfinished work: remove it, and run the same line again"
+        return "it is unfinished work: remove it, and run the same command again"
     file = shlex.quote(str(path))
     return f"make it again, with the run's --configfile: snakemake --cores all --force {file}"
 
