@@ -249,13 +249,10 @@ def collect_pairs(
 
 
 def _side(tokens: TokenTexts, row: Mapping[str, Any]) -> dict[str, Any]:
-    shown = row["token_ids"][:TOKENS]
-    logprobs = (row["logprobs"] or [])[: len(shown)]
     return {
         **{key: row[key] for key in ("verdict", "answer", "reason", "finish_reason")},
-        "tokens": tokens.pieces(shown),
+        "tokens": tokens.pieces(row["token_ids"][:TOKENS]),
         "length": len(row["token_ids"]),
-        "surprise": [round(-float(value), 3) for value in logprobs],
     }
 
 

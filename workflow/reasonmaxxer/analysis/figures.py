@@ -111,7 +111,6 @@ def pool_figures(manifest: Manifest) -> dict[str, Any] | None:
         "problems": len(drawn),
         "samples": samples,
         "counts": [counts[number] for number in range(samples + 1)],
-        "verdicts": dict(Counter(table["verdict"].to_pylist())),
     }
 
 
@@ -133,8 +132,6 @@ def entropy_histogram(manifest: Manifest, threshold: float | None) -> dict[str, 
         "positions": len(values),
         "threshold": threshold,
         "above": above,
-        "median": float(np.median(values)),
-        "mean": float(values.mean()),
     }
 
 
@@ -144,16 +141,15 @@ def entropy_histogram(manifest: Manifest, threshold: float | None) -> dict[str, 
 def gate_figures(manifest: Manifest) -> list[dict[str, Any]]:
     """Each trained arm's selection in figures, from its summary."""
     keys = (
-        *("problems", "problems_mixed", "problems_kept", "rollouts", "rollouts_kept"),
-        *("rollouts_correct", "rollouts_without_advantage", "rollouts_without_decision"),
-        *("truncated", "rollouts_trimmed", "positions", "positions_gated", "share_gated"),
-        *("threshold", "near_threshold", "entropy_total", "entropy_selected", "audit"),
-        *("reward_variance", "forecast_low", "forecast_high"),
+        *("problems_mixed", "problems_kept", "rollouts_kept", "rollouts_trimmed", "truncated"),
+        *("rollouts_without_advantage", "rollouts_without_decision"),
+        *("positions_gated", "share_gated", "threshold", "near_threshold", "entropy_selected"),
+        *("audit", "forecast_low", "forecast_high"),
     )
     found = []
     for arm, summary in _json_of(manifest, "selection_summary", "positions_gated"):
         config = summary.get("provenance", {}).get("config", {})
-        gate = {key: config.get(key) for key in ("gate", "advantages", "tau", "share", "window")}
+        gate = {key: config.get(key) for key in ("gate", "advantages")}
         found.append({"arm": arm, **gate, **{key: summary.get(key) for key in keys}})
     return found
 

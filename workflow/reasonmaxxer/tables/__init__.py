@@ -194,7 +194,6 @@ class TableWriter:
         )
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
-        self.rows = 0
 
     def write(self, rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]) -> None:
         """Append a list of dicts or a dict of columns; `UserError` for a value of another type."""
@@ -210,7 +209,6 @@ class TableWriter:
             return
         self._pending.append(batch)
         self._pending_bytes += batch.nbytes
-        self.rows += batch.num_rows
         if self._pending_bytes >= ROW_GROUP_BYTES:
             self.flush()
 

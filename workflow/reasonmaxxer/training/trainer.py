@@ -14,7 +14,6 @@ import json
 import math
 import os
 import resource
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -274,12 +273,7 @@ def _diverged(row: StepLog, folder: Path, at: dict[int, int]) -> str:
 def _peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resident_mb(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-
-
-def resident_mb(maxrss: int, platform: str = sys.platform) -> float:
-    """The kernel's `ru_maxrss` in MiB: it counts kibibytes, on macOS bytes."""
-    return maxrss / (2**20 if platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # given in kibibytes
 
 
 @dataclass

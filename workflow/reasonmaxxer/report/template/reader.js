@@ -20,7 +20,7 @@ function grouped(rollouts) {
   const problems = new Map();
   for (const rollout of rollouts) {
     const known = problems.get(rollout.problem_id) ?? { ...rollout, sides: [] };
-    known.sides.push({ ...rollout, weights: rollout.entropy });
+    known.sides.push(rollout);
     problems.set(rollout.problem_id, known);
   }
   return [...problems.values()];
@@ -123,11 +123,10 @@ function article(side, parts) {
 
 function tokenList(side, parts) {
   const gated = new Set(side.gated ?? []);
-  const weights = side.entropy ?? side.surprise ?? [];
   const list = make("div", { class: "tokens", role: "group", "aria-label": "Tokens of the completion, arrow keys to walk" });
   side.tokens.forEach((text, i) => {
     const span = make("span", { class: "token", tabindex: i ? "-1" : "0" }, text || "\u00b7");
-    span.style.setProperty("--h", Math.min(1, (weights[i] ?? 0) / MOST).toFixed(3));
+    span.style.setProperty("--h", Math.min(1, (side.entropy?.[i] ?? 0) / MOST).toFixed(3));
     if (gated.has(i)) span.classList.add("gated");
     if (i === parts) span.classList.add("parted");
     if (side.forks?.[i]) {
@@ -146,13 +145,10 @@ function tokenList(side, parts) {
 function legend() {
   const bar = make("p", { class: "legend" });
   const pairs = state.view.id === "pairs";
-  const scored = !pairs || state.view.items.some((item) => item.sides.some((side) => side.entropy));
   bar.append(make("span", {}, "sure", make("span", { class: "ramp" }),
-    `${scored ? "the base's entropy here" : "surprise −log p of the token"}, ${MOST} nats or more`));
-  if (scored) {
-    bar.append(make("span", {}, make("span", { class: "key token gated" }, "so"),
-      pairs ? " a position that the gate would take" : " a decision: here training pushes"));
-  }
+    `the base's entropy here, ${MOST} nats or more`));
+  bar.append(make("span", {}, make("span", { class: "key token gated" }, "so"),
+    pairs ? " a position that the gate would take" : " a decision: here training pushes"));
   if (!pairs) bar.append(make("span", {}, make("span", { class: "key token gated fork" }, "so"), " a fork: click for other rollouts from here"));
   bar.append(make("span", {}, make("span", { class: "key token parted" }, "so"), " here the two part"));
   return bar;
@@ -170,7 +166,6 @@ function showCard(span) {
   const facts = [];
   if (side.entropy) facts.push(`entropy ${side.entropy[i].toFixed(2)} nats`);
   if (side.trained_entropy) facts.push(`${side.trained_entropy[i].toFixed(2)} after training`);
-  if (!side.entropy && side.surprise?.[i] !== undefined) facts.push(`probability ${percent(Math.exp(-side.surprise[i]))}`);
   const word = make("div", { class: "word" }, visible(side.tokens[i]));
   if (gated) word.append(make("span", { class: "tag" }, "decision"));
   card.replaceChildren(word, make("div", { class: "facts" }, facts.join(" · ")));
