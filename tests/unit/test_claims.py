@@ -111,6 +111,16 @@ def test_sweeps_and_distillation_are_held_against_the_arm_they_were_made_from() 
     assert found["spread_threshold"].value == pytest.approx(0.02)
 
 
+def test_the_best_rl_of_the_run_is_what_has_to_be_matched() -> None:
+    arms = arms_of("base", "base") | arms_of("trained", "reasonmaxxer")
+    arms |= arms_of("checkpoint", "public") | arms_of("grpo", "grpo", "grpo+seed=43", "grpo-lora")
+    rates = {"base": 0.5, "reasonmaxxer": 0.6, "public": 0.9, "grpo": 0.7, "grpo+seed=43": 0.5}
+    found = arm_figures(arms, values_of(**rates, **{"grpo-lora": 0.65}))
+    assert found["gap_to_rl"].value == pytest.approx(0.6 - 0.65)
+    found = arm_figures(arms, values_of(**rates, **{"grpo-lora": 0.55}))
+    assert found["gap_to_rl"].value == pytest.approx(0.6 - 0.7)  # both have the seed 42
+
+
 def test_a_control_is_one_by_its_settings_and_not_by_its_name() -> None:
     arms = arms_of("base", "base") | arms_of("trained", "reasonmaxxer", "random-gate", "dice")
     metrics = values_of(**{"base": 0.5, "reasonmaxxer": 0.6, "random-gate": 0.5, "dice": 0.3})

@@ -271,14 +271,23 @@ def arm_figures(arms: Arms, metrics: Metrics) -> dict[str, Figure]:
 
 
 def rl_arm(arms: Arms, metrics: Metrics) -> str | None:
-    """The RL arm to be matched: ours if there is one, else the best public checkpoint."""
+    """The RL arm to be matched: the best that was trained here, else the best public checkpoint.
 
-    def rank(name: str) -> tuple[bool, float]:
-        known = [of_arm[name]["accuracy"].mean() for of_arm in metrics.values() if name in of_arm]
-        ours = arms[name]["kind"] == "grpo"
-        return ours, 0.0 if ours else float(np.mean(known))
+    Of those on every benchmark, if there are any; seeds count together. The first of a line.
+    """
 
-    return max((name for name, arm in arms.items() if is_rl(arm)), key=rank, default=None)
+    def rank(name: str) -> tuple[bool, int, float]:
+        known = [
+            float(of_arm[member]["accuracy"].mean())
+            for member in seeds_of(arms, name)
+            for of_arm in metrics.values()
+            if member in of_arm
+        ]
+        places = sum(name in of_arm for of_arm in metrics.values())
+        return arms[name]["kind"] == "grpo", places, float(np.mean(known or [0.0]))
+
+    candidates = [name for name, arm in arms.items() if is_rl(arm) and arm["line"] == name]
+    return max(candidates, key=rank, default=None)
 
 
 def _gap(
