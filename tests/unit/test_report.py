@@ -207,6 +207,7 @@ def test_the_page_says_which_arm_to_take(
     found, drawn = run_of(tmp_path, arms=arms)
     page = page_of(tmp_path, found, drawn)
     assert f"<strong>Which to take.</strong> {said}" in page
+    assert ("with one seed." in page) == ("The base as it is" not in said)
 
 
 def test_without_the_control_the_page_says_nothing_of_which_to_take(run: dict[str, Any]) -> None:

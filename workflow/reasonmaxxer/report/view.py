@@ -288,15 +288,20 @@ def advice(run: Run) -> str | None:
     main, simple = run.titles[str(run.main)], run.titles[gap["arm"]]
     interval = f"{signed(100 * gap['low'])} to {signed(100 * gap['high'])}"
     points = f"{percent(abs(gap['value']))}\u00a0points"
-    shown = gap["p_corrected"] <= ALPHA
-    taken, why = gap["arm"], f"it does better than {main}, by {points} ({interval})"
-    if not shown:
-        why = (
-            f"it learns from correct rollouts alone, and no difference from {main} is shown "
-            f"({signed(100 * gap['value'])}\u00a0points, {interval})"
+    if gap["p_corrected"] > ALPHA:
+        taken, why = (
+            gap["arm"],
+            (
+                f"it learns from correct rollouts alone, and no difference from {main} is shown "
+                f"({signed(100 * gap['value'])}\u00a0points, {interval})"
+            ),
         )
-    elif gap["value"] < 0:
+    elif gap["value"] > 0:
+        taken, why = gap["arm"], f"it does better than {main}, by {points} ({interval})"
+    else:
         taken, why = str(run.main), f"{simple} does worse, by {points} ({interval})"
+    if not {gap["arm"], run.main} <= {seeds_name(line) for line in run.seeds}:
+        why += ", with one seed"
     gain = run.difference(taken, run.place)
     if gain is None or gain["p_corrected"] > ALPHA or gain["value"] < 0:
         return f"The base as it is: neither {main} nor {simple} has a gain to show."
